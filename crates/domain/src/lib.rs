@@ -1,1 +1,33 @@
-//! x
+//! The rules of the mall: ids, money, time, state machines and the ledger.
+//!
+//! Pure: no I/O, no async, no ambient clock or randomness. Every other crate stands on this one.
+
+pub mod ctx;
+pub mod iccid;
+pub mod id;
+pub mod ledger;
+pub mod locale;
+pub mod mode;
+pub mod money;
+pub mod order;
+pub mod package;
+pub mod partner;
+pub mod payment;
+pub mod plan;
+pub mod renewal;
+pub mod sim;
+pub mod sim_plan;
+pub mod territory;
+pub mod time;
+
+pub use ctx::{Clock, Ctx};
+pub use iccid::Iccid;
+pub use locale::{Locale, LocalizedText};
+pub use mode::Mode;
+pub use money::{Currency, Money};
+pub use time::{Span, Timestamp, Zone};
+
+/// A stored or received word that names no variant of an enum.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a known {1}")]
+pub struct UnknownWord(pub String, pub &'static str);

@@ -1,0 +1,279 @@
+//! The life of an order: one purchase of one plan for one SIM.
+//!
+//! A state carries what is only true in it. The only way from one state to the next is
+//! [`OrderState::on`], which refuses whatever the life of an order does not know.
+
+use crate::time::Timestamp;
+
+/// Where an order stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OrderState {
+    /// Not paid, or not known to be paid, until the time given.
+    AwaitingPayment {
+        /// When the order closes.
+        closes_at: Timestamp,
+    },
+    /// Paid; provisioning has not begun.
+    Paid {
+        /// When it was paid.
+        paid_at: Timestamp,
+    },
+    /// The carrier has been, or is about to be, asked.
+    Provisioning {
+        /// When it was paid.
+        paid_at: Timestamp,
+    },
+    /// The plan is on the SIM.
+    Provisioned {
+        /// When it was paid.
+        paid_at: Timestamp,
+        /// When the plan was on the SIM.
+        provisioned_at: Timestamp,
+    },
+    /// Not paid in time. A late payment reopens it.
+    Closed,
+    /// Nobody can tell what the carrier did: a person decides.
+    Review {
+        /// When it was paid.
+        paid_at: Timestamp,
+        /// What is not known.
+        reason: Failure,
+    },
+    /// It ended without a plan.
+    Failed {
+        /// When it was paid, if it was.
+        paid_at: Option<Timestamp>,
+        /// Why.
+        failure: Failure,
+    },
+    /// The money is on its way back.
+    Refunding {
+        /// When it was paid.
+        paid_at: Timestamp,
+    },
+    /// The money went back.
+    Refunded {
+        /// When it was paid.
+        paid_at: Timestamp,
+    },
+}
+
+/// Why an order failed or waits for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// A stable code.
+    pub code: String,
+    /// A sentence for people.
+    pub message: String,
+}
+
+/// What can happen to an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OrderEvent {
+    /// The money is there.
+    PaymentSucceeded {
+        /// When it was paid.
+        at: Timestamp,
+    },
+    /// The payment failed for good.
+    PaymentFailed(Failure),
+    /// The time to pay ran out.
+    TimedOut,
+    /// A worker is about to ask the carrier.
+    ProvisioningStarted,
+    /// The carrier put the plan on the SIM.
+    Provisioned {
+        /// When.
+        at: Timestamp,
+    },
+    /// The carrier refused for good.
+    CarrierRefused(Failure),
+    /// Nobody can tell what the carrier did.
+    OutcomeUnknown(Failure),
+    /// The money shall go back.
+    RefundStarted,
+    /// The money went back.
+    RefundDone,
+}
+
+/// An event that cannot happen in a state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("an order that is {state} cannot take the event {event:?}")]
+pub struct IllegalTransition {
+    /// The state's name.
+    pub state: &'static str,
+    /// The event.
+    pub event: OrderEvent,
+}
+
+impl OrderState {
+    /// Names of all states, as on the wire and in the database.
+    pub const NAMES: [&str; 9] = [
+        "AWAITING_PAYMENT",
+        "PAID",
+        "PROVISIONING",
+        "PROVISIONED",
+        "REVIEW",
+        "FAILED",
+        "CLOSED",
+        "REFUNDING",
+        "REFUNDED",
+    ];
+
+    /// The state's name, as on the wire and in the database.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::AwaitingPayment { .. } => "AWAITING_PAYMENT",
+            Self::Paid { .. } => "PAID",
+            Self::Provisioning { .. } => "PROVISIONING",
+            Self::Provisioned { .. } => "PROVISIONED",
+            Self::Closed => "CLOSED",
+            Self::Review { .. } => "REVIEW",
+            Self::Failed { .. } => "FAILED",
+            Self::Refunding { .. } => "REFUNDING",
+            Self::Refunded { .. } => "REFUNDED",
+        }
+    }
+
+    /// When the order was paid, if it was.
+    pub fn paid_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::AwaitingPayment { .. } | Self::Closed => None,
+            Self::Paid { paid_at }
+            | Self::Provisioning { paid_at }
+            | Self::Provisioned { paid_at, .. }
+            | Self::Review { paid_at, .. }
+            | Self::Refunding { paid_at }
+            | Self::Refunded { paid_at } => Some(*paid_at),
+            Self::Failed { paid_at, .. } => *paid_at,
+        }
+    }
+
+    /// Why it failed or waits for a person.
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Failed { failure, .. }
+            | Self::Review {
+                reason: failure, ..
+            } => Some(failure),
+            _ => None,
+        }
+    }
+
+    /// The state after an event.
+    pub fn on(self, event: OrderEvent) -> Result<Self, IllegalTransition> {
+        use OrderEvent as E;
+        match (self, event) {
+            (Self::AwaitingPayment { .. } | Self::Closed, E::PaymentSucceeded { at }) => {
+                Ok(Self::Paid { paid_at: at })
+            }
+            (Self::AwaitingPayment { .. } | Self::Closed, E::PaymentFailed(failure)) => {
+                Ok(Self::Failed {
+                    paid_at: None,
+                    failure,
+                })
+            }
+            (Self::AwaitingPayment { .. }, E::TimedOut) => Ok(Self::Closed),
+            (Self::Paid { paid_at }, E::ProvisioningStarted) => Ok(Self::Provisioning { paid_at }),
+            (
+                Self::Provisioning { paid_at } | Self::Review { paid_at, .. },
+                E::Provisioned { at },
+            ) => Ok(Self::Provisioned {
+                paid_at,
+                provisioned_at: at,
+            }),
+            (
+                Self::Provisioning { paid_at } | Self::Review { paid_at, .. },
+                E::CarrierRefused(failure),
+            ) => Ok(Self::Failed {
+                paid_at: Some(paid_at),
+                failure,
+            }),
+            (
+                Self::Provisioning { paid_at } | Self::Paid { paid_at },
+                E::OutcomeUnknown(reason),
+            ) => Ok(Self::Review { paid_at, reason }),
+            (
+                Self::Provisioned { paid_at, .. }
+                | Self::Review { paid_at, .. }
+                | Self::Failed {
+                    paid_at: Some(paid_at),
+                    ..
+                },
+                E::RefundStarted,
+            ) => Ok(Self::Refunding { paid_at }),
+            (Self::Refunding { paid_at }, E::RefundDone) => Ok(Self::Refunded { paid_at }),
+            (state, event) => Err(IllegalTransition {
+                state: state.name(),
+                event,
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn failure() -> Failure {
+        Failure {
+            code: "X".into(),
+            message: "x".into(),
+        }
+    }
+
+    fn any_event() -> impl Strategy<Value = OrderEvent> {
+        let at = Timestamp::from_micros(1);
+        prop::sample::select(vec![
+            OrderEvent::PaymentSucceeded { at },
+            OrderEvent::PaymentFailed(failure()),
+            OrderEvent::TimedOut,
+            OrderEvent::ProvisioningStarted,
+            OrderEvent::Provisioned { at },
+            OrderEvent::CarrierRefused(failure()),
+            OrderEvent::OutcomeUnknown(failure()),
+            OrderEvent::RefundStarted,
+            OrderEvent::RefundDone,
+        ])
+    }
+
+    #[test]
+    fn a_late_payment_reopens_a_closed_order() {
+        let at = Timestamp::from_micros(5);
+        let waiting = OrderState::AwaitingPayment { closes_at: at };
+        let closed = waiting.on(OrderEvent::TimedOut).unwrap();
+        assert_eq!(
+            closed.on(OrderEvent::PaymentSucceeded { at }),
+            Ok(OrderState::Paid { paid_at: at })
+        );
+    }
+
+    proptest! {
+        /// Whatever happens, in whatever order: at most one plan, never a plan without a payment, and
+        /// a payment is never forgotten.
+        #[test]
+        fn any_life_keeps_the_promises(events in prop::collection::vec(any_event(), 0..40)) {
+            let mut state = OrderState::AwaitingPayment { closes_at: Timestamp::from_micros(0) };
+            let (mut paid, mut plans) = (0, 0);
+            for event in events {
+                let before = state.clone();
+                match state.on(event.clone()) {
+                    Ok(next) => {
+                        paid += i32::from(matches!(event, OrderEvent::PaymentSucceeded { .. }));
+                        plans += i32::from(matches!(event, OrderEvent::Provisioned { .. }));
+                        prop_assert!(next != before);
+                        prop_assert!(before.paid_at().is_none() || next.paid_at() == before.paid_at());
+                        state = next;
+                    }
+                    Err(illegal) => {
+                        prop_assert_eq!(illegal.state, before.name());
+                        state = before;
+                    }
+                }
+                prop_assert!(paid <= 1 && plans <= paid);
+                prop_assert!(OrderState::NAMES.contains(&state.name()));
+            }
+        }
+    }
+}
