@@ -1,0 +1,3 @@
+//! The tests of the whole house: one binary, so that it is linked once.
+
+mod arrows;
