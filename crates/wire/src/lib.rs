@@ -1,1 +1,23 @@
-//! x
+//! The Mall API v3 on the wire: parameters, signing content, signatures, requests, answers, codes.
+//!
+//! Every name on the wire lives here and nowhere else, so that a correction touches one file. Names
+//! marked *published* follow the vendor's pages to the letter; names marked *chosen* are ours.
+//! No I/O: this crate may touch `domain` only.
+
+pub mod answer;
+pub mod call;
+pub mod code;
+pub mod common;
+pub mod content;
+pub mod diagnosis;
+pub mod form;
+pub mod params;
+pub mod payment;
+pub mod sign;
+pub mod topup;
+pub mod vshop;
+
+pub use call::{Call, Method, Request, Service, Shape};
+pub use code::Code;
+pub use form::{Form, FormError, Problem};
+pub use params::{Params, Value};

@@ -1,0 +1,103 @@
+//! What a call of the API is: where it stands, how its answer is shaped, which fields it takes. One
+//! table drives the reading of requests, the router and the `OpenAPI` document.
+
+use domain::Mode;
+
+use crate::form::{Field, Form};
+
+/// One of the three services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Service {
+    /// The mall.
+    Vshop,
+    /// The cashier.
+    Payment,
+    /// Groups and orders.
+    Topup,
+}
+
+impl Service {
+    /// All services.
+    pub const ALL: [Self; 3] = [Self::Vshop, Self::Payment, Self::Topup];
+
+    /// The path prefix of a mode (published).
+    pub fn prefix(self, mode: Mode) -> &'static str {
+        match (self, mode) {
+            (Self::Vshop, Mode::Live) => "/vshop",
+            (Self::Vshop, Mode::Test) => "/vshop_uat",
+            (Self::Payment, Mode::Live) => "/payment",
+            (Self::Payment, Mode::Test) => "/payment_uat",
+            (Self::Topup, Mode::Live) => "/topup",
+            (Self::Topup, Mode::Test) => "/topup_test",
+        }
+    }
+}
+
+/// HTTP methods of the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// Parameters in the query.
+    Get,
+    /// Parameters in the JSON body.
+    Post,
+}
+
+/// The shape of a successful answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Shape {
+    /// `{"operateCode":"S","message":"success","data":{…}}`.
+    Envelope,
+    /// The data object alone.
+    Bare,
+}
+
+/// A call of the API.
+#[derive(Debug, Clone, Copy)]
+pub struct Call {
+    /// Its service.
+    pub service: Service,
+    /// Its method.
+    pub method: Method,
+    /// Its path below the prefix.
+    pub path: &'static str,
+    /// Its name: the `tradeType` that `hmac-sha256` demands.
+    pub name: &'static str,
+    /// The shape of its answer.
+    pub shape: Shape,
+    /// One line on what it does.
+    pub summary: &'static str,
+    /// More on it, for the document.
+    pub doc: &'static str,
+    /// Its fields, the common ones included.
+    pub fields: &'static [&'static [Field]],
+}
+
+impl Call {
+    /// All fields in order.
+    pub fn all_fields(&self) -> impl Iterator<Item = &'static Field> {
+        self.fields.iter().flat_map(|part| part.iter())
+    }
+}
+
+/// A request that can be read from its parameters.
+pub trait Request: Sized + Send {
+    /// The call it belongs to.
+    const CALL: Call;
+
+    /// Reads all fields; problems are gathered in the form. `None` only if there is one.
+    fn read(form: &mut Form<'_>) -> Option<Self>;
+}
+
+/// Every call that exists.
+pub const CALLS: [Call; 10] = [
+    crate::vshop::SINGLE_VERIFY,
+    crate::vshop::SINGLE_SERVICE_PLAN_PAGE,
+    crate::vshop::SINGLE_ORDER,
+    crate::vshop::SINGLE_QUERY_ORDER,
+    crate::vshop::QUERY_AUTO_RENEWAL_RECORD,
+    crate::vshop::CANCEL_AUTO_RENEWAL_RECORD,
+    crate::vshop::QUERY_AUTO_RENEWAL_RECORD_LIST,
+    crate::vshop::SYN_ORDER_INFO,
+    crate::payment::RESULT_QUERY,
+    crate::topup::QUERY_ORDER,
+];

@@ -1,0 +1,140 @@
+//! The codes of failures (`data.code`, chosen).
+
+/// Why a call failed, as a program reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// Not JSON, a field missing or empty, a wrong format.
+    BadRequest,
+    /// No such partner (told in test mode only).
+    PartnerUnknown,
+    /// The operator suspended the partner.
+    PartnerSuspended,
+    /// The signature is not over this content with a valid key.
+    SignMismatch,
+    /// The signature is right, but its scheme is not allowed.
+    SignSchemeNotAllowed,
+    /// `tradeTime` is too far from the server's time.
+    TradeTimeSkew,
+    /// The caller's address is not on the partner's list.
+    IpNotAllowed,
+    /// No such SIM, or another partner's.
+    SimUnknown,
+    /// Nothing can be sold for the SIM.
+    SimNotSellable,
+    /// No such plan for this partner.
+    PlanUnknown,
+    /// The plan is not for this SIM's network.
+    PlanNotForSim,
+    /// Not one of the plan's numbers of periods.
+    PeriodNotAllowed,
+    /// The plan does not renew by itself.
+    RenewalNotAllowed,
+    /// No price in force has this amount.
+    PriceMismatch,
+    /// No price in force has this currency.
+    CurrencyMismatch,
+    /// The same number came before with other content.
+    OrderConflict,
+    /// No such order, or another partner's.
+    OrderUnknown,
+    /// No such payment, or another partner's.
+    PaymentUnknown,
+    /// No such auto-renewal, or another partner's.
+    RenewalUnknown,
+    /// The order would take the partner over its credit.
+    CreditExceeded,
+    /// No such path.
+    NotFound,
+    /// The path exists, but not for this method.
+    MethodNotAllowed,
+    /// The body is over the limit.
+    PayloadTooLarge,
+    /// The body is not JSON by its own account.
+    UnsupportedMediaType,
+    /// Too many requests.
+    RateLimited,
+    /// The server cannot answer now.
+    Unavailable,
+    /// The server made a mistake.
+    Internal,
+}
+
+impl Code {
+    /// All codes; each has a message in every language.
+    pub const ALL: [Self; 27] = [
+        Self::BadRequest,
+        Self::PartnerUnknown,
+        Self::PartnerSuspended,
+        Self::SignMismatch,
+        Self::SignSchemeNotAllowed,
+        Self::TradeTimeSkew,
+        Self::IpNotAllowed,
+        Self::SimUnknown,
+        Self::SimNotSellable,
+        Self::PlanUnknown,
+        Self::PlanNotForSim,
+        Self::PeriodNotAllowed,
+        Self::RenewalNotAllowed,
+        Self::PriceMismatch,
+        Self::CurrencyMismatch,
+        Self::OrderConflict,
+        Self::OrderUnknown,
+        Self::PaymentUnknown,
+        Self::RenewalUnknown,
+        Self::CreditExceeded,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::PayloadTooLarge,
+        Self::UnsupportedMediaType,
+        Self::RateLimited,
+        Self::Unavailable,
+        Self::Internal,
+    ];
+
+    /// The code on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadRequest => "BAD_REQUEST",
+            Self::PartnerUnknown => "PARTNER_UNKNOWN",
+            Self::PartnerSuspended => "PARTNER_SUSPENDED",
+            Self::SignMismatch => "SIGN_MISMATCH",
+            Self::SignSchemeNotAllowed => "SIGN_SCHEME_NOT_ALLOWED",
+            Self::TradeTimeSkew => "TRADE_TIME_SKEW",
+            Self::IpNotAllowed => "IP_NOT_ALLOWED",
+            Self::SimUnknown => "SIM_UNKNOWN",
+            Self::SimNotSellable => "SIM_NOT_SELLABLE",
+            Self::PlanUnknown => "PLAN_UNKNOWN",
+            Self::PlanNotForSim => "PLAN_NOT_FOR_SIM",
+            Self::PeriodNotAllowed => "PERIOD_NOT_ALLOWED",
+            Self::RenewalNotAllowed => "RENEWAL_NOT_ALLOWED",
+            Self::PriceMismatch => "PRICE_MISMATCH",
+            Self::CurrencyMismatch => "CURRENCY_MISMATCH",
+            Self::OrderConflict => "ORDER_CONFLICT",
+            Self::OrderUnknown => "ORDER_UNKNOWN",
+            Self::PaymentUnknown => "PAYMENT_UNKNOWN",
+            Self::RenewalUnknown => "RENEWAL_UNKNOWN",
+            Self::CreditExceeded => "CREDIT_EXCEEDED",
+            Self::NotFound => "NOT_FOUND",
+            Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
+            Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
+            Self::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
+            Self::RateLimited => "RATE_LIMITED",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::Internal => "INTERNAL",
+        }
+    }
+
+    /// The HTTP status: 400 for whatever concerns the call itself (published).
+    pub fn status(self) -> u16 {
+        match self {
+            Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::PayloadTooLarge => 413,
+            Self::UnsupportedMediaType => 415,
+            Self::RateLimited => 429,
+            Self::Internal => 500,
+            Self::Unavailable => 503,
+            _ => 400,
+        }
+    }
+}

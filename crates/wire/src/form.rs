@@ -1,0 +1,311 @@
+//! Reads the fields of a request into domain types and gathers everything that is wrong with them, so
+//! that a partner learns of all mistakes at once.
+
+use domain::{Currency, Iccid};
+
+use crate::params::{Params, Value};
+
+/// What a field holds; also its schema in the `OpenAPI` document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A text of printable characters, at most so many.
+    Text {
+        /// The most characters.
+        max: usize,
+    },
+    /// A partner's code: 1-32 of `[A-Za-z0-9_-]`.
+    PartnerCode,
+    /// `1.0`, `2.0` or `3.0`.
+    Version,
+    /// An ICCID.
+    Iccid,
+    /// A whole number in a range.
+    Count {
+        /// The least.
+        min: u32,
+        /// The most.
+        max: u32,
+    },
+    /// A non-negative decimal in major units.
+    Decimal,
+    /// An ISO 4217 code in any case.
+    Currency,
+    /// `0` or `1`.
+    Flag,
+    /// `yyyy-MM-dd HH:mm:ss`.
+    DateTime,
+}
+
+/// One field of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Field {
+    /// Its name on the wire.
+    pub name: &'static str,
+    /// Whether it must be there and not be empty.
+    pub required: bool,
+    /// What it holds.
+    pub kind: Kind,
+    /// What it means.
+    pub doc: &'static str,
+}
+
+/// A field that must be there.
+pub const fn required(name: &'static str, kind: Kind, doc: &'static str) -> Field {
+    Field {
+        name,
+        required: true,
+        kind,
+        doc,
+    }
+}
+
+/// A field that may be absent, `null` or empty.
+pub const fn optional(name: &'static str, kind: Kind, doc: &'static str) -> Field {
+    Field {
+        name,
+        required: false,
+        kind,
+        doc,
+    }
+}
+
+/// What is wrong with a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Problem {
+    /// Absent, `null` or empty.
+    Missing,
+    /// Neither a string nor a number.
+    WrongType,
+    /// More characters than allowed.
+    TooLong(usize),
+    /// It has control characters.
+    NotPrintable,
+    /// Not a partner code.
+    NotPartnerCode,
+    /// Not a version that is spoken here.
+    NotVersion,
+    /// Not 18 to 22 digits.
+    NotIccid,
+    /// The ICCID's check digit does not hold.
+    BadCheckDigit,
+    /// Not a whole number in the range.
+    NotCount(u32, u32),
+    /// Not a decimal amount.
+    NotDecimal,
+    /// More decimals than the currency has, or too large.
+    NotInCurrency,
+    /// Not an ISO 4217 code.
+    NotCurrency,
+    /// Neither `0` nor `1`.
+    NotFlag,
+    /// Not `yyyy-MM-dd HH:mm:ss`, or no such moment.
+    NotDateTime,
+    /// `hmac-sha256` demands epoch milliseconds.
+    NotEpochMillis,
+    /// `hmac-sha256` demands the interface's own name.
+    NotTradeType,
+    /// It differs from the product of two other fields.
+    NotTheProduct,
+    /// None of several fields is there.
+    NoneOfThem,
+}
+
+/// A field and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FormError {
+    /// The field's name.
+    pub field: String,
+    /// What is wrong.
+    pub problem: Problem,
+}
+
+/// A request being read.
+#[derive(Debug)]
+pub struct Form<'a> {
+    params: &'a Params,
+    fields: &'static [&'static [Field]],
+    errors: Vec<FormError>,
+    read: Vec<&'static str>,
+}
+
+impl<'a> Form<'a> {
+    /// A form over parameters and the fields that they shall have.
+    pub fn new(params: &'a Params, fields: &'static [&'static [Field]]) -> Self {
+        Self {
+            params,
+            fields,
+            errors: Vec::new(),
+            read: Vec::new(),
+        }
+    }
+
+    /// All that is wrong so far.
+    pub fn into_errors(self) -> Vec<FormError> {
+        self.errors
+    }
+
+    /// The names of the fields read so far.
+    pub fn read_names(&self) -> &[&'static str] {
+        &self.read
+    }
+
+    /// Notes a problem.
+    pub fn fail(&mut self, field: &str, problem: Problem) {
+        self.errors.push(FormError {
+            field: field.to_owned(),
+            problem,
+        });
+    }
+
+    /// The text of a field of the given kind; its table says whether it is required. `None` with an
+    /// error noted, or for an optional field that is not there.
+    fn raw(&mut self, name: &'static str, kind: Kind) -> Option<&'a str> {
+        let known = self
+            .fields
+            .iter()
+            .flat_map(|part| part.iter())
+            .find(|f| f.name == name);
+        let field = known.copied().unwrap_or(required(name, kind, ""));
+        debug_assert!(
+            known.is_some() && field.kind == kind,
+            "{name} differs from its table"
+        );
+        self.read.push(name);
+        match self.params.get(name) {
+            None => {
+                if field.required {
+                    self.fail(name, Problem::Missing);
+                }
+                None
+            }
+            Some(Value::String(text) | Value::Number(text)) => {
+                if text.is_empty() && field.required {
+                    self.fail(name, Problem::Missing);
+                }
+                Some(text.as_str()).filter(|text| !text.is_empty())
+            }
+            Some(_) => {
+                self.fail(name, Problem::WrongType);
+                None
+            }
+        }
+    }
+
+    fn parsed<T>(
+        &mut self,
+        name: &'static str,
+        kind: Kind,
+        problem: Problem,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let value = parse(self.raw(name, kind)?);
+        if value.is_none() {
+            self.fail(name, problem);
+        }
+        value
+    }
+
+    /// A text; empty where an optional one is not there.
+    pub fn text(&mut self, name: &'static str, max: usize) -> Option<String> {
+        let before = self.errors.len();
+        let Some(text) = self.raw(name, Kind::Text { max }) else {
+            return (self.errors.len() == before).then(String::new);
+        };
+        if text.chars().count() > max {
+            self.fail(name, Problem::TooLong(max));
+            None
+        } else if text.chars().any(char::is_control) {
+            self.fail(name, Problem::NotPrintable);
+            None
+        } else {
+            Some(text.to_owned())
+        }
+    }
+
+    /// A partner's code.
+    pub fn partner_code(&mut self, name: &'static str) -> Option<String> {
+        self.parsed(name, Kind::PartnerCode, Problem::NotPartnerCode, |text| {
+            let good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+            (text.len() <= 32 && text.bytes().all(good)).then(|| text.to_owned())
+        })
+    }
+
+    /// The version, if it is one that is spoken here.
+    pub fn version(&mut self, name: &'static str) {
+        self.parsed(name, Kind::Version, Problem::NotVersion, |text| {
+            matches!(text, "1.0" | "2.0" | "3.0" | "1" | "2" | "3").then_some(())
+        });
+    }
+
+    /// An ICCID.
+    pub fn iccid(&mut self, name: &'static str) -> Option<Iccid> {
+        self.parsed(name, Kind::Iccid, Problem::NotIccid, |text| {
+            text.parse().ok()
+        })
+    }
+
+    /// A whole number from `min` to `max`.
+    pub fn count(&mut self, name: &'static str, min: u32, max: u32) -> Option<u32> {
+        self.parsed(
+            name,
+            Kind::Count { min, max },
+            Problem::NotCount(min, max),
+            |text| {
+                let digits = text.len() <= 9 && text.bytes().all(|byte| byte.is_ascii_digit());
+                text.parse()
+                    .ok()
+                    .filter(|number| digits && (min..=max).contains(number))
+            },
+        )
+    }
+
+    /// A whole number from `min` to `max`, or a default where it is not there.
+    pub fn count_or(
+        &mut self,
+        name: &'static str,
+        default: u32,
+        min: u32,
+        max: u32,
+    ) -> Option<u32> {
+        let before = self.errors.len();
+        let number = self.count(name, min, max);
+        number.or((self.errors.len() == before).then_some(default))
+    }
+
+    /// A decimal as written, to be read once its currency is known.
+    pub fn decimal(&mut self, name: &'static str) -> Option<String> {
+        self.parsed(name, Kind::Decimal, Problem::NotDecimal, |text| {
+            let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+            let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+            (text.len() <= 32 && digits(whole) && digits(decimals)).then(|| text.to_owned())
+        })
+    }
+
+    /// A currency.
+    pub fn currency(&mut self, name: &'static str) -> Option<Currency> {
+        self.parsed(name, Kind::Currency, Problem::NotCurrency, |text| {
+            text.parse().ok()
+        })
+    }
+
+    /// `0` or `1`; not there is `0`.
+    pub fn flag(&mut self, name: &'static str) -> Option<bool> {
+        let before = self.errors.len();
+        let flag = self.parsed(name, Kind::Flag, Problem::NotFlag, |text| match text {
+            "0" => Some(false),
+            "1" => Some(true),
+            _ => None,
+        });
+        flag.or((self.errors.len() == before).then_some(false))
+    }
+
+    /// A date and time as written, to be read once the partner's zone is known.
+    pub fn date_time(&mut self, name: &'static str) -> Option<String> {
+        self.parsed(name, Kind::DateTime, Problem::NotDateTime, |text| {
+            domain::Zone::UTC
+                .parse_date_time(text)
+                .ok()
+                .map(|_| text.to_owned())
+        })
+    }
+}

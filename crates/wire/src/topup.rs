@@ -1,0 +1,179 @@
+//! Topup: orders, for those who manage many SIMs (section 8 of the vendor's pages; `snake_case`).
+
+use domain::Iccid;
+use serde::Serialize;
+
+use crate::call::{Call, Method, Request, Service, Shape};
+use crate::common::TOPUP;
+use crate::form::{Form, Kind, Problem, optional};
+use crate::vshop::{NUMBER_CHARS_MAX, PAGE_NO_MAX};
+
+/// The most orders on one page.
+pub const PAGE_SIZE_MAX: u32 = 1_000;
+
+/// `GET /mall/order`, published; answer chosen.
+pub const QUERY_ORDER: Call = Call {
+    service: Service::Topup,
+    method: Method::Get,
+    path: "/mall/order",
+    name: "queryOrder",
+    shape: Shape::Envelope,
+    summary: "An order, or the orders of a SIM",
+    doc: "Of `purchase_order_id`, `order_id` and `sim_id` the first that is not empty counts. \
+          With `sim_id` the answer is a page of orders, the newest first.",
+    fields: &[
+        TOPUP,
+        &[
+            optional(
+                "purchase_order_id",
+                Kind::Text {
+                    max: NUMBER_CHARS_MAX,
+                },
+                "The client side's number: requestOrderId, else orderNo (published)",
+            ),
+            optional(
+                "order_id",
+                Kind::Text {
+                    max: NUMBER_CHARS_MAX,
+                },
+                "The transaction's number: orderNo, or our own id (published)",
+            ),
+            optional("sim_id", Kind::Iccid, "ICCID of a SIM (published)"),
+            optional(
+                "page_no",
+                Kind::Count {
+                    min: 1,
+                    max: PAGE_NO_MAX,
+                },
+                "Page, from 1 (chosen)",
+            ),
+            optional(
+                "page_size",
+                Kind::Count {
+                    min: 1,
+                    max: PAGE_SIZE_MAX,
+                },
+                "Orders on a page, 100 unless told (chosen)",
+            ),
+        ],
+    ],
+};
+
+/// Which orders are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QueryOrder {
+    /// By the client side's number.
+    Purchase(String),
+    /// By `orderNo` or our own id.
+    Order(String),
+    /// Those of a SIM.
+    Sim {
+        /// The SIM.
+        iccid: Iccid,
+        /// The page, from 1.
+        page_no: u32,
+        /// Orders on a page.
+        page_size: u32,
+    },
+}
+
+impl Request for QueryOrder {
+    const CALL: Call = QUERY_ORDER;
+    fn read(form: &mut Form<'_>) -> Option<Self> {
+        let purchase = form.text("purchase_order_id", NUMBER_CHARS_MAX);
+        let order = form.text("order_id", NUMBER_CHARS_MAX);
+        let sim = form.iccid("sim_id");
+        let page_no = form.count_or("page_no", 1, 1, PAGE_NO_MAX);
+        let page_size = form.count_or("page_size", 100, 1, PAGE_SIZE_MAX);
+        let (purchase, order) = (purchase?, order?);
+        if !purchase.is_empty() {
+            Some(Self::Purchase(purchase))
+        } else if !order.is_empty() {
+            Some(Self::Order(order))
+        } else if let Some(iccid) = sim {
+            Some(Self::Sim {
+                iccid,
+                page_no: page_no?,
+                page_size: page_size?,
+            })
+        } else {
+            form.fail("purchase_order_id", Problem::NoneOfThem);
+            None
+        }
+    }
+}
+
+/// A page of orders (names chosen).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OrderPage {
+    /// How many orders there are in all.
+    pub total_count: i64,
+    /// This page.
+    pub page_no: u32,
+    /// Orders on a page.
+    pub page_size: u32,
+    /// The orders, the newest first.
+    pub orders: Vec<Order>,
+}
+
+/// An order (names chosen). Times are epoch milliseconds, money is decimal text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Order {
+    /// Our own id.
+    pub order_id: String,
+    /// The client side's number: `requestOrderId`, else `orderNo`.
+    pub purchase_order_id: String,
+    /// The partner's own reference; may be empty.
+    pub request_order_id: String,
+    /// ICCID of the SIM.
+    pub sim_id: String,
+    /// The plan.
+    pub service_plan_code: String,
+    /// The plan's name.
+    pub service_plan_show_name: String,
+    /// The package.
+    pub package_code: String,
+    /// The package's type.
+    pub package_type: String,
+    /// How many periods.
+    pub order_period: u32,
+    /// Where it stands.
+    pub status: String,
+    /// `1` if it was ordered to renew by itself.
+    pub auto_renewal: String,
+    /// The payment's number.
+    pub pay_id: String,
+    /// What was or is to be paid.
+    pub pay_amount: String,
+    /// Its currency.
+    pub pay_currency: String,
+    /// The payment's result, as in `resultQuery`.
+    pub pay_result: String,
+    /// `third_party` or `stripe`.
+    pub pay_channel: String,
+    /// The partner's payment reference; may be empty.
+    pub transaction_id: String,
+    /// What the partner owes the operator per period; empty for orders paid to the mall.
+    pub settle_price: String,
+    /// When it was made.
+    pub created_at: i64,
+    /// When it was paid.
+    pub paid_at: Option<i64>,
+    /// When the plan was on the SIM.
+    pub provisioned_at: Option<i64>,
+    /// When the plan began to run.
+    pub effective_at: Option<i64>,
+    /// When the plan ends.
+    pub expire_at: Option<i64>,
+    /// Why it failed or waits for a person.
+    pub failure: Option<OrderFailure>,
+}
+
+/// Why an order failed or waits for a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OrderFailure {
+    /// For programs.
+    pub code: String,
+    /// For people.
+    pub message: String,
+}

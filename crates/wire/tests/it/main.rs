@@ -1,0 +1,6 @@
+//! The wire against the published and derived vectors, and each request against its own table.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail by panic")]
+
+mod requests;
+mod vectors;
