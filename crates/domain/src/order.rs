@@ -3,7 +3,111 @@
 //! A state carries what is only true in it. The only way from one state to the next is
 //! [`OrderState::on`], which refuses whatever the life of an order does not know.
 
+use std::str::FromStr;
+
+use crate::UnknownWord;
+use crate::iccid::Iccid;
+use crate::id::{OrderId, PartnerId};
+use crate::mode::Mode;
+use crate::money::Money;
+use crate::package::PlanLength;
 use crate::time::Timestamp;
+
+/// How an order came to the mall.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OrderSource {
+    /// The mall makes it and takes its payment.
+    Mall,
+    /// The partner reports it, and was already paid.
+    Reported,
+}
+
+impl OrderSource {
+    /// The word stored in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mall => "mall",
+            Self::Reported => "reported",
+        }
+    }
+}
+
+impl FromStr for OrderSource {
+    type Err = UnknownWord;
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        [Self::Mall, Self::Reported]
+            .into_iter()
+            .find(|source| source.as_str() == text)
+            .ok_or_else(|| UnknownWord(text.to_owned(), "order source"))
+    }
+}
+
+/// One purchase of one plan for one SIM.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Order {
+    /// Live or test.
+    pub mode: Mode,
+    /// The partner that sold it.
+    pub partner_id: PartnerId,
+    /// Our id.
+    pub id: OrderId,
+    /// The client's number of the order, unique per partner for ever.
+    pub order_no: String,
+    /// The client's number of the payment, unique per partner for ever.
+    pub pay_id: String,
+    /// The partner's own reference; may be empty and may repeat.
+    pub request_order_id: String,
+    /// The order that this one renews, as the partner names it; may be empty.
+    pub org_order_id: String,
+    /// How it came to the mall.
+    pub source: OrderSource,
+    /// The SIM.
+    pub iccid: Iccid,
+    /// The plan's code.
+    pub plan_code: String,
+    /// The plan's name as the client showed it; may be empty.
+    pub show_name: String,
+    /// The package's code.
+    pub package_code: String,
+    /// The carrier that provides it.
+    pub carrier: String,
+    /// That carrier's product.
+    pub carrier_product: String,
+    /// What was bought.
+    pub length: PlanLength,
+    /// What the partner owes the operator per period, for reported orders.
+    pub settlement: Option<Money>,
+    /// Whether it shall renew by itself.
+    pub auto_renewal: bool,
+    /// SHA-256 of the business fields: the same number with other content is a conflict.
+    pub content_hash: Vec<u8>,
+    /// Where it stands.
+    pub state: OrderState,
+    /// Grows with each change of state.
+    pub version: i64,
+    /// The carrier's own id of what was ordered; empty until known.
+    pub upstream_id: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// The interface's name as the client sent it.
+    pub trade_type: String,
+    /// Undocumented, as sent.
+    pub mark: String,
+    /// The end user's terminal, as sent.
+    pub terminal: String,
+}
+
+impl Order {
+    /// The client side's number: its own reference, else the order's number.
+    pub fn purchase_no(&self) -> &str {
+        if self.request_order_id.is_empty() { &self.order_no } else { &self.request_order_id }
+    }
+
+    /// The idempotency key under which the carrier is asked: letters and digits, derived from our id.
+    pub fn upstream_key(&self) -> String {
+        self.id.to_string().replace('_', "")
+    }
+}
 
 /// Where an order stands.
 #[derive(Debug, Clone, PartialEq, Eq)]

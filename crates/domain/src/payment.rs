@@ -3,7 +3,45 @@
 use std::str::FromStr;
 
 use crate::UnknownWord;
+use crate::id::{OrderId, PaymentId};
+use crate::money::Money;
 use crate::time::Timestamp;
+
+/// One attempt to take money for an order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Payment {
+    /// Our id.
+    pub id: PaymentId,
+    /// The order it pays.
+    pub order_id: OrderId,
+    /// Who takes the money.
+    pub channel: Channel,
+    /// What the end user pays.
+    pub amount: Money,
+    /// Where it stands.
+    pub state: PaymentState,
+    /// Grows with each change of state.
+    pub version: i64,
+    /// What the partner said of a payment of its own; empty for the mall's.
+    pub report: Report,
+}
+
+/// What a partner says of a payment that it took itself. Opaque but for the transaction's number.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// The partner's payment reference, unique per partner where it is not empty.
+    pub transaction_id: String,
+    /// The result as the partner words it.
+    pub result: String,
+    /// The result as the partner's code.
+    pub status: String,
+    /// The partner's code of the way of payment.
+    pub pay_type: String,
+    /// The partner's code of the account.
+    pub pay_account: String,
+    /// What the end user paid per period, as written.
+    pub pay_unit: String,
+}
 
 /// Who takes the money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

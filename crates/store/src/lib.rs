@@ -1,1 +1,30 @@
-//! x
+//! All SQL of the mall, one text for SQLite and PostgreSQL.
+//!
+//! A use-case opens one [`Tx`], does everything through it and commits it. No network call while a `Tx`
+//! is open. Invariants rest on unique indexes and on compare-and-set, never on isolation levels.
+//! This crate alone may touch sqlx.
+
+mod engine;
+mod error;
+mod jobs;
+mod ledger;
+mod migrate;
+mod orders;
+mod partners;
+mod payments;
+mod plans;
+mod renewals;
+mod seal;
+mod sim_plans;
+mod sims;
+#[cfg(test)]
+mod tests;
+
+pub use engine::{Engine, Options, Store, Tx};
+pub use error::{Result, StoreError};
+pub use jobs::{Job, JobKind, NewJob};
+pub use ledger::BookedPosting;
+pub use partners::{Credit, PartnerKey};
+pub use plans::Price;
+pub use seal::{Sealer, SealerError};
+pub use sim_plans::SimPlan;

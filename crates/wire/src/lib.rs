@@ -13,6 +13,7 @@ pub mod diagnosis;
 pub mod form;
 pub mod params;
 pub mod payment;
+pub mod renewals;
 pub mod sign;
 pub mod topup;
 pub mod vshop;

@@ -3,10 +3,10 @@
 use wire::call::CALLS;
 use wire::common::Common;
 use wire::payment::ResultQuery;
+use wire::renewals::{CancelAutoRenewalRecord, QueryAutoRenewalRecord, QueryAutoRenewalRecordList};
 use wire::topup::QueryOrder;
 use wire::vshop::{
-    CancelAutoRenewalRecord, QueryAutoRenewalRecord, QueryAutoRenewalRecordList, SingleOrder,
-    SingleQueryOrder, SingleServicePlanPage, SingleVerify, SynOrderInfo,
+    SingleOrder, SingleQueryOrder, SingleServicePlanPage, SingleVerify, SynOrderInfo,
 };
 use wire::{Form, FormError, Params, Problem, Request};
 

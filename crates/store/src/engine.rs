@@ -1,0 +1,249 @@
+//! The two engines behind one face: connections, transactions, and the dispatch of statements.
+
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+
+use crate::error::{Result, StoreError};
+
+/// The oldest SQLite that does not lose commits when its write-ahead log is reset.
+const SQLITE_VERSION_MIN: [u32; 3] = [3, 51, 3];
+/// Readers of a SQLite database, beside its one writer.
+const SQLITE_READERS: u32 = 4;
+/// How long a request waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A database engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Engine {
+    /// SQLite, inside the process.
+    Sqlite,
+    /// A PostgreSQL server.
+    Postgres,
+}
+
+/// How to open a database.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Whether to create a SQLite file that is not there.
+    pub create: bool,
+    /// The most connections to PostgreSQL.
+    pub connections_max: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            create: false,
+            connections_max: 16,
+        }
+    }
+}
+
+/// An open database.
+#[derive(Debug, Clone)]
+pub struct Store(pub(crate) Pools);
+
+#[derive(Debug, Clone)]
+pub(crate) enum Pools {
+    /// SQLite has one writer: eight of them gave waits over a second, one gives milliseconds.
+    Sqlite {
+        writer: SqlitePool,
+        readers: SqlitePool,
+    },
+    Postgres(PgPool),
+}
+
+/// A transaction, or a connection that only reads. Dropped without [`Tx::commit`] it changes nothing.
+#[derive(Debug)]
+pub struct Tx(pub(crate) Conn);
+
+#[derive(Debug)]
+pub(crate) enum Conn {
+    SqliteTx(Transaction<'static, Sqlite>),
+    SqliteRead(PoolConnection<Sqlite>),
+    PgTx(Transaction<'static, Postgres>),
+    PgRead(PoolConnection<Postgres>),
+}
+
+impl Store {
+    /// Opens `sqlite://PATH` (three slashes for an absolute path) or `postgres://…`.
+    pub async fn connect(url: &str, options: Options) -> Result<Self> {
+        if url.starts_with("sqlite:") {
+            Self::connect_sqlite(url, options).await
+        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            let connect: PgConnectOptions = url.parse()?;
+            let pool = PgPoolOptions::new()
+                .max_connections(options.connections_max)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .connect_with(connect.disable_statement_logging())
+                .await?;
+            Ok(Self(Pools::Postgres(pool)))
+        } else {
+            let why = "the database URL must begin with sqlite:// or postgres://";
+            Err(StoreError::Unfit(why.to_owned()))
+        }
+    }
+
+    async fn connect_sqlite(url: &str, options: Options) -> Result<Self> {
+        let connect = url
+            .parse::<SqliteConnectOptions>()?
+            .create_if_missing(options.create)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(5))
+            .disable_statement_logging();
+        let pool = |connections| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .idle_timeout(None)
+                .max_lifetime(None)
+        };
+        let writer = pool(1).connect_with(connect.clone()).await?;
+        let version: String = sqlx::query_scalar("SELECT sqlite_version()")
+            .fetch_one(&writer)
+            .await?;
+        let parts: Vec<u32> = version
+            .split('.')
+            .filter_map(|part| part.parse().ok())
+            .collect();
+        if parts[..] < SQLITE_VERSION_MIN[..] {
+            return Err(StoreError::Unfit(format!(
+                "SQLite {version} can lose commits; version 3.51.3 or newer is needed"
+            )));
+        }
+        let readers = pool(SQLITE_READERS)
+            .connect_with(connect.create_if_missing(false))
+            .await?;
+        Ok(Self(Pools::Sqlite { writer, readers }))
+    }
+
+    /// Which engine this is.
+    pub fn engine(&self) -> Engine {
+        match self.0 {
+            Pools::Sqlite { .. } => Engine::Sqlite,
+            Pools::Postgres(_) => Engine::Postgres,
+        }
+    }
+
+    /// Begins a transaction.
+    pub async fn begin(&self) -> Result<Tx> {
+        Ok(Tx(match &self.0 {
+            Pools::Sqlite { writer, .. } => {
+                Conn::SqliteTx(writer.begin_with("BEGIN IMMEDIATE").await?)
+            }
+            Pools::Postgres(pool) => Conn::PgTx(pool.begin().await?),
+        }))
+    }
+
+    /// A connection for reading: each statement sees what is committed when it runs.
+    pub async fn read(&self) -> Result<Tx> {
+        Ok(Tx(match &self.0 {
+            Pools::Sqlite { readers, .. } => Conn::SqliteRead(readers.acquire().await?),
+            Pools::Postgres(pool) => Conn::PgRead(pool.acquire().await?),
+        }))
+    }
+
+    /// Closes all connections; what is not committed is lost.
+    pub async fn close(&self) {
+        match &self.0 {
+            Pools::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Pools::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl Tx {
+    /// Makes everything done through this transaction durable.
+    pub async fn commit(self) -> Result<()> {
+        match self.0 {
+            Conn::SqliteTx(tx) => tx.commit().await?,
+            Conn::PgTx(tx) => tx.commit().await?,
+            // Nothing was written.
+            Conn::SqliteRead(_) | Conn::PgRead(_) => {}
+        }
+        Ok(())
+    }
+}
+
+/// Runs one statement on whichever engine the `Tx` stands. The statement builders of the two engines
+/// have different types, so that a function cannot do this.
+macro_rules! on_engine {
+    ($tx:expr, $connection:ident => $run:expr) => {
+        match &mut $tx.0 {
+            $crate::engine::Conn::SqliteTx(tx) => {
+                let $connection = &mut **tx;
+                $run
+            }
+            $crate::engine::Conn::SqliteRead(tx) => {
+                let $connection = &mut **tx;
+                $run
+            }
+            $crate::engine::Conn::PgTx(tx) => {
+                let $connection = &mut **tx;
+                $run
+            }
+            $crate::engine::Conn::PgRead(tx) => {
+                let $connection = &mut **tx;
+                $run
+            }
+        }
+    };
+}
+
+/// Executes a statement; gives the number of rows it changed.
+macro_rules! execute {
+    ($tx:expr, $sql:expr $(, $value:expr)* $(,)?) => {
+        $crate::engine::on_engine!($tx, connection => {
+            sqlx::query($sql)$(.bind($value))*.execute(connection).await
+                .map(|done| done.rows_affected())
+        })
+    };
+}
+
+/// Fetches at most one row as a `FromRow` type.
+macro_rules! fetch_optional {
+    ($tx:expr, $row:ty, $sql:expr $(, $value:expr)* $(,)?) => {
+        $crate::engine::on_engine!($tx, connection => {
+            sqlx::query_as::<_, $row>($sql)$(.bind($value))*.fetch_optional(connection).await
+        })
+    };
+}
+
+/// Fetches all rows as a `FromRow` type.
+macro_rules! fetch_all {
+    ($tx:expr, $row:ty, $sql:expr $(, $value:expr)* $(,)?) => {
+        $crate::engine::on_engine!($tx, connection => {
+            sqlx::query_as::<_, $row>($sql)$(.bind($value))*.fetch_all(connection).await
+        })
+    };
+}
+
+/// Declares the SQL constants of a module and lists them in `ALL`, so that one test can prepare every
+/// statement on both engines.
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $sql:expr;)*) => {
+        $($(#[$doc])* const $name: &str = $sql;)*
+        #[cfg(test)]
+        pub(crate) const ALL: &[&str] = &[$($name),*];
+    };
+}
+
+pub(crate) use {execute, fetch_all, fetch_optional, on_engine, statements};
+
+/// Insists that a compare-and-set changed exactly one row.
+pub(crate) fn one_row(changed: u64, what: &'static str) -> Result<()> {
+    if changed == 1 {
+        Ok(())
+    } else {
+        Err(StoreError::Changed(what))
+    }
+}

@@ -1,0 +1,282 @@
+//! Jobs: what must happen outside of a transaction, written in the transaction that made it due.
+//!
+//! A claim moves `run_at` past the lease and raises the fence. A worker that dies is succeeded when its
+//! lease has run out; one that sleeps past its lease finds its fence too old to write an outcome.
+
+use std::str::FromStr;
+
+use domain::id::{JobId, PartnerId};
+use domain::{Mode, Timestamp, UnknownWord};
+
+use crate::engine::{Engine, Store, Tx, execute, fetch_all, one_row, statements};
+use crate::error::{Result, Row};
+
+/// The columns of a claimed job.
+macro_rules! claim {
+    ($lock:literal) => {
+        concat!(
+            "UPDATE jobs SET run_at = $2, fence = fence + 1 WHERE (mode, partner_id, job_id) IN (
+            SELECT mode, partner_id, job_id FROM jobs WHERE state = 'ready' AND run_at <= $1
+            ORDER BY run_at LIMIT $3 ",
+            $lock,
+            ") RETURNING mode, partner_id, job_id, kind, subject, fence, failures, created_at"
+        )
+    };
+}
+
+statements! {
+    /// Does nothing where the subject has such a job already.
+    INSERT = "INSERT INTO jobs (mode, partner_id, job_id, kind, subject, state, run_at, fence,
+        failures, last_error, created_at) VALUES ($1, $2, $3, $4, $5, 'ready', $6, 0, 0, '', $7)
+        ON CONFLICT (mode, partner_id, kind, subject) DO NOTHING";
+    CLAIM_SQLITE = claim!("");
+    FINISH = "DELETE FROM jobs WHERE mode = $1 AND partner_id = $2 AND job_id = $3 AND fence = $4";
+    RESCHEDULE = "UPDATE jobs SET run_at = $5, failures = $6, last_error = $7
+        WHERE mode = $1 AND partner_id = $2 AND job_id = $3 AND fence = $4";
+    BURY = "UPDATE jobs SET state = 'dead', last_error = $5
+        WHERE mode = $1 AND partner_id = $2 AND job_id = $3 AND fence = $4";
+    DUE = "SELECT CAST(MIN(run_at) AS BIGINT) AS run_at FROM jobs WHERE state = 'ready'";
+    STANDING = "SELECT job_id, kind, subject, state, run_at, failures, last_error FROM jobs
+        WHERE mode = $1 AND partner_id = $2 ORDER BY job_id";
+}
+
+/// SQLite has no row locks and needs none: it has one writer.
+pub(crate) const CLAIM_POSTGRES: &str = claim!("FOR UPDATE SKIP LOCKED");
+
+/// What a job does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum JobKind {
+    /// Puts the plan of a paid order on its SIM. The subject is the order's id.
+    Provision,
+    /// Closes an order that was not paid in time. The subject is the order's id.
+    CloseOrder,
+    /// Ends the plan in use on a SIM and begins the next. The subject is the ICCID.
+    TurnPlan,
+}
+
+impl JobKind {
+    /// The word stored in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Provision => "provision",
+            Self::CloseOrder => "close_order",
+            Self::TurnPlan => "turn_plan",
+        }
+    }
+}
+
+impl FromStr for JobKind {
+    type Err = UnknownWord;
+    fn from_str(text: &str) -> std::result::Result<Self, UnknownWord> {
+        [Self::Provision, Self::CloseOrder, Self::TurnPlan]
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| UnknownWord(text.to_owned(), "job kind"))
+    }
+}
+
+/// A job to be written.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    /// Its id.
+    pub id: JobId,
+    /// What it does.
+    pub kind: JobKind,
+    /// To what.
+    pub subject: String,
+    /// When, at the earliest.
+    pub run_at: Timestamp,
+}
+
+/// A claimed job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Live or test.
+    pub mode: Mode,
+    /// Whose it is.
+    pub partner_id: PartnerId,
+    /// Its id.
+    pub id: JobId,
+    /// What it does.
+    pub kind: JobKind,
+    /// To what.
+    pub subject: String,
+    /// The number of this claim; an older one can write nothing.
+    pub fence: i64,
+    /// How often it failed in a row.
+    pub failures: i64,
+    /// When it was written.
+    pub created_at: Timestamp,
+}
+
+#[derive(sqlx::FromRow)]
+struct JobRow {
+    mode: String,
+    partner_id: String,
+    job_id: String,
+    kind: String,
+    subject: String,
+    fence: i64,
+    failures: i64,
+    created_at: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct DueRow {
+    run_at: Option<i64>,
+}
+
+#[derive(sqlx::FromRow)]
+struct StandingRow {
+    kind: String,
+    subject: String,
+    state: String,
+    failures: i64,
+    last_error: String,
+}
+
+impl JobRow {
+    fn into_job(self) -> Result<Job> {
+        let row = Row {
+            table: "jobs",
+            key: &self.job_id,
+        };
+        Ok(Job {
+            mode: row.parse("mode", &self.mode)?,
+            partner_id: row.parse("partner_id", &self.partner_id)?,
+            id: row.parse("job_id", &self.job_id)?,
+            kind: row.parse("kind", &self.kind)?,
+            subject: self.subject,
+            fence: self.fence,
+            failures: self.failures,
+            created_at: Timestamp::from_micros(self.created_at),
+        })
+    }
+}
+
+impl Store {
+    /// Claims at most `limit` due jobs until `lease_until`.
+    pub async fn claim_jobs(
+        &self,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<Job>> {
+        // An idle worker must not keep taking SQLite's writer.
+        let mut reader = self.read().await?;
+        let due = fetch_all!(reader, DueRow, DUE)?;
+        drop(reader);
+        if due
+            .first()
+            .and_then(|row| row.run_at)
+            .is_none_or(|at| at > now.as_micros())
+        {
+            return Ok(Vec::new());
+        }
+        let statement = match self.engine() {
+            Engine::Sqlite => CLAIM_SQLITE,
+            Engine::Postgres => CLAIM_POSTGRES,
+        };
+        let mut tx = self.begin().await?;
+        let (now, until) = (now.as_micros(), lease_until.as_micros());
+        let rows = fetch_all!(tx, JobRow, statement, now, until, limit)?;
+        tx.commit().await?;
+        rows.into_iter().map(JobRow::into_job).collect()
+    }
+}
+
+impl Tx {
+    /// Writes a job; a subject has one of a kind at most.
+    pub async fn insert_job(
+        &mut self,
+        mode: Mode,
+        partner: PartnerId,
+        job: &NewJob,
+        now: Timestamp,
+    ) -> Result<()> {
+        execute!(
+            self,
+            INSERT,
+            mode.as_str(),
+            partner.to_string(),
+            job.id.to_string(),
+            job.kind.as_str(),
+            &job.subject,
+            job.run_at.as_micros(),
+            now.as_micros(),
+        )?;
+        Ok(())
+    }
+
+    /// Ends a job, provided that its lease still holds.
+    pub async fn finish_job(&mut self, job: &Job) -> Result<()> {
+        let (mode, partner) = (job.mode.as_str(), job.partner_id.to_string());
+        let changed = execute!(self, FINISH, mode, partner, job.id.to_string(), job.fence)?;
+        one_row(changed, "the job")
+    }
+
+    /// Puts a job off, provided that its lease still holds.
+    pub async fn reschedule_job(
+        &mut self,
+        job: &Job,
+        run_at: Timestamp,
+        failures: i64,
+        last_error: &str,
+    ) -> Result<()> {
+        let (mode, partner) = (job.mode.as_str(), job.partner_id.to_string());
+        let changed = execute!(
+            self,
+            RESCHEDULE,
+            mode,
+            partner,
+            job.id.to_string(),
+            job.fence,
+            run_at.as_micros(),
+            failures,
+            last_error,
+        )?;
+        one_row(changed, "the job")
+    }
+
+    /// Gives a job up; it stays for a person to look at.
+    pub async fn bury_job(&mut self, job: &Job, last_error: &str) -> Result<()> {
+        let (mode, partner) = (job.mode.as_str(), job.partner_id.to_string());
+        let changed = execute!(
+            self,
+            BURY,
+            mode,
+            partner,
+            job.id.to_string(),
+            job.fence,
+            last_error
+        )?;
+        one_row(changed, "the job")
+    }
+
+    /// The jobs of a partner that are not done: kind, subject, state, failures and last error.
+    pub async fn standing_jobs(
+        &mut self,
+        mode: Mode,
+        partner: PartnerId,
+    ) -> Result<Vec<(String, String, String, i64, String)>> {
+        let rows = fetch_all!(
+            self,
+            StandingRow,
+            STANDING,
+            mode.as_str(),
+            partner.to_string()
+        )?;
+        Ok(rows
+            .into_iter()
+            .map(|row| {
+                (
+                    row.kind,
+                    row.subject,
+                    row.state,
+                    row.failures,
+                    row.last_error,
+                )
+            })
+            .collect())
+    }
+}

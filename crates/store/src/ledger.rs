@@ -1,0 +1,95 @@
+//! Postings: one row with a debit and a credit account, so that each sums to zero by its shape.
+
+use domain::id::{OrderId, PartnerId, PostingId};
+use domain::ledger::{Posting, PostingKind};
+use domain::{Mode, Money, Timestamp};
+
+use crate::engine::{Tx, execute, fetch_all, statements};
+use crate::error::{Result, Row};
+
+statements! {
+    INSERT = "INSERT INTO postings (mode, partner_id, posting_id, order_id, kind, debit, credit,
+        minor, currency, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    OF_PARTNER = "SELECT posting_id, order_id, kind, debit, credit, minor, currency FROM postings
+        WHERE mode = $1 AND partner_id = $2 ORDER BY posting_id";
+}
+
+/// A posting and the order it belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BookedPosting {
+    /// The order.
+    pub order_id: OrderId,
+    /// What was booked.
+    pub posting: Posting,
+}
+
+#[derive(sqlx::FromRow)]
+struct PostingRow {
+    posting_id: String,
+    order_id: String,
+    kind: String,
+    debit: String,
+    credit: String,
+    minor: i64,
+    currency: String,
+}
+
+impl Tx {
+    /// Books a posting of an order. A unique index refuses a second one of its kind.
+    pub async fn insert_posting(
+        &mut self,
+        mode: Mode,
+        partner: PartnerId,
+        (id, order_id): (PostingId, OrderId),
+        posting: Posting,
+        now: Timestamp,
+    ) -> Result<()> {
+        execute!(
+            self,
+            INSERT,
+            mode.as_str(),
+            partner.to_string(),
+            id.to_string(),
+            order_id.to_string(),
+            posting.kind.as_str(),
+            posting.debit.as_str(),
+            posting.credit.as_str(),
+            posting.amount.minor,
+            posting.amount.currency.code(),
+            now.as_micros(),
+        )?;
+        Ok(())
+    }
+
+    /// All postings of a partner, in the order they were made.
+    pub async fn postings(&mut self, mode: Mode, partner: PartnerId) -> Result<Vec<BookedPosting>> {
+        let rows = fetch_all!(
+            self,
+            PostingRow,
+            OF_PARTNER,
+            mode.as_str(),
+            partner.to_string()
+        )?;
+        rows.into_iter()
+            .map(|posting| {
+                let row = Row {
+                    table: "postings",
+                    key: &posting.posting_id,
+                };
+                let currency = row.parse("currency", &posting.currency)?;
+                Ok(BookedPosting {
+                    order_id: row.parse("order_id", &posting.order_id)?,
+                    posting: Posting {
+                        kind: match posting.kind.as_str() {
+                            "sale" => PostingKind::Sale,
+                            _ => PostingKind::Reversal,
+                        },
+                        debit: row.parse("debit", &posting.debit)?,
+                        credit: row.parse("credit", &posting.credit)?,
+                        amount: Money::new(posting.minor, currency),
+                    },
+                })
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,60 @@
+//! Migrations: embedded, numbered, expand-and-contract only.
+
+use sqlx::SqlStr;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+
+use crate::engine::{Pools, Store, fetch_all, statements};
+use crate::error::{Result, StoreError};
+
+/// Number, name and text of each migration, in order. A released one never changes.
+const MIGRATIONS: [(i64, &str, &str); 1] =
+    [(1, "mall", include_str!("../migrations/0001_mall.sql"))];
+
+statements! {
+    APPLIED = "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version DESC";
+}
+
+#[derive(sqlx::FromRow)]
+struct Applied {
+    version: i64,
+}
+
+impl Store {
+    /// Brings the schema up to date.
+    pub async fn migrate(&self) -> Result<()> {
+        let migrations = MIGRATIONS.map(|(version, name, sql)| {
+            let sql = SqlStr::from_static(sql);
+            Migration::new(version, name.into(), MigrationType::Simple, sql, false)
+        });
+        let mut migrator = Migrator::with_migrations(migrations.into());
+        // The lock of sqlx is PostgreSQL's advisory one, which engines of its kind do not all have.
+        // Two runs at once are harmless without it: one of them fails on the migration's own rows.
+        migrator.set_locking(false);
+        let done = match &self.0 {
+            Pools::Sqlite { writer, .. } => migrator.run(writer).await,
+            Pools::Postgres(pool) => migrator.run(pool).await,
+        };
+        done.map_err(|error| StoreError::Unfit(format!("the migration failed: {error}")))
+    }
+
+    /// Refuses a schema that is older or newer than this program knows.
+    pub async fn check_schema(&self) -> Result<()> {
+        let newest = MIGRATIONS
+            .iter()
+            .map(|(version, ..)| *version)
+            .max()
+            .unwrap_or(0);
+        let mut tx = self.read().await?;
+        // A database without the table has never been migrated.
+        let applied = fetch_all!(tx, Applied, APPLIED).unwrap_or_default();
+        match applied.first().map_or(0, |row| row.version) {
+            version if version == newest => Ok(()),
+            version if version < newest => Err(StoreError::Unfit(format!(
+                "the schema is at version {version}, this program needs {newest}: run `simmall migrate`"
+            ))),
+            version => Err(StoreError::Unfit(format!(
+                "the schema is at version {version}, this program knows {newest} only: use a newer simmall"
+            ))),
+        }
+    }
+}

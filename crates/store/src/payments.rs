@@ -1,0 +1,183 @@
+//! Payments.
+
+use domain::id::{OrderId, PartnerId};
+use domain::payment::{Payment, PaymentState, Report};
+use domain::{Mode, Money, Timestamp};
+
+use crate::engine::{Tx, execute, fetch_optional, one_row, statements};
+use crate::error::{Result, Row};
+
+statements! {
+    /// Does nothing where the partner's payment reference is taken.
+    INSERT = "INSERT INTO payments (mode, partner_id, payment_id, order_id, channel, minor, currency,
+        state, version, result_at, transaction_id, result, status, pay_type, pay_account, pay_unit)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+        ON CONFLICT DO NOTHING";
+    UPDATE = "UPDATE payments SET state = $4, version = version + 1, result_at = $6,
+        transaction_id = $7, result = $8, status = $9
+        WHERE mode = $1 AND partner_id = $2 AND payment_id = $3 AND version = $5";
+    TRANSACTION_TAKEN = "SELECT order_id FROM payments
+        WHERE mode = $1 AND partner_id = $2 AND transaction_id = $3 AND transaction_id <> ''";
+    OF_ORDER = "SELECT payment_id, channel, minor, currency, state, version, result_at,
+        transaction_id, result, status, pay_type, pay_account, pay_unit FROM payments
+        WHERE mode = $1 AND partner_id = $2 AND order_id = $3";
+}
+
+#[derive(sqlx::FromRow)]
+struct PaymentRow {
+    payment_id: String,
+    channel: String,
+    minor: i64,
+    currency: String,
+    state: String,
+    version: i64,
+    result_at: Option<i64>,
+    transaction_id: String,
+    result: String,
+    status: String,
+    pay_type: String,
+    pay_account: String,
+    pay_unit: String,
+}
+
+#[derive(sqlx::FromRow)]
+struct OwnerRow {
+    order_id: String,
+}
+
+impl PaymentRow {
+    fn into_payment(self, order_id: OrderId) -> Result<Payment> {
+        let row = Row {
+            table: "payments",
+            key: &self.payment_id,
+        };
+        let at = || {
+            row.needed("result_at", self.result_at)
+                .map(Timestamp::from_micros)
+        };
+        let state = match self.state.as_str() {
+            "created" => PaymentState::Created,
+            "processing" => PaymentState::Processing,
+            "succeeded" => PaymentState::Succeeded { at: at()? },
+            "failed" => PaymentState::Failed { at: at()? },
+            "cancelled" => PaymentState::Cancelled { at: at()? },
+            "refunding" => PaymentState::Refunding { at: at()? },
+            "refunded" => PaymentState::Refunded { at: at()? },
+            _ => return Err(row.corrupt("state", format!("no such state: {:?}", self.state))),
+        };
+        Ok(Payment {
+            id: row.parse("payment_id", &self.payment_id)?,
+            order_id,
+            channel: row.parse("channel", &self.channel)?,
+            amount: Money::new(self.minor, row.parse("currency", &self.currency)?),
+            state,
+            version: self.version,
+            report: Report {
+                transaction_id: self.transaction_id,
+                result: self.result,
+                status: self.status,
+                pay_type: self.pay_type,
+                pay_account: self.pay_account,
+                pay_unit: self.pay_unit,
+            },
+        })
+    }
+}
+
+impl Tx {
+    /// Adds a payment; `false`, and nothing added, if the partner's payment reference is taken.
+    pub async fn insert_payment(
+        &mut self,
+        mode: Mode,
+        partner: PartnerId,
+        payment: &Payment,
+    ) -> Result<bool> {
+        let inserted = execute!(
+            self,
+            INSERT,
+            mode.as_str(),
+            partner.to_string(),
+            payment.id.to_string(),
+            payment.order_id.to_string(),
+            payment.channel.as_str(),
+            payment.amount.minor,
+            payment.amount.currency.code(),
+            payment.state.name(),
+            payment.version,
+            payment.state.result_at().map(Timestamp::as_micros),
+            &payment.report.transaction_id,
+            &payment.report.result,
+            &payment.report.status,
+            &payment.report.pay_type,
+            &payment.report.pay_account,
+            &payment.report.pay_unit,
+        )?;
+        Ok(inserted == 1)
+    }
+
+    /// Writes a payment's new state and outcome, provided that nobody changed it since it was read.
+    pub async fn update_payment(
+        &mut self,
+        mode: Mode,
+        partner: PartnerId,
+        payment: &mut Payment,
+        state: PaymentState,
+    ) -> Result<()> {
+        let changed = execute!(
+            self,
+            UPDATE,
+            mode.as_str(),
+            partner.to_string(),
+            payment.id.to_string(),
+            state.name(),
+            payment.version,
+            state.result_at().map(Timestamp::as_micros),
+            &payment.report.transaction_id,
+            &payment.report.result,
+            &payment.report.status,
+        )?;
+        one_row(changed, "the payment")?;
+        payment.state = state;
+        payment.version += 1;
+        Ok(())
+    }
+
+    /// Whether a partner's payment reference belongs to another order already.
+    pub async fn transaction_taken(
+        &mut self,
+        mode: Mode,
+        partner: PartnerId,
+        transaction_id: &str,
+        order_id: OrderId,
+    ) -> Result<bool> {
+        let (mode, partner) = (mode.as_str(), partner.to_string());
+        let owner = fetch_optional!(
+            self,
+            OwnerRow,
+            TRANSACTION_TAKEN,
+            mode,
+            partner,
+            transaction_id
+        )?;
+        Ok(owner.is_some_and(|row| row.order_id != order_id.to_string()))
+    }
+
+    /// The payment of an order.
+    pub async fn payment_of_order(
+        &mut self,
+        mode: Mode,
+        partner: PartnerId,
+        order_id: OrderId,
+    ) -> Result<Option<Payment>> {
+        let (mode, partner) = (mode.as_str(), partner.to_string());
+        let row = fetch_optional!(
+            self,
+            PaymentRow,
+            OF_ORDER,
+            mode,
+            partner,
+            order_id.to_string()
+        )?;
+        row.map(|row| row.into_payment(order_id)).transpose()
+    }
+}
