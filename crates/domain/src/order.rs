@@ -100,7 +100,11 @@ pub struct Order {
 impl Order {
     /// The client side's number: its own reference, else the order's number.
     pub fn purchase_no(&self) -> &str {
-        if self.request_order_id.is_empty() { &self.order_no } else { &self.request_order_id }
+        if self.request_order_id.is_empty() {
+            &self.order_no
+        } else {
+            &self.request_order_id
+        }
     }
 
     /// The idempotency key under which the carrier is asked: letters and digits, derived from our id.

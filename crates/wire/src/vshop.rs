@@ -1,11 +1,11 @@
 //! Vshop, the mall: cards, plans and orders (sections 5.1 to 5.4 and 5.7 of the vendor's pages).
 
-use domain::{Currency, Iccid};
+use domain::{Iccid, Money};
 use serde::Serialize;
 
 use crate::call::{Call, Method, Request, Service, Shape};
 use crate::common::{DEVICE_CODE, VSHOP};
-use crate::form::{Field, Form, Kind, optional, required};
+use crate::form::{Field, Form, Kind, Problem, optional, required};
 
 /// The most characters of an `orderNo`, `payId` or `requestOrderId`.
 pub const NUMBER_CHARS_MAX: usize = 64;
@@ -284,10 +284,8 @@ pub struct OrderFields {
     pub package_code: String,
     /// How many units.
     pub order_period: u32,
-    /// The amount as written, in major units.
-    pub pay_amount: String,
-    /// Its currency.
-    pub pay_currency: Currency,
+    /// What the end user pays in all.
+    pub pay_amount: Money,
     /// Whether it shall renew by itself.
     pub auto_renewal: bool,
 }
@@ -304,6 +302,13 @@ impl OrderFields {
         let order_period = form.count("orderPeriod", 1, PERIODS_MAX);
         let pay_amount = form.decimal("payAmount");
         let pay_currency = form.currency("payCurrency");
+        let pay_amount = pay_amount.zip(pay_currency).and_then(|(text, currency)| {
+            let amount = Money::parse(&text, currency).ok();
+            if amount.is_none() {
+                form.fail("payAmount", Problem::NotInCurrency);
+            }
+            amount
+        });
         let auto_renewal = form.flag("autoRenewal");
         Some(Self {
             iccid: iccid?,
@@ -315,7 +320,6 @@ impl OrderFields {
             package_code: package_code?,
             order_period: order_period?,
             pay_amount: pay_amount?,
-            pay_currency: pay_currency?,
             auto_renewal: auto_renewal?,
         })
     }
