@@ -1,0 +1,84 @@
+# What the API says to people, in English. The ids are the same in every language.
+
+# Why a call failed: one message per code of the API.
+
+code-bad-request = The request cannot be read. Please check its fields against the API document.
+code-partner-unknown = There is no partner with this code. Please check partnerCode, and whether it belongs to live or to test mode.
+code-partner-suspended = This partner is suspended. Please ask the operator of the mall.
+code-sign-mismatch = The signature does not match the request. Please check the signing content, the scheme and the key.
+code-sign-scheme-not-allowed = The signature is right, but this partner may not use its scheme here. Please sign with a scheme that the operator allowed.
+code-trade-time-skew = tradeTime is too far from the server's time. Please set the clock of the caller and sign again.
+code-ip-not-allowed = This partner may not call from this address. Please ask the operator to add it to the list.
+code-sim-unknown = This SIM is not in the partner's stock. Please check the number of the card.
+code-sim-not-sellable = No plan can be sold for this SIM at present. Please use another card or ask the operator.
+code-plan-unknown = There is no such plan. Please take servicePlanCode and packageCode from the list of plans.
+code-plan-not-for-sim = This plan does not fit this SIM. Please choose one from the SIM's own list of plans.
+code-period-not-allowed = This plan cannot be ordered for so many periods. Please choose one of the values in orderPeriodList.
+code-renewal-not-allowed = This plan does not renew by itself. Please send autoRenewal 0.
+code-price-mismatch = The amount is not the price of this plan. Please fetch the list of plans again and order at its price.
+code-currency-mismatch = This plan is not sold in this currency. Please use the currency that the list of plans shows.
+code-order-conflict = This number was used before for something else. Please repeat the call with the same content, or take a new number.
+code-order-unknown = There is no such order. Please check its number.
+code-payment-unknown = There is no such payment. Please check payId.
+code-renewal-unknown = There is no such auto-renewal for this SIM. Please take orderNo and payId from the auto-renewal in force.
+code-credit-exceeded = The order would take the partner over its credit limit. Please settle the account with the operator, then send the order again.
+code-not-found = There is nothing at this path. Please check the path and its prefix.
+code-method-not-allowed = This path does not take this method. Please see the Allow header for those that it takes.
+code-payload-too-large = The request is too large. Please send less at a time.
+code-unsupported-media-type = The body is not declared as JSON. Please send Content-Type: application/json.
+code-rate-limited = Too many requests. Please wait as long as the Retry-After header says.
+code-unavailable = The mall cannot answer just now. Please try again after the time in the Retry-After header.
+code-internal = Something went wrong in the mall, not in the request. Please try again; if it happens again, tell the operator the x-request-id.
+
+# What is wrong with one field.
+
+problem-missing = { $field } is missing or empty. Please send it.
+problem-wrong-type = { $field } must be a text in quotation marks (a number is taken too).
+problem-too-long = { $field } is too long: it may have at most { $max } characters.
+problem-not-printable = { $field } has control characters, such as a line break or a tab. Please remove them.
+problem-not-partner-code = { $field } is not a partner code: it has 1 to 32 letters, digits, hyphens or underscores.
+problem-not-version = { $field } is not a version of this API. Please send 3.0.
+problem-not-iccid = { $field } is not the number of a SIM card: it has 18 to 22 digits and nothing else.
+problem-bad-check-digit = The last digit of { $field } does not fit the others. Please check the number of the card for a slip.
+problem-not-count = { $field } must be a whole number from { $min } to { $max }.
+problem-not-decimal = { $field } must be an amount such as 12.36: digits with at most one decimal point, without a sign or a comma.
+problem-not-in-currency = { $field } has more decimals than its currency, or is too large.
+problem-not-currency = { $field } is not the code of a currency. Please send three letters of ISO 4217, such as USD.
+problem-not-flag = { $field } must be 0 or 1.
+problem-not-date-time = { $field } must be a date and time that exists, written like 2022-06-07 15:10:35.
+problem-not-epoch-millis = { $field } must be the time in milliseconds since 1970, such as 1654585746965, when the request is signed with hmac-sha256.
+problem-not-trade-type = { $field } must be the name of the interface that is called when the request is signed with hmac-sha256.
+problem-not-the-product = { $field } is not payUnit times orderPeriod. Please check the three of them.
+problem-none-of-them = Neither { $field } nor a field that may take its place is there. Please send one of them.
+
+# Why a signature does not match.
+
+hint-empty-dropped = Fields with an empty text were left out of the signing content; keep them in.
+hint-null-kept = Fields that are null were kept in the signing content; leave them out.
+hint-path-dropped = The parameters of the path were left out of the signing content; put them in.
+hint-keys-unsorted = The keys of the signing content are not in ascending byte order; sort them.
+hint-spaces = The signing content has spaces between its parts; write compact JSON.
+hint-non-ascii-escaped = Characters beyond ASCII were escaped in the signing content (like \u6b27); write them as they are, in UTF-8.
+hint-slash-escaped = Slashes were escaped in the signing content; write / and not \/.
+hint-number-as-string = A number of the request was signed as a text; sign it as it is sent, without quotation marks.
+hint-string-as-number = A text of the request was signed as a number; sign it as it is sent, with quotation marks.
+hint-upper-case-hex = The signature is written in upper case; use lower-case hexadecimal digits.
+hint-key-missing = The signature was made without a key; use the partner's key.
+hint-key-retired = The signature was made with a key that is no longer valid; use the current one.
+hint-key-of-other-mode = The signature was made with the key of the other mode; live and test mode have keys of their own.
+hint-none = None of the usual mistakes explains this signature: a field was changed after signing, or the key is unknown. Please compare signContent with what was signed.
+hint-stale-time =
+    { $seconds ->
+        [one] tradeTime differs from the server's clock by one second. Please set the clock of the caller.
+       *[other] tradeTime differs from the server's clock by { $seconds } seconds. Please set the clock of the caller.
+    }
+
+# Why a request has no parameters that could be read.
+
+bad-json = The body is not valid JSON: { $why }
+bad-body-object = The body must be a JSON object: parameters between curly brackets.
+bad-query = The query string is not percent-encoded UTF-8. Please encode its names and values.
+bad-duplicate = The name { $name } occurs twice. Please send it once, in the query or in the body.
+bad-too-deep = The request nests too deeply: at most { $max } levels of lists and objects are read.
+bad-too-many = The request has too many parameters: at most { $max } are read.
+bad-content-type = This call takes its parameters as JSON. Please send them with Content-Type: application/json.

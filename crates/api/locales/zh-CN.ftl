@@ -1,0 +1,80 @@
+# What the API says to people, in simplified Chinese. The ids are the same in every language.
+
+# Why a call failed: one message per code of the API.
+
+code-bad-request = 无法解析请求，请对照接口文档检查各字段。
+code-partner-unknown = 该合作伙伴编码不存在，请检查 partnerCode，并确认它属于正式环境还是测试环境。
+code-partner-suspended = 该合作伙伴已被停用，请联系商城运营方。
+code-sign-mismatch = 签名与请求内容不符，请检查签名原文、签名方式和密钥。
+code-sign-scheme-not-allowed = 签名正确，但该合作伙伴不能在此使用这种签名方式，请改用运营方已开通的方式。
+code-trade-time-skew = tradeTime 与服务器时间相差过大，请校准调用方时钟后重新签名。
+code-ip-not-allowed = 当前 IP 地址不在该合作伙伴的白名单内，请联系运营方添加。
+code-sim-unknown = 该合作伙伴名下没有这张 SIM 卡，请核对卡号。
+code-sim-not-sellable = 这张 SIM 卡目前不能订购套餐，请换一张卡或联系运营方。
+code-plan-unknown = 套餐不存在，请使用套餐列表返回的 servicePlanCode 和 packageCode。
+code-plan-not-for-sim = 该套餐不适用于这张 SIM 卡，请从这张卡的可购套餐列表中选择。
+code-period-not-allowed = 该套餐不能按这个周期数订购，请从 orderPeriodList 中选择。
+code-renewal-not-allowed = 该套餐不支持自动续订，请将 autoRenewal 设为 0。
+code-price-mismatch = 金额与套餐价格不符，请重新获取套餐列表，并按其中的价格下单。
+code-currency-mismatch = 该套餐不支持以此币种销售，请使用套餐列表中的币种。
+code-order-conflict = 该编号此前已用于其他内容，请以原内容重试，或换用新的编号。
+code-order-unknown = 订单不存在，请核对订单号。
+code-payment-unknown = 支付记录不存在，请核对 payId。
+code-renewal-unknown = 这张 SIM 卡没有对应的自动续订，请使用当前自动续订记录中的 orderNo 和 payId。
+code-credit-exceeded = 该订单将超出合作伙伴的信用额度，请先与运营方结算，再重新提交订单。
+code-not-found = 请求的路径不存在，请检查路径及其前缀。
+code-method-not-allowed = 该路径不支持此请求方法，可用的方法请见响应头 Allow。
+code-payload-too-large = 请求内容过大，请分批发送。
+code-unsupported-media-type = 请求体未声明为 JSON，请设置 Content-Type: application/json。
+code-rate-limited = 请求过于频繁，请按响应头 Retry-After 指示的时间等待后重试。
+code-unavailable = 商城暂时无法响应，请在响应头 Retry-After 指示的时间之后重试。
+code-internal = 商城内部出错，与您的请求无关。请稍后重试；如再次出现，请将 x-request-id 告知运营方。
+
+# What is wrong with one field.
+
+problem-missing = 缺少 { $field } 或其值为空，请补充。
+problem-wrong-type = { $field } 应为字符串（也可以是数字）。
+problem-too-long = { $field } 过长，最多 { $max } 个字符。
+problem-not-printable = { $field } 含有换行、制表符等控制字符，请去掉。
+problem-not-partner-code = { $field } 不是有效的合作伙伴编码：应为 1 到 32 位字母、数字、连字符或下划线。
+problem-not-version = { $field } 不是本接口支持的版本，请使用 3.0。
+problem-not-iccid = { $field } 不是有效的 SIM 卡号：应为 18 到 22 位数字。
+problem-bad-check-digit = { $field } 的校验位不正确，请检查卡号是否有误。
+problem-not-count = { $field } 应为 { $min } 到 { $max } 之间的整数。
+problem-not-decimal = { $field } 应为金额，例如 12.36：只含数字和最多一个小数点，不带正负号或千位分隔符。
+problem-not-in-currency = { $field } 的小数位数超出该币种的规定，或数值过大。
+problem-not-currency = { $field } 不是有效的币种代码，请使用 ISO 4217 三位字母代码，例如 USD。
+problem-not-flag = { $field } 只能是 0 或 1。
+problem-not-date-time = { $field } 应为真实存在的日期和时间，格式如 2022-06-07 15:10:35。
+problem-not-epoch-millis = 使用 hmac-sha256 签名时，{ $field } 应为毫秒时间戳，例如 1654585746965。
+problem-not-trade-type = 使用 hmac-sha256 签名时，{ $field } 应为所调用接口的名称。
+problem-not-the-product = { $field } 不等于 payUnit 与 orderPeriod 的乘积，请核对这三个字段。
+problem-none-of-them = { $field } 以及可替代它的字段均未提供，请至少提供其中一个。
+
+# Why a signature does not match.
+
+hint-empty-dropped = 签名原文漏掉了值为空字符串的字段，应予保留。
+hint-null-kept = 签名原文包含了值为 null 的字段，应予去除。
+hint-path-dropped = 签名原文漏掉了路径参数，应一并加入。
+hint-keys-unsorted = 签名原文的键没有按字节升序排列，请先排序。
+hint-spaces = 签名原文的各部分之间有空格，应使用紧凑的 JSON。
+hint-non-ascii-escaped = 签名原文对非 ASCII 字符做了转义（如 \u6b27），应直接使用 UTF-8 原字符。
+hint-slash-escaped = 签名原文对斜杠做了转义，应写作 /，而不是 \/。
+hint-number-as-string = 请求中的数字在签名时被当作字符串，应与发送的内容一致，不加引号。
+hint-string-as-number = 请求中的字符串在签名时被当作数字，应与发送的内容一致，保留引号。
+hint-upper-case-hex = 签名使用了大写字母，应使用小写的十六进制。
+hint-key-missing = 签名时没有使用密钥，请使用合作伙伴的密钥。
+hint-key-retired = 签名使用了已失效的密钥，请换用当前有效的密钥。
+hint-key-of-other-mode = 签名使用了另一个环境的密钥，正式环境和测试环境的密钥各不相同。
+hint-none = 常见错误都不能解释这个签名：可能是签名后又修改了字段，或者使用了未知的密钥。请将 signContent 与您实际签名的内容进行比对。
+hint-stale-time = tradeTime 与服务器时钟相差 { $seconds } 秒，请校准调用方时钟。
+
+# Why a request has no parameters that could be read.
+
+bad-json = 请求体不是有效的 JSON：{ $why }
+bad-body-object = 请求体必须是 JSON 对象，即用花括号括起来的参数。
+bad-query = 查询字符串不是经过百分号编码的 UTF-8，请对参数名和参数值进行编码。
+bad-duplicate = 参数 { $name } 重复出现，在查询字符串和请求体中总共只能出现一次。
+bad-too-deep = 请求嵌套过深，数组和对象最多 { $max } 层。
+bad-too-many = 请求参数过多，最多 { $max } 个。
+bad-content-type = 该接口只接受 JSON 参数，请设置 Content-Type: application/json 后发送。
