@@ -1,1 +1,172 @@
-//! x
+//! The use-cases of the mall and its jobs: every business decision lives here.
+//!
+//! A use-case opens one transaction, does everything through it and commits it; no network call while
+//! it is open. What must happen outside is written as a job in that same transaction.
+
+mod auth;
+pub mod demo;
+mod error;
+mod keys;
+mod orders;
+mod payments;
+mod plans;
+mod provision;
+mod queries;
+mod renewals;
+mod reports;
+mod sims;
+mod turns;
+mod worker;
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use carriers::Carriers;
+use domain::partner::Partner;
+use domain::{Ctx, Locale, Mode, Span};
+use store::{Sealer, Store};
+use tokio::sync::Notify;
+
+pub use auth::Credentials;
+pub use error::{Diagnosis, Error, Refusal, Result};
+pub use keys::NewKey;
+pub use queries::Found;
+pub use worker::run_workers;
+
+/// How often a transaction is run again that lost a race.
+const ATTEMPTS_MAX: u32 = 12;
+
+/// What an operator may set.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// How long an order waits for its payment.
+    pub payment_window: Span,
+    /// How long a price that ended is still accepted.
+    pub price_window: Span,
+    /// How long a worker holds a job.
+    pub lease: Span,
+    /// How long a call to a carrier may take; a submission and its look-up fit into a lease.
+    pub carrier_timeout: Span,
+    /// After so long an order that is still not provisioned is given to a person.
+    pub provisioning_deadline: Span,
+    /// How far `tradeTime` may be from the server's time under `hmac-sha256`.
+    pub trade_time_tolerance: Span,
+    /// How often workers look for jobs that nobody told them of.
+    pub poll: Span,
+    /// How many jobs run at once.
+    pub workers: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            payment_window: Span::minutes(30),
+            price_window: Span::minutes(60),
+            lease: Span::seconds(20),
+            carrier_timeout: Span::seconds(8),
+            provisioning_deadline: Span::minutes(120),
+            trade_time_tolerance: Span::minutes(5),
+            poll: Span::millis(500),
+            workers: 8,
+        }
+    }
+}
+
+/// The mall: its database, its carriers, its clock.
+pub struct Mall {
+    store: Store,
+    ctx: Ctx,
+    carriers: Carriers,
+    sealer: Sealer,
+    settings: Settings,
+    /// Rung when a job was written that is due now.
+    bell: Notify,
+    /// Forms of signature that this process has noted already.
+    noted_forms: Mutex<HashSet<(Mode, String, String)>>,
+}
+
+/// Who calls, and in which language it is answered.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The partner, authenticated.
+    pub partner: Partner,
+    /// The language of the answer.
+    pub locale: Locale,
+    /// The interface's name as sent.
+    pub trade_type: String,
+    /// Undocumented, as sent.
+    pub mark: String,
+    /// The end user's terminal, as sent.
+    pub terminal: String,
+}
+
+impl Mall {
+    /// A mall over an open, migrated database.
+    pub fn new(
+        store: Store,
+        ctx: Ctx,
+        carriers: Carriers,
+        sealer: Sealer,
+        settings: Settings,
+    ) -> Self {
+        let (bell, noted_forms) = (Notify::new(), Mutex::default());
+        Self {
+            store,
+            ctx,
+            carriers,
+            sealer,
+            settings,
+            bell,
+            noted_forms,
+        }
+    }
+
+    /// The database, for whoever sets the mall up.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The clock and the random generator.
+    pub fn ctx(&self) -> &Ctx {
+        &self.ctx
+    }
+
+    /// Runs a use-case, and runs it again where it lost a race: a serialisation failure, a row that
+    /// somebody else changed first, a number that somebody else took first.
+    async fn retry<T, R>(&self, run: impl Fn() -> R) -> Result<T>
+    where
+        R: Future<Output = Result<T>>,
+    {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            match run().await {
+                Err(Error::Store(error))
+                    if attempt < ATTEMPTS_MAX
+                        && (error.is_retryable() || error.is_unique_violation()) =>
+                {
+                    let [jitter] = self.ctx.random::<1>();
+                    let pause = u64::from(attempt * attempt) + u64::from(jitter) / 32;
+                    tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Whether a form of signature is new to this process.
+    fn form_is_new(&self, partner: &Partner, form: &str) -> bool {
+        let key = (partner.mode, partner.code.clone(), form.to_owned());
+        // A set of names is valid after any panic.
+        self.noted_forms
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key)
+    }
+}
+
+impl std::fmt::Debug for Mall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Mall")
+    }
+}

@@ -25,10 +25,11 @@ macro_rules! claim {
 }
 
 statements! {
-    /// Does nothing where the subject has such a job already.
+    /// A subject that has such a job already is told anew: the higher fence stops whoever runs it now.
     INSERT = "INSERT INTO jobs (mode, partner_id, job_id, kind, subject, state, run_at, fence,
         failures, last_error, created_at) VALUES ($1, $2, $3, $4, $5, 'ready', $6, 0, 0, '', $7)
-        ON CONFLICT (mode, partner_id, kind, subject) DO NOTHING";
+        ON CONFLICT (mode, partner_id, kind, subject) DO UPDATE SET state = 'ready',
+        run_at = excluded.run_at, fence = jobs.fence + 1, failures = 0, last_error = ''";
     CLAIM_SQLITE = claim!("");
     FINISH = "DELETE FROM jobs WHERE mode = $1 AND partner_id = $2 AND job_id = $3 AND fence = $4";
     RESCHEDULE = "UPDATE jobs SET run_at = $5, failures = $6, last_error = $7
@@ -186,7 +187,7 @@ impl Store {
 }
 
 impl Tx {
-    /// Writes a job; a subject has one of a kind at most.
+    /// Writes a job; a subject has one of a kind at most, and the latest word on it counts.
     pub async fn insert_job(
         &mut self,
         mode: Mode,

@@ -1,0 +1,113 @@
+//! What can come of a use-case besides its answer.
+
+use store::StoreError;
+use wire::Code;
+use wire::diagnosis::Cause;
+use wire::form::{FormError, Problem};
+
+/// The result of a use-case.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What can come of a use-case besides its answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The caller is told so.
+    #[error("refused: {}", .0.code.as_str())]
+    Refused(Box<Refusal>),
+    /// The database did not do it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Stored facts contradict each other, or a rule of our own was broken.
+    #[error("internal: {0}")]
+    Internal(String),
+}
+
+/// Why a caller is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The reason for programs.
+    pub code: Code,
+    /// The order's number, if the call was about one.
+    pub order_no: Option<String>,
+    /// What is wrong with which field.
+    pub errors: Vec<FormError>,
+    /// Why a signature does not match; in test mode only.
+    pub diagnosis: Option<Diagnosis>,
+}
+
+/// Why a signature does not match.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// The content as the server built it.
+    pub sign_content: String,
+    /// What the client did, as far as it can be told.
+    pub causes: Vec<Cause>,
+    /// How many seconds `tradeTime` is off, where that is the reason.
+    pub stale_seconds: Option<i64>,
+}
+
+impl Refusal {
+    /// A refusal with nothing more to say than its code.
+    pub fn new(code: Code) -> Self {
+        Self {
+            code,
+            order_no: None,
+            errors: Vec::new(),
+            diagnosis: None,
+        }
+    }
+
+    /// A refusal of a field.
+    pub fn field(field: &str, problem: Problem) -> Self {
+        let errors = vec![FormError {
+            field: field.to_owned(),
+            problem,
+        }];
+        Self {
+            errors,
+            ..Self::new(Code::BadRequest)
+        }
+    }
+
+    /// The same, naming an order.
+    pub fn of_order(self, order_no: &str) -> Self {
+        Self {
+            order_no: Some(order_no.to_owned()),
+            ..self
+        }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(Box::new(refusal))
+    }
+}
+
+impl From<Code> for Error {
+    fn from(code: Code) -> Self {
+        Refusal::new(code).into()
+    }
+}
+
+impl From<domain::order::IllegalTransition> for Error {
+    fn from(illegal: domain::order::IllegalTransition) -> Self {
+        Self::Internal(illegal.to_string())
+    }
+}
+
+impl From<domain::payment::IllegalTransition> for Error {
+    fn from(illegal: domain::payment::IllegalTransition) -> Self {
+        Self::Internal(illegal.to_string())
+    }
+}
+
+impl Error {
+    /// The same, naming an order where it is a refusal.
+    pub fn of_order(self, order_no: &str) -> Self {
+        match self {
+            Self::Refused(refusal) => refusal.of_order(order_no).into(),
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Cards: is it ours, how does it stand, what runs on it.
+
+use domain::partner::Partner;
+use domain::sim::{Sim, SimState};
+use domain::sim_plan::{QueuedPlan, SimPlanState, advance};
+use domain::{Iccid, Timestamp, Zone};
+use store::{SimPlan, Tx};
+use wire::Code;
+use wire::form::Problem;
+use wire::vshop::{
+    QueuedOrder, SingleQueryOrder, SingleQueryOrderAnswer, SingleVerify, SingleVerifyAnswer,
+};
+
+use crate::error::{Refusal, Result};
+use crate::{Caller, Mall};
+
+/// A SIM of the partner; another partner's is not told apart from none.
+pub(crate) async fn known_sim(tx: &mut Tx, partner: &Partner, iccid: &Iccid) -> Result<Sim> {
+    if partner.checks_luhn && !iccid.luhn_holds() {
+        return Err(Refusal::field("deviceCode", Problem::BadCheckDigit).into());
+    }
+    let sim = tx.sim(partner.mode, partner.id, iccid).await?;
+    sim.ok_or_else(|| Code::SimUnknown.into())
+}
+
+/// A SIM of the partner for which something can be sold.
+pub(crate) async fn sellable_sim(tx: &mut Tx, partner: &Partner, iccid: &Iccid) -> Result<Sim> {
+    let sim = known_sim(tx, partner, iccid).await?;
+    if sim.state.sellable() {
+        Ok(sim)
+    } else {
+        Err(Code::SimNotSellable.into())
+    }
+}
+
+/// The queue of a SIM as it is now, even if no job has turned it yet.
+pub(crate) async fn queue_now(
+    tx: &mut Tx,
+    partner: &Partner,
+    iccid: &Iccid,
+    now: Timestamp,
+) -> Result<Vec<SimPlan>> {
+    let mut plans = tx.sim_queue(partner.mode, partner.id, iccid).await?;
+    let mut queue: Vec<QueuedPlan> = plans.iter().map(|plan| plan.queued.clone()).collect();
+    advance(&mut queue, now, &partner.zone);
+    for (plan, queued) in plans.iter_mut().zip(queue) {
+        plan.queued = queued;
+    }
+    plans.retain(|plan| !matches!(plan.queued.state, SimPlanState::Finished { .. }));
+    Ok(plans)
+}
+
+impl Mall {
+    /// 5.1: how a card stands.
+    pub async fn verify_sim(
+        &self,
+        caller: &Caller,
+        request: &SingleVerify,
+    ) -> Result<SingleVerifyAnswer> {
+        let partner = &caller.partner;
+        let mut tx = self.store.read().await?;
+        let sim = sellable_sim(&mut tx, partner, &request.iccid).await?;
+        let queue = queue_now(&mut tx, partner, &sim.iccid, self.ctx.now()).await?;
+        let renewal = tx
+            .active_renewal(partner.mode, partner.id, &sim.iccid)
+            .await?;
+        let status = match sim.state {
+            SimState::Suspended => "3",
+            SimState::Expired | SimState::Terminated => "4",
+            SimState::Ready if queue.is_empty() => "1",
+            SimState::Ready => "2",
+        };
+        Ok(SingleVerifyAnswer {
+            partner_code: partner.code.clone(),
+            device_code: sim.iccid.as_str().to_owned(),
+            card_status: status.to_owned(),
+            auto_renewal: flag(renewal.is_some()),
+            pay_currency: partner.currency.code().to_owned(),
+        })
+    }
+
+    /// 5.4: what runs on a card and what waits.
+    pub async fn query_sim_plans(
+        &self,
+        caller: &Caller,
+        request: &SingleQueryOrder,
+    ) -> Result<SingleQueryOrderAnswer> {
+        let (partner, now) = (&caller.partner, self.ctx.now());
+        let mut tx = self.store.read().await?;
+        let sim = known_sim(&mut tx, partner, &request.iccid).await?;
+        let mut order_list = Vec::new();
+        for plan in queue_now(&mut tx, partner, &sim.iccid, now).await? {
+            let names = tx.plan_name(partner.mode, &plan.plan_code).await?;
+            let name = shown_name(names.get(caller.locale), &plan.show_name);
+            order_list.push(queued_order(&plan.queued, name, now, &partner.zone));
+        }
+        Ok(SingleQueryOrderAnswer {
+            partner_code: partner.code.clone(),
+            device_code: sim.iccid.as_str().to_owned(),
+            order_list,
+        })
+    }
+}
+
+fn queued_order(plan: &QueuedPlan, name: String, now: Timestamp, zone: &Zone) -> QueuedOrder {
+    let in_use = match plan.state {
+        SimPlanState::InUse { expires_at, .. } => Some(expires_at),
+        _ => None,
+    };
+    let days = in_use.map_or_else(
+        // A waiting plan shows its own whole length.
+        || plan.length.end(now, zone).since(now).whole_days(),
+        |expires_at| expires_at.since(now).whole_days(),
+    );
+    QueuedOrder {
+        order_status: if in_use.is_some() { "2" } else { "1" }.to_owned(),
+        service_plan_show_name: name,
+        time: plan.length.periods.to_string(),
+        unit: plan.length.unit.code().to_owned(),
+        expire_date: in_use.map(|expires_at| expires_at.date(zone)),
+        remaining_days: days.to_string(),
+    }
+}
+
+/// The catalogue's name, else the one that the client showed.
+pub(crate) fn shown_name(catalogue: &str, sent: &str) -> String {
+    if catalogue.is_empty() {
+        sent
+    } else {
+        catalogue
+    }
+    .to_owned()
+}
+
+/// `1` or `0`.
+pub(crate) fn flag(yes: bool) -> String {
+    if yes { "1" } else { "0" }.to_owned()
+}

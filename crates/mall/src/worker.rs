@@ -1,0 +1,149 @@
+//! Workers: claim due jobs under a lease, run each, write what comes next.
+//!
+//! A job that errs is tried again later and later; after [`FAILURES_MAX`] times it is buried for a
+//! person, and a paid order behind it goes to review. A worker that lost its lease can write nothing.
+
+use std::sync::Arc;
+
+use domain::order::{Failure, OrderEvent};
+use domain::{Span, Timestamp};
+use store::{Job, JobKind, StoreError};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::Mall;
+use crate::error::{Error, Result};
+
+/// How often in a row a job may fail.
+const FAILURES_MAX: i64 = 20;
+/// The longest pause between two tries.
+const PAUSE_MAX: Span = Span::minutes(5);
+/// The most characters of an error that are stored with a job.
+const ERROR_CHARS_MAX: usize = 500;
+
+/// What comes after a job's run.
+pub(crate) enum Next {
+    /// It is done; nothing was written yet.
+    Done,
+    /// It is done or put off, and that was written with its outcome.
+    Settled,
+    /// It runs again at a time, for a reason.
+    At(Timestamp, String),
+}
+
+/// Runs jobs until `stop` turns true; then finishes those that run.
+pub async fn run_workers(mall: Arc<Mall>, mut stop: watch::Receiver<bool>) {
+    let slots = Arc::new(Semaphore::new(mall.settings.workers));
+    let mut running = JoinSet::new();
+    while !*stop.borrow() {
+        while running.try_join_next().is_some() {}
+        let free = i64::try_from(slots.available_permits()).unwrap_or(i64::MAX);
+        let claimed = if free == 0 {
+            Ok(Vec::new())
+        } else {
+            mall.claim(free).await
+        };
+        let claimed = claimed.unwrap_or_else(|error| {
+            tracing::error!(%error, "jobs cannot be claimed");
+            Vec::new()
+        });
+        let idle = claimed.is_empty();
+        for job in claimed {
+            // There are as many permits as jobs were claimed.
+            let Ok(permit) = Arc::clone(&slots).acquire_owned().await else {
+                return;
+            };
+            let mall = Arc::clone(&mall);
+            running.spawn(async move {
+                mall.run_job(job).await;
+                drop(permit);
+                // A free slot may mean that more due jobs can be claimed.
+                mall.bell.notify_one();
+            });
+        }
+        if idle {
+            tokio::select! {
+                () = mall.bell.notified() => {}
+                () = tokio::time::sleep(mall.settings.poll.to_std()) => {}
+                _ = stop.changed() => {}
+            }
+        }
+    }
+    while running.join_next().await.is_some() {}
+}
+
+impl Mall {
+    async fn claim(&self, limit: i64) -> Result<Vec<Job>> {
+        let now = self.ctx.now();
+        Ok(self
+            .store
+            .claim_jobs(now, now + self.settings.lease, limit)
+            .await?)
+    }
+
+    async fn run_job(&self, job: Job) {
+        let outcome = match job.kind {
+            JobKind::Provision => self.provision(&job).await,
+            JobKind::CloseOrder => self.close_order(&job).await,
+            JobKind::TurnPlan => self.turn_plan(&job).await,
+        };
+        let written = match outcome {
+            Ok(Next::Settled) => Ok(()),
+            Ok(Next::Done) => self.end_job(&job).await,
+            Ok(Next::At(at, why)) => self.put_off(&job, at, 0, &why).await,
+            Err(error) => self.job_failed(&job, error).await,
+        };
+        match written {
+            Ok(()) => {}
+            Err(Error::Store(StoreError::Changed(_))) => {
+                tracing::warn!(job_id = %job.id, "the lease was lost; another worker has the job");
+            }
+            // The lease runs out, and the job is claimed again.
+            Err(error) => {
+                tracing::error!(job_id = %job.id, %error, "a job's outcome is not written");
+            }
+        }
+    }
+
+    async fn end_job(&self, job: &Job) -> Result<()> {
+        let mut tx = self.store.begin().await?;
+        tx.finish_job(job).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn put_off(&self, job: &Job, at: Timestamp, failures: i64, why: &str) -> Result<()> {
+        let why: String = why.chars().take(ERROR_CHARS_MAX).collect();
+        let mut tx = self.store.begin().await?;
+        tx.reschedule_job(job, at, failures, &why).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn job_failed(&self, job: &Job, error: Error) -> Result<()> {
+        if let Error::Store(StoreError::Changed(_)) = error {
+            return Err(error);
+        }
+        let (failures, why) = (job.failures + 1, error.to_string());
+        tracing::warn!(job_id = %job.id, kind = job.kind.as_str(), failures, error = why, "a job failed");
+        if failures < FAILURES_MAX {
+            let seconds = 1_i64 << failures.min(9);
+            let pause = Span::seconds(seconds).min(PAUSE_MAX);
+            return self
+                .put_off(job, self.ctx.now() + pause, failures, &why)
+                .await;
+        }
+        if job.kind == JobKind::Provision {
+            let code = "PROVISIONING_FAILED".to_owned();
+            let reason = Failure {
+                code,
+                message: "the job failed too often".to_owned(),
+            };
+            match self.settle(job, OrderEvent::OutcomeUnknown(reason)).await {
+                Ok(_) => return Ok(()),
+                Err(error) => tracing::error!(job_id = %job.id, %error, "no review either"),
+            }
+        }
+        let mut tx = self.store.begin().await?;
+        tx.bury_job(job, &why).await?;
+        Ok(tx.commit().await?)
+    }
+}
