@@ -1,0 +1,304 @@
+//! The `OpenAPI` document, made from the table of calls: what a partner reads, what clients are
+//! generated from, and what the tests hold the server's answers against.
+//!
+//! Paths, fields and their meaning come from `wire::call::CALLS` alone; the answers' schemas and the
+//! examples stand beside it in the modules below.
+
+mod answers;
+mod examples;
+mod fields;
+
+use domain::Mode;
+use serde_json::{Map, Value, json};
+use wire::call::{CALLS, Method, Service, Shape};
+use wire::{Call, Code};
+
+use examples::Example;
+use fields::Place;
+
+/// What the document says before the calls.
+const ABOUT: &str = include_str!("openapi/about.md");
+
+/// The statuses of failures and what they mean to a caller.
+const FAILURES: [(u16, &str); 8] = [
+    (400, "The call is refused; `data.code` says why"),
+    (
+        404,
+        "Nothing is at this path; without a prefix also where the root is switched off",
+    ),
+    (
+        405,
+        "The path does not take this method; the `Allow` header names those that it takes",
+    ),
+    (413, "The request is too large"),
+    (415, "The body is not declared as JSON"),
+    (
+        429,
+        "Too many requests; try again after `Retry-After` seconds",
+    ),
+    (500, "The server made a mistake; the call may be repeated"),
+    (
+        503,
+        "The server cannot answer now; try again after `Retry-After` seconds",
+    ),
+];
+
+/// The `OpenAPI` 3.1 document. It is the same each time.
+pub fn document() -> Value {
+    let tags: Vec<Value> = Service::ALL.into_iter().map(tag).collect();
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Mall API v3",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": ABOUT,
+            "license": {"name": "Apache-2.0 OR MIT", "identifier": "Apache-2.0 OR MIT"},
+        },
+        "servers": [{"url": "/", "description": "This mall"}],
+        "tags": tags,
+        "paths": paths(),
+        "components": {
+            "schemas": schemas(),
+            "parameters": parameters(),
+            "requestBodies": request_bodies(),
+            "responses": responses(),
+            "headers": {
+                "RequestId": {
+                    "description": "The request's number in the log of the mall (chosen)",
+                    "required": true,
+                    "schema": {"type": "string", "minLength": 1},
+                },
+                "RetryAfter": {
+                    "description": "Seconds to wait",
+                    "required": true,
+                    "schema": {"type": "string", "pattern": "^[0-9]+$"},
+                },
+            },
+        },
+    })
+}
+
+fn tag(service: Service) -> Value {
+    let (name, about) = tag_words(service);
+    json!({"name": name, "description": about})
+}
+
+fn tag_words(service: Service) -> (&'static str, &'static str) {
+    match service {
+        Service::Vshop => ("Vshop", "The mall: cards, plans, orders, auto-renewals"),
+        Service::Payment => ("Payment", "The cashier: results of payments"),
+        Service::Topup => (
+            "Topup",
+            "Orders, for those who manage many SIMs; `snake_case`",
+        ),
+    }
+}
+
+/// Under which prefixes a call stands: the word in its operation's id, the prefix, what is said of it.
+fn places(service: Service) -> [(&'static str, &'static str, &'static str); 3] {
+    [
+        ("live", service.prefix(Mode::Live), "live mode"),
+        ("test", service.prefix(Mode::Test), "test mode"),
+        ("root", "", "mode by setting"),
+    ]
+}
+
+fn paths() -> Value {
+    let mut paths = Map::new();
+    for call in &CALLS {
+        for (word, prefix, mode) in places(call.service) {
+            let method = match call.method {
+                Method::Get => "get",
+                Method::Post => "post",
+            };
+            let path = paths
+                .entry(format!("{prefix}{}", call.path))
+                .or_insert_with(|| json!({}));
+            path[method] = operation(call, word, mode);
+        }
+    }
+    Value::Object(paths)
+}
+
+/// What differs between a call's places; all that does not is in the components.
+fn operation(call: &Call, word: &str, mode: &str) -> Value {
+    let mut about = call.doc.to_owned();
+    if word == "root" {
+        about.push_str(
+            "\n\nThe published examples call this path without a prefix. A setting of the mall says \
+             which mode that means: none (the path answers 404), test or live.",
+        );
+    }
+    let mut responses = Map::new();
+    responses.insert("200".into(), refer("responses", &name(call, "Done")));
+    for (status, _) in FAILURES {
+        let failure = refer("responses", &format!("Failure{status}"));
+        responses.insert(status.to_string(), failure);
+    }
+    let mut parameters = vec![refer("parameters", "AcceptLanguage")];
+    let mut operation = json!({
+        "operationId": format!("{}_{word}", call.name),
+        "tags": [tag_words(call.service).0],
+        "summary": format!("{} ({mode})", call.summary),
+        "description": about,
+        "responses": responses,
+    });
+    match call.method {
+        Method::Get => {
+            let fields = call.all_fields();
+            parameters.extend(fields.map(|field| refer("parameters", &name(call, field.name))));
+        }
+        Method::Post => operation["requestBody"] = refer("requestBodies", &name(call, "Request")),
+    }
+    operation["parameters"] = json!(parameters);
+    operation
+}
+
+fn parameters() -> Map<String, Value> {
+    let mut parameters = Map::new();
+    parameters.insert(
+        "AcceptLanguage".into(),
+        json!({
+            "name": "Accept-Language",
+            "in": "header",
+            "description":
+                "The language of messages, `en-US` or `zh-CN`, where no parameter says it (published)",
+            "schema": {"type": "string"},
+        }),
+    );
+    for call in CALLS.iter().filter(|call| call.method == Method::Get) {
+        let requests = examples::requests(call);
+        for field in call.all_fields() {
+            let mut schema = fields::schema(field, Place::Query);
+            if let Some(schema) = schema.as_object_mut() {
+                schema.remove("description");
+            }
+            let mut parameter = json!({
+                "name": field.name,
+                "in": "query",
+                "required": field.required,
+                "description": field.doc,
+                "schema": schema,
+            });
+            let shown = requests.first().map(|example| &example.value[field.name]);
+            if let Some(shown) = shown.filter(|value| value.is_string()) {
+                parameter["example"] = shown.clone();
+            }
+            parameters.insert(name(call, field.name), parameter);
+        }
+    }
+    parameters
+}
+
+fn request_bodies() -> Map<String, Value> {
+    let body = |call: &Call| {
+        json!({
+            "required": true,
+            "description": "All parameters in one JSON object; unknown ones are signed and ignored.",
+            "content": {"application/json": {
+                "schema": refer("schemas", &name(call, "Request")),
+                "examples": shown(examples::requests(call), |value| value),
+            }},
+        })
+    };
+    let calls = CALLS.iter().filter(|call| call.method == Method::Post);
+    calls
+        .map(|call| (name(call, "Request"), body(call)))
+        .collect()
+}
+
+/// The answer of a call that succeeded, in its shape.
+fn success(call: &Call) -> Value {
+    let answer = refer("schemas", &name(call, "Answer"));
+    let wrapped = answers::envelope(&answer);
+    let (about, schema) = match call.shape {
+        Shape::Envelope => ("Done", wrapped),
+        Shape::Bare => (
+            "Done. The answer stands bare, as published, unless the partner's `response_style` is \
+             `envelope`",
+            json!({"anyOf": [answer, wrapped]}),
+        ),
+    };
+    let wrap = |data: Value| match call.shape {
+        Shape::Envelope => json!({"operateCode": "S", "message": "success", "data": data}),
+        Shape::Bare => data,
+    };
+    json!({
+        "description": about,
+        "headers": {"x-request-id": refer("headers", "RequestId")},
+        "content": {"application/json": {
+            "schema": schema,
+            "examples": shown(examples::answers(call), wrap),
+        }},
+    })
+}
+
+fn shown(examples: Vec<Example>, wrap: impl Fn(Value) -> Value) -> Map<String, Value> {
+    let entry = |example: Example| {
+        let value = json!({"summary": example.summary, "value": wrap(example.value)});
+        (example.name.to_owned(), value)
+    };
+    examples.into_iter().map(entry).collect()
+}
+
+fn schemas() -> Map<String, Value> {
+    let mut schemas = fields::shared();
+    for call in &CALLS {
+        if call.method == Method::Post {
+            schemas.insert(name(call, "Request"), fields::body(call));
+        }
+        if let Some(answer) = answers::data(call) {
+            schemas.insert(name(call, "Answer"), answer);
+        }
+    }
+    schemas
+}
+
+/// The answers: one success per call, one failure per status.
+fn responses() -> Map<String, Value> {
+    let successes = CALLS.iter().map(|call| (name(call, "Done"), success(call)));
+    let mut responses: Map<String, Value> = successes.collect();
+    for (status, about) in FAILURES {
+        let codes: Vec<Code> = Code::ALL
+            .into_iter()
+            .filter(|code| code.status() == status)
+            .collect();
+        let mut about = about.to_owned();
+        if status == 400 {
+            about.push_str(". As published, without the code: `");
+            about.push_str(examples::PUBLISHED_FAILURE);
+            about.push('`');
+        }
+        let mut headers = json!({"x-request-id": refer("headers", "RequestId")});
+        if [429, 503].contains(&status) {
+            headers["Retry-After"] = refer("headers", "RetryAfter");
+        }
+        responses.insert(
+            format!("Failure{status}"),
+            json!({
+                "description": about,
+                "headers": headers,
+                "content": {"application/json": {"schema": answers::failure(&codes)}},
+            }),
+        );
+    }
+    responses
+}
+
+fn refer(kind: &str, name: &str) -> Value {
+    json!({"$ref": format!("#/components/{kind}/{name}")})
+}
+
+/// `singleVerify` and `Request` make `SingleVerifyRequest`, with a field's name `SingleVerify_url`.
+fn name(call: &Call, what: &str) -> String {
+    let (first, rest) = call.name.split_at(1);
+    let between = if what.starts_with(|first: char| first.is_uppercase()) {
+        ""
+    } else {
+        "_"
+    };
+    format!("{}{rest}{between}{what}", first.to_uppercase())
+}
+
+#[cfg(test)]
+mod tests;
