@@ -204,9 +204,10 @@ fn pattern(inner: &str, required: bool) -> Map<String, Value> {
 /// Letters only: there is no number to be taken for a currency.
 fn currency(required: bool) -> Map<String, Value> {
     let code = json!({"$ref": "#/components/schemas/Currency"});
-    from_value(match required {
-        true => code,
-        false => json!({"anyOf": [code, {"enum": ["", null]}]}),
+    from_value(if required {
+        code
+    } else {
+        json!({"anyOf": [code, {"enum": ["", null]}]})
     })
 }
 
