@@ -3,15 +3,17 @@
 //! The first two partners, their SIMs and plans are those of the published requests, so that these
 //! work verbatim.
 
+use std::collections::HashSet;
+
 use domain::ledger::{Account, Posting};
 use domain::order::{Order, OrderSource, OrderState};
 use domain::package::{Package, PackageType, PlanLength, Volume};
 use domain::partner::{Partner, ResponseStyle};
-use domain::payment::{Channel, Payment, PaymentState, Report};
+use domain::payment::{Channel, PaymentState};
 use domain::plan::{Plan, PriceKind};
 use domain::sim::{Sim, SimState};
 use domain::sim_plan::{QueuedPlan, SimPlanState};
-use domain::{Iccid, Locale, LocalizedText, Mode, Money, Span, territory};
+use domain::{Iccid, Locale, LocalizedText, Mode, Money, Span, Timestamp, territory};
 use store::{Price, Tx};
 
 use crate::error::{Error, Result};
@@ -31,227 +33,17 @@ const PARTNERS: [(&str, &str, &str); 3] = [
     ("P012345", "EUR", "89852420180910341000"),
 ];
 
-const EUROPE: &str = "AT,BE,CH,CZ,DE,DK,ES,FI,FR,GB,GR,HU,IE,IT,NL,NO,PL,PT,SE";
-const ASIA: &str = "CN,HK,ID,JP,KR,MO,MY,PH,SG,TH,TW,VN";
-const AMERICAS: &str = "AR,BR,CA,CL,CO,MX,PE,US";
+/// The catalogue: one plan with its package per line, the columns named in the first. The type is
+/// `packageType`, the volume gibibytes per period (-1: unlimited), the area a code of `territory`,
+/// prices are minor units per period, in each partner's currency alike.
+const CATALOGUE: &str = include_str!("../data/demo-plans.tsv");
 
-/// One plan of the catalogue with its package.
+/// A plan and its prices for every partner.
 struct Entry {
-    plan: &'static str,
-    package: &'static str,
-    kind: PackageType,
-    calendar: bool,
-    /// Gibibytes per period; `None` for unlimited.
-    gibibytes: Option<u64>,
-    /// A region of UN M.49 or a country of ISO 3166.
-    area: &'static str,
-    countries: &'static str,
-    names: (&'static str, &'static str),
-    periods: &'static [u32],
-    /// Minor units per period, in each partner's currency alike.
+    plan: Plan,
     price: i64,
     settlement: i64,
 }
-
-const fn entry(
-    (plan, package): (&'static str, &'static str),
-    (kind, calendar): (PackageType, bool),
-    gibibytes: Option<u64>,
-    (area, countries): (&'static str, &'static str),
-    names: (&'static str, &'static str),
-    (price, settlement): (i64, i64),
-) -> Entry {
-    let periods: &[u32] = match kind {
-        PackageType::DayPass => &[1],
-        PackageType::Daily => &[1, 3, 5, 7, 10, 15, 30],
-        PackageType::Monthly => &[1, 2, 3, 6, 12],
-        PackageType::Quarterly => &[1, 2, 4],
-        PackageType::HalfYearly => &[1, 2],
-        PackageType::Yearly => &[1],
-    };
-    Entry {
-        plan,
-        package,
-        kind,
-        calendar,
-        gibibytes,
-        area,
-        countries,
-        names,
-        periods,
-        price,
-        settlement,
-    }
-}
-
-const CATALOGUE: [Entry; 20] = {
-    use PackageType::{Daily, DayPass, HalfYearly, Monthly, Quarterly, Yearly};
-    const WORLD: (&str, &str) = ("001", "AU,BR,CA,CN,DE,ES,FR,GB,HK,IT,JP,KR,MX,SG,TH,US,ZA");
-    const US_ONLY: (&str, &str) = ("US", "US");
-    const SINGAPORE: (&str, &str) = ("SG", "SG");
-    [
-        entry(
-            ("SP202111041459", "DP20190726001274"),
-            (Monthly, false),
-            Some(10),
-            ("150", EUROPE),
-            ("biaoqianweikong", "biaoqianweikong"),
-            (1236, 1236),
-        ),
-        entry(
-            ("SP201804280499", "PACKAGE20180428000007"),
-            (Monthly, false),
-            Some(1),
-            US_ONLY,
-            ("USA 1 GB 30 Days", "美国 1GB 30天"),
-            (499, 399),
-        ),
-        entry(
-            ("SP201804281999", "PACKAGE20180428000007"),
-            (Monthly, false),
-            Some(1),
-            US_ONLY,
-            ("USA 1 GB 30 Days Plus", "美国 1GB 30天 尊享"),
-            (1999, 1599),
-        ),
-        entry(
-            ("SP-EU-DAYPASS", "PK-EU-DAYPASS"),
-            (DayPass, false),
-            Some(1),
-            ("150", EUROPE),
-            ("Europe Day Pass 1 GB", "欧洲日租 1GB"),
-            (199, 159),
-        ),
-        entry(
-            ("SP-EU-DAILY", "PK-EU-DAILY"),
-            (Daily, false),
-            Some(2),
-            ("150", EUROPE),
-            ("Europe Daily 2 GB", "欧洲每日 2GB"),
-            (299, 239),
-        ),
-        entry(
-            ("SP-EU-MONTH-20", "PK-EU-MONTH-20"),
-            (Monthly, false),
-            Some(20),
-            ("150", EUROPE),
-            ("Europe Monthly 20 GB", "欧洲包月 20GB"),
-            (1899, 1519),
-        ),
-        entry(
-            ("SP-EU-CALENDAR", "PK-EU-CALENDAR"),
-            (Monthly, true),
-            Some(15),
-            ("150", EUROPE),
-            ("Europe Calendar Month 15 GB", "欧洲自然月 15GB"),
-            (1599, 1279),
-        ),
-        entry(
-            ("SP-EU-QUARTER", "PK-EU-QUARTER"),
-            (Quarterly, false),
-            Some(50),
-            ("150", EUROPE),
-            ("Europe Quarterly 50 GB", "欧洲包季 50GB"),
-            (4499, 3599),
-        ),
-        entry(
-            ("SP-EU-YEAR", "PK-EU-YEAR"),
-            (Yearly, false),
-            Some(120),
-            ("150", EUROPE),
-            ("Europe Yearly 120 GB", "欧洲包年 120GB"),
-            (9999, 7999),
-        ),
-        entry(
-            ("SP-AS-DAILY", "PK-AS-DAILY"),
-            (Daily, false),
-            Some(1),
-            ("142", ASIA),
-            ("Asia Daily 1 GB", "亚洲每日 1GB"),
-            (249, 199),
-        ),
-        entry(
-            ("SP-AS-MONTH", "PK-AS-MONTH"),
-            (Monthly, false),
-            Some(10),
-            ("142", ASIA),
-            ("Asia Monthly 10 GB", "亚洲包月 10GB"),
-            (1399, 1119),
-        ),
-        entry(
-            ("SP-AS-HALF", "PK-AS-HALF"),
-            (HalfYearly, false),
-            Some(60),
-            ("142", ASIA),
-            ("Asia Half-Year 60 GB", "亚洲半年 60GB"),
-            (5999, 4799),
-        ),
-        entry(
-            ("SP-AS-YEAR", "PK-AS-YEAR"),
-            (Yearly, true),
-            Some(150),
-            ("142", ASIA),
-            ("Asia Calendar Year 150 GB", "亚洲自然年 150GB"),
-            (10_999, 8799),
-        ),
-        entry(
-            ("SP-SG-MONTH", "PK-SG-MONTH"),
-            (Monthly, false),
-            Some(2),
-            SINGAPORE,
-            ("Singapore 2 GB 30 Days", "新加坡 2GB 30天"),
-            (699, 559),
-        ),
-        entry(
-            ("SP-JP-DAYPASS", "PK-JP-DAYPASS"),
-            (DayPass, false),
-            None,
-            ("JP", "JP"),
-            ("Japan Day Pass Unlimited", "日本日租 不限量"),
-            (399, 319),
-        ),
-        entry(
-            ("SP-AM-MONTH", "PK-AM-MONTH"),
-            (Monthly, false),
-            Some(8),
-            ("019", AMERICAS),
-            ("Americas Monthly 8 GB", "美洲包月 8GB"),
-            (1699, 1359),
-        ),
-        entry(
-            ("SP-AM-QUARTER", "PK-AM-QUARTER"),
-            (Quarterly, false),
-            Some(24),
-            ("019", AMERICAS),
-            ("Americas Quarterly 24 GB", "美洲包季 24GB"),
-            (4299, 3439),
-        ),
-        entry(
-            ("SP-WW-DAILY", "PK-WW-DAILY"),
-            (Daily, false),
-            Some(1),
-            WORLD,
-            ("World Daily 1 GB", "全球每日 1GB"),
-            (499, 399),
-        ),
-        entry(
-            ("SP-WW-MONTH", "PK-WW-MONTH"),
-            (Monthly, false),
-            Some(5),
-            WORLD,
-            ("World Monthly 5 GB", "全球包月 5GB"),
-            (2499, 1999),
-        ),
-        entry(
-            ("SP-WW-HALF", "PK-WW-HALF"),
-            (HalfYearly, false),
-            None,
-            WORLD,
-            ("World Half-Year Unlimited", "全球半年 不限量"),
-            (19_999, 15_999),
-        ),
-    ]
-};
 
 /// What the demo shows once.
 #[derive(Debug)]
@@ -270,13 +62,15 @@ pub async fn seed(mall: &Mall) -> Result<Seeded> {
     {
         return Ok(Seeded { key: None });
     }
-    let plans = CATALOGUE.iter().map(plan).collect::<Vec<Plan>>();
-    for (place, plan) in plans.iter().enumerate() {
+    let entries = CATALOGUE
+        .lines()
+        .skip(1)
+        .map(entry)
+        .collect::<Result<Vec<Entry>>>()?;
+    let mut packages = HashSet::new();
+    for Entry { plan, .. } in &entries {
         // Two plans may share a package.
-        if !plans[..place]
-            .iter()
-            .any(|earlier| earlier.package.code == plan.package.code)
-        {
+        if packages.insert(&plan.package.code) {
             tx.insert_package(Mode::Test, &plan.package).await?;
         }
         tx.insert_plan(Mode::Test, plan).await?;
@@ -287,7 +81,7 @@ pub async fn seed(mall: &Mall) -> Result<Seeded> {
         tx.insert_partner(&partner, mall.ctx().now()).await?;
         let credit = Money::new(CREDIT_MINOR, partner.settlement_currency);
         tx.set_credit_limit(&partner, credit).await?;
-        insert_prices(mall, &mut tx, &partner).await?;
+        insert_prices(mall, &mut tx, &partner, &entries).await?;
         insert_sims(mall, &mut tx, &partner, (place, iccid)).await?;
         match code {
             "P012345" => key = Some(mall.add_key(&mut tx, &partner).await?),
@@ -303,36 +97,74 @@ fn broken(what: impl std::fmt::Display) -> Error {
     Error::Internal(format!("the demo's data are broken: {what}"))
 }
 
-fn plan(entry: &Entry) -> Plan {
-    let (en, zh) = entry.names;
-    let days = entry.kind.days();
-    let volume = match entry.gibibytes {
-        Some(gibibytes) => (format!("{gibibytes} GB"), format!("{gibibytes}GB")),
-        None => ("unlimited data".to_owned(), "不限量".to_owned()),
+fn entry(line: &str) -> Result<Entry> {
+    let columns: Vec<&str> = line.split('\t').collect();
+    let &[
+        code,
+        package,
+        kind,
+        calendar,
+        gibibytes,
+        area,
+        countries,
+        en,
+        zh,
+        price,
+        settlement,
+    ] = columns.as_slice()
+    else {
+        return Err(broken(line));
     };
-    Plan {
-        code: entry.plan.to_owned(),
-        plan_id: format!("plan_{}", entry.plan),
+    let kind: PackageType = kind.parse().map_err(broken)?;
+    let (periods, days): (&[u32], u32) = match kind {
+        PackageType::DayPass | PackageType::Yearly => (&[1], kind.days()),
+        PackageType::Daily => (&[1, 3, 5, 7, 10, 15, 30], kind.days()),
+        PackageType::Monthly => (&[1, 2, 3, 6, 12], kind.days()),
+        PackageType::Quarterly => (&[1, 2, 4], kind.days()),
+        PackageType::HalfYearly => (&[1, 2], kind.days()),
+    };
+    let (volume, in_english, in_chinese) = match gibibytes {
+        "-1" => (
+            Volume::Unlimited,
+            "unlimited data".to_owned(),
+            "不限量".to_owned(),
+        ),
+        number => {
+            let bytes = number.parse::<u64>().map_err(broken)? << 30;
+            (
+                Volume::Bytes(bytes),
+                format!("{number} GB"),
+                format!("{number}GB"),
+            )
+        }
+    };
+    let plan = Plan {
+        code: code.to_owned(),
+        plan_id: format!("plan_{code}"),
         name: LocalizedText::en_zh(en, zh),
         description: LocalizedText::en_zh(
-            &format!("{} for {days} days per period", volume.0),
-            &format!("每周期 {}，有效期 {days} 天", volume.1),
+            &format!("{in_english}, {days} days per period"),
+            &format!("{in_chinese}，每周期{days}天"),
         ),
         package: Package {
-            code: entry.package.to_owned(),
-            kind: entry.kind,
-            calendar: entry.calendar,
-            volume: entry
-                .gibibytes
-                .map_or(Volume::Unlimited, |n| Volume::Bytes(n << 30)),
-            area: territory::names(entry.area).unwrap_or_default(),
-            countries: entry.countries.split(',').map(str::to_owned).collect(),
+            code: package.to_owned(),
+            kind,
+            calendar: calendar == "1",
+            volume,
+            area: territory::names(area).ok_or_else(|| broken(area))?,
+            countries: countries.split(',').map(str::to_owned).collect(),
             carrier: CARRIER.to_owned(),
-            carrier_product: format!("CP-{}", entry.package),
+            carrier_product: format!("CP-{package}"),
         },
-        periods: entry.periods.to_vec(),
-        renewable: !matches!(entry.kind, PackageType::DayPass),
-    }
+        periods: periods.to_vec(),
+        renewable: kind != PackageType::DayPass,
+    };
+    let minor = |text: &str| text.parse::<i64>().map_err(broken);
+    Ok(Entry {
+        plan,
+        price: minor(price)?,
+        settlement: minor(settlement)?,
+    })
 }
 
 fn new_partner(mall: &Mall, code: &str, currency: &str) -> Result<Partner> {
@@ -355,8 +187,13 @@ fn new_partner(mall: &Mall, code: &str, currency: &str) -> Result<Partner> {
     })
 }
 
-async fn insert_prices(mall: &Mall, tx: &mut Tx, partner: &Partner) -> Result<()> {
-    for entry in &CATALOGUE {
+async fn insert_prices(
+    mall: &Mall,
+    tx: &mut Tx,
+    partner: &Partner,
+    entries: &[Entry],
+) -> Result<()> {
+    for entry in entries {
         for (kind, minor, currency) in [
             (PriceKind::Sale, entry.price, partner.currency),
             (
@@ -367,7 +204,7 @@ async fn insert_prices(mall: &Mall, tx: &mut Tx, partner: &Partner) -> Result<()
         ] {
             let unit = Money::new(minor, currency);
             let price = Price {
-                plan_code: entry.plan.to_owned(),
+                plan_code: entry.plan.code.clone(),
                 kind,
                 unit,
             };
@@ -433,17 +270,47 @@ async fn insert_old_payment(
         .zone
         .parse_date_time("2020-09-17 18:11:10")
         .map_err(broken)?;
-    let amount = Money::new(1999, partner.currency);
-    let length = PlanLength {
-        unit: PackageType::Monthly,
-        periods: 1,
-        calendar: false,
-    };
     let provisioned_at = paid_at + Span::seconds(2);
-    let order = Order {
+    let order = old_order(mall, partner, iccid, (paid_at, provisioned_at))?;
+    let amount = Money::new(1999, partner.currency);
+    let mut payment = mall.new_payment(&order, Channel::Stripe, amount);
+    payment.state = PaymentState::Succeeded { at: paid_at };
+    mall.insert_order(tx, &order, &payment).await?;
+    let posting = Posting::sale(Account::StripeBalance, amount);
+    tx.insert_posting(
+        Mode::Test,
+        partner.id,
+        (ctx.id(), order.id),
+        posting,
+        paid_at,
+    )
+    .await?;
+    let expires_at = order.length.end(provisioned_at, &partner.zone);
+    let plan = QueuedPlan {
+        id: ctx.id(),
+        queue_no: 1,
+        added_at: provisioned_at,
+        length: order.length,
+        state: SimPlanState::Finished {
+            effective_at: provisioned_at,
+            expires_at,
+        },
+    };
+    tx.insert_sim_plan(Mode::Test, partner.id, &order.iccid, order.id, &plan)
+        .await?;
+    Ok(())
+}
+
+fn old_order(
+    mall: &Mall,
+    partner: &Partner,
+    iccid: &str,
+    (paid_at, provisioned_at): (Timestamp, Timestamp),
+) -> Result<Order> {
+    Ok(Order {
         mode: Mode::Test,
         partner_id: partner.id,
-        id: ctx.id(),
+        id: mall.ctx().id(),
         order_no: "20200917181000000001".to_owned(),
         pay_id: "20190321192436".to_owned(),
         request_order_id: String::new(),
@@ -455,7 +322,11 @@ async fn insert_old_payment(
         package_code: "PACKAGE20180428000007".to_owned(),
         carrier: CARRIER.to_owned(),
         carrier_product: "CP-PACKAGE20180428000007".to_owned(),
-        length,
+        length: PlanLength {
+            unit: PackageType::Monthly,
+            periods: 1,
+            calendar: false,
+        },
         settlement: None,
         auto_renewal: false,
         // No request made it, so that none can repeat it.
@@ -470,38 +341,5 @@ async fn insert_old_payment(
         trade_type: "singleOrder".to_owned(),
         mark: String::new(),
         terminal: String::new(),
-    };
-    let payment = Payment {
-        id: ctx.id(),
-        order_id: order.id,
-        channel: Channel::Stripe,
-        amount,
-        state: PaymentState::Succeeded { at: paid_at },
-        version: 0,
-        report: Report::default(),
-    };
-    mall.insert_order(tx, &order, &payment).await?;
-    let posting = Posting::sale(Account::StripeBalance, amount);
-    tx.insert_posting(
-        Mode::Test,
-        partner.id,
-        (ctx.id(), order.id),
-        posting,
-        paid_at,
-    )
-    .await?;
-    let expires_at = length.end(provisioned_at, &partner.zone);
-    let plan = QueuedPlan {
-        id: ctx.id(),
-        queue_no: 1,
-        added_at: provisioned_at,
-        length,
-        state: SimPlanState::Finished {
-            effective_at: provisioned_at,
-            expires_at,
-        },
-    };
-    tx.insert_sim_plan(Mode::Test, partner.id, &order.iccid, order.id, &plan)
-        .await?;
-    Ok(())
+    })
 }

@@ -27,8 +27,6 @@ pub enum Error {
 pub struct Refusal {
     /// The reason for programs.
     pub code: Code,
-    /// The order's number, if the call was about one.
-    pub order_no: Option<String>,
     /// What is wrong with which field.
     pub errors: Vec<FormError>,
     /// Why a signature does not match; in test mode only.
@@ -51,7 +49,6 @@ impl Refusal {
     pub fn new(code: Code) -> Self {
         Self {
             code,
-            order_no: None,
             errors: Vec::new(),
             diagnosis: None,
         }
@@ -66,14 +63,6 @@ impl Refusal {
         Self {
             errors,
             ..Self::new(Code::BadRequest)
-        }
-    }
-
-    /// The same, naming an order.
-    pub fn of_order(self, order_no: &str) -> Self {
-        Self {
-            order_no: Some(order_no.to_owned()),
-            ..self
         }
     }
 }
@@ -99,15 +88,5 @@ impl From<domain::order::IllegalTransition> for Error {
 impl From<domain::payment::IllegalTransition> for Error {
     fn from(illegal: domain::payment::IllegalTransition) -> Self {
         Self::Internal(illegal.to_string())
-    }
-}
-
-impl Error {
-    /// The same, naming an order where it is a refusal.
-    pub fn of_order(self, order_no: &str) -> Self {
-        match self {
-            Self::Refused(refusal) => refusal.of_order(order_no).into(),
-            other => other,
-        }
     }
 }

@@ -12,7 +12,7 @@ use store::{JobKind, NewJob, Tx};
 use wire::Code;
 use wire::vshop::{OrderFields, SingleOrder, SingleOrderAnswer};
 
-use crate::error::{Error, Refusal, Result};
+use crate::error::Result;
 use crate::sims::sellable_sim;
 use crate::{Caller, Mall};
 
@@ -58,20 +58,13 @@ pub(crate) async fn find_twin(
         return if order.content_hash == hash {
             Ok(Some(order))
         } else {
-            Err(conflict(fields))
+            Err(Code::OrderConflict.into())
         };
     }
     match tx.order_by_pay_id(mode, id, &fields.pay_id).await? {
-        Some(_) => Err(conflict(fields)),
+        Some(_) => Err(Code::OrderConflict.into()),
         None => Ok(None),
     }
-}
-
-/// The same number came before with other content.
-pub(crate) fn conflict(fields: &OrderFields) -> Error {
-    Refusal::new(Code::OrderConflict)
-        .of_order(&fields.order_no)
-        .into()
 }
 
 /// What is being paid, and under which of the partner's prices.
@@ -101,8 +94,7 @@ impl Mall {
             }
             Ok(())
         })
-        .await
-        .map_err(|error| error.of_order(&fields.order_no))?;
+        .await?;
         Ok(SingleOrderAnswer {
             device_code: fields.iccid.as_str().to_owned(),
             order_no: fields.order_no.clone(),

@@ -12,7 +12,8 @@ use crate::sims::{flag, known_sim, shown_name};
 use crate::{Caller, Mall};
 
 /// One order, or a page of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(untagged)]
 pub enum Found {
     /// The order asked for.
     One(Box<topup::Order>),

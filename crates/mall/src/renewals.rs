@@ -147,7 +147,6 @@ impl Mall {
             Ok(())
         })
         .await
-        .map_err(|error| error.of_order(&request.order_no))
     }
 }
 

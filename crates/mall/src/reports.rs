@@ -11,7 +11,7 @@ use wire::form::Problem;
 use wire::vshop::{SynOrderInfo, SynOrderInfoAnswer};
 
 use crate::error::{Error, Refusal, Result};
-use crate::orders::{Paid, conflict, content_hash, find_twin};
+use crate::orders::{Paid, content_hash, find_twin};
 use crate::{Caller, Mall};
 
 /// A report with its amounts and times read in the partner's terms.
@@ -47,8 +47,7 @@ impl Mall {
                 tx.commit().await?;
                 Ok(order)
             })
-            .await
-            .map_err(|error| error.of_order(&fields.order_no))?;
+            .await?;
         self.bell.notify_one();
         Ok(SynOrderInfoAnswer {
             partner_code: caller.partner.code.clone(),
@@ -171,7 +170,7 @@ impl Mall {
                 Ok(order)
             }
             known if known == read.outcome && same_transaction(&payment, read) => Ok(order),
-            _ => Err(conflict(&read.request.order)),
+            _ => Err(Code::OrderConflict.into()),
         }
     }
 
@@ -194,7 +193,7 @@ impl Mall {
             .transaction_taken(order.mode, order.partner_id, id, order.id)
             .await?;
         if taken {
-            Err(conflict(&read.request.order))
+            Err(Code::OrderConflict.into())
         } else {
             Ok(())
         }

@@ -1,1 +1,12 @@
-//! x
+//! The one binary: settings, wiring, telemetry, subcommands. Nothing is decided here.
+
+pub mod cli;
+mod clock;
+mod demo;
+mod run;
+mod sealing;
+mod sign;
+mod telemetry;
+
+pub use clock::system_ctx;
+pub use run::{Running, Wiring, start};

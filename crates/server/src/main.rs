@@ -1,1 +1,7 @@
-fn main() {}
+//! `simmall`: a self-hosted mall for SIM data plans.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    server::cli::main()
+}

@@ -20,15 +20,29 @@ impl Service {
     /// All services.
     pub const ALL: [Self; 3] = [Self::Vshop, Self::Payment, Self::Topup];
 
-    /// The path prefix of a mode (published).
+    /// The path prefix of live mode (published).
+    pub fn live_prefix(self) -> &'static str {
+        match self {
+            Self::Vshop => "/vshop",
+            Self::Payment => "/payment",
+            Self::Topup => "/topup",
+        }
+    }
+
+    /// The path prefix of test mode (published).
+    pub fn test_prefix(self) -> &'static str {
+        match self {
+            Self::Vshop => "/vshop_uat",
+            Self::Payment => "/payment_uat",
+            Self::Topup => "/topup_test",
+        }
+    }
+
+    /// The path prefix of a mode.
     pub fn prefix(self, mode: Mode) -> &'static str {
-        match (self, mode) {
-            (Self::Vshop, Mode::Live) => "/vshop",
-            (Self::Vshop, Mode::Test) => "/vshop_uat",
-            (Self::Payment, Mode::Live) => "/payment",
-            (Self::Payment, Mode::Test) => "/payment_uat",
-            (Self::Topup, Mode::Live) => "/topup",
-            (Self::Topup, Mode::Test) => "/topup_test",
+        match mode {
+            Mode::Live => self.live_prefix(),
+            Mode::Test => self.test_prefix(),
         }
     }
 }

@@ -162,6 +162,13 @@ fn parse_query(query: &str) -> Result<Vec<(String, String)>, ParamsError> {
     Ok(pairs)
 }
 
+/// Writes names and values as a query string.
+pub fn write_query<'a>(pairs: impl Iterator<Item = (&'a str, String)>) -> String {
+    form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(pairs)
+        .finish()
+}
+
 /// Reads one JSON value.
 pub fn parse_json(text: &str) -> Result<Value, ParamsError> {
     let raw: &RawValue = serde_json::from_str(text).map_err(|error| json_error(&error))?;

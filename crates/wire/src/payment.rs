@@ -1,7 +1,7 @@
 //! Payment, the cashier (section 6 of the vendor's pages).
 
 use domain::Money;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::call::{Call, Method, Request, Service, Shape};
 use crate::common::PAYMENT;
@@ -45,7 +45,7 @@ impl Request for ResultQuery {
 }
 
 /// Result of a payment (published: all strings, all required).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ResultQueryAnswer {
     /// How many periods.

@@ -1,7 +1,7 @@
 //! Vshop's auto-renewals (sections 5.5, 5.6 and 5.8 of the vendor's pages).
 
 use domain::Iccid;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::call::{Call, Request, Shape};
 use crate::common::{DEVICE_CODE, VSHOP};
@@ -33,7 +33,7 @@ impl Request for QueryAutoRenewalRecord {
 }
 
 /// An auto-renewal (published).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AutoRenewalRecord {
     /// The SIM.
@@ -129,7 +129,7 @@ impl Request for QueryAutoRenewalRecordList {
 }
 
 /// The history (names chosen).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AutoRenewalRecordListAnswer {
     /// The agreements, the newest first.
@@ -137,7 +137,7 @@ pub struct AutoRenewalRecordListAnswer {
 }
 
 /// An agreement, past or in force (names beyond 5.5's chosen).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AutoRenewalHistory {
     /// 5.5's fields.

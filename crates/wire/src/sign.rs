@@ -1,6 +1,5 @@
 //! Signatures: making them, and checking them under a partner's policy.
 
-use domain::partner::Scheme;
 use hmac::{Hmac, KeyInit, Mac};
 use md5::{Digest, Md5};
 use sha2::Sha256;
@@ -8,6 +7,8 @@ use subtle::ConstantTimeEq;
 
 use crate::content::{PUBLISHED, Style, write_content};
 use crate::params::{Params, Source, Value};
+
+pub use domain::partner::Scheme;
 
 /// A signing key. `Debug` shows its id only.
 #[derive(Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Topup: orders, for those who manage many SIMs (section 8 of the vendor's pages; `snake_case`).
 
 use domain::Iccid;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::call::{Call, Method, Request, Service, Shape};
 use crate::common::TOPUP;
@@ -104,7 +104,7 @@ impl Request for QueryOrder {
 }
 
 /// A page of orders (names chosen).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderPage {
     /// How many orders there are in all.
     pub total_count: i64,
@@ -117,7 +117,7 @@ pub struct OrderPage {
 }
 
 /// An order (names chosen). Times are epoch milliseconds, money is decimal text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// Our own id.
     pub order_id: String,
@@ -170,7 +170,7 @@ pub struct Order {
 }
 
 /// Why an order failed or waits for a person.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderFailure {
     /// For programs.
     pub code: String,

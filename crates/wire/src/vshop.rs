@@ -1,7 +1,7 @@
 //! Vshop, the mall: cards, plans and orders (sections 5.1 to 5.4 and 5.7 of the vendor's pages).
 
 use domain::{Iccid, Money};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::call::{Call, Method, Request, Service, Shape};
 use crate::common::{DEVICE_CODE, VSHOP};
@@ -83,7 +83,7 @@ impl Request for SingleVerify {
 }
 
 /// How a card stands (names chosen).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SingleVerifyAnswer {
     /// The partner.
@@ -164,7 +164,7 @@ impl Request for SingleServicePlanPage {
 }
 
 /// A page of plans (names chosen).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SingleServicePlanPageAnswer {
     /// The partner.
@@ -182,7 +182,7 @@ pub struct SingleServicePlanPageAnswer {
 }
 
 /// A plan on sale (names chosen).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServicePlan {
     /// The plan's code.
@@ -348,7 +348,7 @@ impl Request for SingleOrder {
 }
 
 /// An order was made (published).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SingleOrderAnswer {
     /// The SIM.
@@ -386,7 +386,7 @@ impl Request for SingleQueryOrder {
 }
 
 /// Plans on a SIM (published).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SingleQueryOrderAnswer {
     /// The partner.
@@ -398,7 +398,7 @@ pub struct SingleQueryOrderAnswer {
 }
 
 /// A plan on a SIM (published: exactly these fields).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct QueuedOrder {
     /// `1` not yet activated, `2` in use.
@@ -410,7 +410,7 @@ pub struct QueuedOrder {
     /// The package's type.
     pub unit: String,
     /// The last day, `yyyy-MM-dd`; only of the one in use.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expire_date: Option<String>,
     /// Whole days left; of a waiting one its own whole length.
     pub remaining_days: String,
@@ -524,7 +524,7 @@ impl Request for SynOrderInfo {
 }
 
 /// A reported order as it stands (names chosen).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SynOrderInfoAnswer {
     /// The partner.

@@ -1,0 +1,131 @@
+//! Answers: the shape and the language that a caller gets.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use domain::Locale;
+use mall::{Diagnosis, Error, Refusal};
+use serde::Serialize;
+use wire::Code;
+use wire::answer::{Envelope, Failure};
+use wire::form::FormError;
+use wire::params::ParamsError;
+
+use crate::messages::{self, Arg};
+
+/// How long a caller is asked to wait when the server cannot answer now, in seconds.
+const RETRY_AFTER_SECONDS: &str = "1";
+
+/// In which words a caller is answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Voice {
+    pub(crate) locale: Locale,
+    /// Whether a success stands in the envelope.
+    pub(crate) enveloped: bool,
+    /// The order's number that the caller wrote, for failures.
+    pub(crate) order_no: Option<String>,
+}
+
+impl Voice {
+    /// A voice that knows the language only.
+    pub(crate) fn new(locale: Locale) -> Self {
+        Self {
+            locale,
+            enveloped: true,
+            order_no: None,
+        }
+    }
+
+    /// An answer of a use-case.
+    pub(crate) fn answer<T: Serialize>(&self, outcome: mall::Result<T>) -> Response {
+        match outcome {
+            Ok(data) if self.enveloped => Json(Envelope::success(data)).into_response(),
+            Ok(data) => Json(data).into_response(),
+            Err(error) => self.error(error),
+        }
+    }
+
+    /// A refusal with nothing more to say than its code.
+    pub(crate) fn refuse(&self, code: Code) -> Response {
+        self.fail(code, messages::code(self.locale, code), |_| ())
+    }
+
+    /// A request whose parameters cannot be read.
+    pub(crate) fn unreadable(&self, error: &ParamsError) -> Response {
+        let message = messages::params_error(self.locale, error);
+        self.fail(Code::BadRequest, message, |failure| {
+            if let ParamsError::Duplicate(name) = error {
+                failure.field = Some(name.chars().take(messages::ARG_CHARS_MAX).collect());
+            }
+        })
+    }
+
+    /// A request with wrong fields.
+    pub(crate) fn wrong_fields(&self, errors: &[FormError]) -> Response {
+        let texts: Vec<String> = errors
+            .iter()
+            .map(|error| messages::problem(self.locale, error))
+            .collect();
+        self.fail(Code::BadRequest, texts.join(" "), |failure| {
+            name_fields(failure, errors);
+        })
+    }
+
+    /// What came of a use-case besides its answer.
+    pub(crate) fn error(&self, error: Error) -> Response {
+        match error {
+            Error::Refused(refusal) => self.refusal(&refusal),
+            Error::Store(error) if error.is_unavailable() => {
+                tracing::error!(%error, "the database is not available");
+                self.refuse(Code::Unavailable)
+            }
+            error => {
+                tracing::error!(%error, "a request failed");
+                self.refuse(Code::Internal)
+            }
+        }
+    }
+
+    fn refusal(&self, refusal: &Refusal) -> Response {
+        if !refusal.errors.is_empty() {
+            return self.wrong_fields(&refusal.errors);
+        }
+        let message = messages::code(self.locale, refusal.code);
+        self.fail(refusal.code, message, |failure| {
+            if let Some(diagnosis) = &refusal.diagnosis {
+                failure.sign_content = Some(diagnosis.sign_content.clone());
+                failure.hint = Some(self.hint(diagnosis));
+            }
+        })
+    }
+
+    fn hint(&self, diagnosis: &Diagnosis) -> String {
+        match diagnosis.stale_seconds {
+            Some(seconds) => {
+                let args = [("seconds", Arg::Number(seconds))];
+                messages::message(self.locale, "hint-stale-time", &args)
+            }
+            None => messages::hint(self.locale, &diagnosis.causes),
+        }
+    }
+
+    fn fail(&self, code: Code, message: String, more: impl FnOnce(&mut Failure)) -> Response {
+        let mut failure = Failure::new(code, message);
+        failure.data.clone_from(&self.order_no);
+        more(&mut failure);
+        let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::BAD_REQUEST);
+        let mut response = (status, Json(Envelope::failure(failure))).into_response();
+        if matches!(code, Code::Unavailable | Code::RateLimited) {
+            let seconds = HeaderValue::from_static(RETRY_AFTER_SECONDS);
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        response
+    }
+}
+
+fn name_fields(failure: &mut Failure, errors: &[FormError]) {
+    failure.field = errors.first().map(|error| error.field.clone());
+    if errors.len() > 1 {
+        failure.fields = errors.iter().map(|error| error.field.clone()).collect();
+    }
+}

@@ -1,0 +1,37 @@
+//! Every request gets a number, which stands on its answer and on every log line it causes.
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use domain::Ctx;
+use domain::id::RequestId;
+use tracing::Instrument;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Numbers a request, and logs how it went: never its query or its body, which carry people's data.
+pub(crate) async fn number(State(ctx): State<Ctx>, request: Request, next: Next) -> Response {
+    let id: RequestId = ctx.id();
+    let span = tracing::info_span!("request", id = %id);
+    let began = ctx.now();
+    let method = request.method().clone();
+    // A path that matches no route may be anything, a person's data included.
+    let path = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("-", MatchedPath::as_str)
+        .to_owned();
+    let mut response = next.run(request).instrument(span.clone()).await;
+    let millis = ctx.now().since(began).as_micros() / 1_000;
+    span.in_scope(|| {
+        tracing::info!(%method, path, status = response.status().as_u16(), millis, "answered");
+    });
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::try_from(id.to_string()) {
+        headers.insert(X_REQUEST_ID, id);
+    }
+    let nosniff = HeaderValue::from_static("nosniff");
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    response
+}

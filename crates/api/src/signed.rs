@@ -1,0 +1,187 @@
+//! The extractor of every call: reads, checks the form, authenticates, and hands over the partner with
+//! the request, so that a handler cannot be reached by anybody else.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use axum::extract::{ConnectInfo, FromRequest, Request};
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use domain::Locale;
+use domain::partner::ResponseStyle;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use mall::{Caller, Credentials};
+use serde::Serialize;
+use wire::common::Common;
+use wire::vshop::NUMBER_CHARS_MAX;
+use wire::{Code, Form, FormError, Params, Shape};
+
+use crate::App;
+use crate::answer::Voice;
+
+/// The largest body of a request.
+pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// A request of a partner that signed it.
+#[derive(Debug)]
+pub(crate) struct Signed<R> {
+    pub(crate) caller: Caller,
+    pub(crate) request: R,
+    voice: Voice,
+}
+
+impl<R> Signed<R> {
+    /// Answers in the caller's shape and language.
+    pub(crate) fn answer<T: Serialize>(&self, outcome: mall::Result<T>) -> Response {
+        self.voice.answer(outcome)
+    }
+}
+
+impl<R: wire::Request> FromRequest<App> for Signed<R> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
+        let (parts, body) = request.into_parts();
+        let accepted = accepted_locale(&parts.headers);
+        let mut voice = Voice::new(accepted.unwrap_or(Locale::EnUs));
+        if !is_json(&parts.headers) {
+            return Err(voice.refuse(Code::UnsupportedMediaType));
+        }
+        let body = match Limited::new(body, BODY_BYTES_MAX).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => {
+                return Err(voice.refuse(Code::PayloadTooLarge));
+            }
+            Err(_) => return Err(voice.refuse(Code::BadRequest)),
+        };
+        let params = Params::read(parts.uri.query(), &body);
+        let params = params.map_err(|error| voice.unreadable(&error))?;
+        let spoken = params.text("languageCode").and_then(language).or(accepted);
+        voice.locale = spoken.unwrap_or(Locale::EnUs);
+        let order_no = params
+            .text("orderNo")
+            .filter(|no| no.chars().count() <= NUMBER_CHARS_MAX);
+        voice.order_no = order_no.map(str::to_owned);
+        let read = read_form::<R>(&params);
+        let (common, request) = read.map_err(|errors| voice.wrong_fields(&errors))?;
+        let address = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let address = address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.ip());
+        let credentials = Credentials {
+            mode: app.mode,
+            call: &R::CALL,
+            params: &params,
+            common: &common,
+            address,
+        };
+        let partner = app.mall.authenticate(credentials).await;
+        let partner = partner.map_err(|error| voice.error(error))?;
+        voice.locale = spoken.unwrap_or(partner.locale);
+        voice.enveloped =
+            R::CALL.shape == Shape::Envelope || partner.response_style == ResponseStyle::Envelope;
+        let caller = Caller {
+            partner,
+            locale: voice.locale,
+            trade_type: common.trade_type,
+            mark: common.mark,
+            terminal: common.terminal,
+        };
+        Ok(Self {
+            caller,
+            request,
+            voice,
+        })
+    }
+}
+
+/// Reads the common fields and the call's own, or tells all that is wrong with them.
+fn read_form<R: wire::Request>(params: &Params) -> Result<(Common, R), Vec<FormError>> {
+    let mut form = Form::new(params, R::CALL.fields);
+    let common = Common::read(&mut form, R::CALL.fields[0]);
+    let request = R::read(&mut form);
+    let errors = form.into_errors();
+    match (common, request) {
+        (Some(common), Some(request)) if errors.is_empty() => Ok((common, request)),
+        _ => Err(errors),
+    }
+}
+
+/// Whether a body is JSON by its own account; the published pages leave the header out.
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return true;
+    };
+    let kind = value
+        .to_str()
+        .unwrap_or("")
+        .split(';')
+        .next()
+        .unwrap_or("")
+        .trim();
+    let kind = kind.to_ascii_lowercase();
+    kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
+}
+
+/// A `languageCode`: 0 English, 1 simplified Chinese, or a BCP 47 tag.
+fn language(code: &str) -> Option<Locale> {
+    match code {
+        "0" => Some(Locale::EnUs),
+        "1" => Some(Locale::ZhCn),
+        tag => Locale::from_tag(tag),
+    }
+}
+
+/// The language that a browser or program accepts most gladly, if the mall speaks one of its list.
+pub(crate) fn accepted_locale(headers: &HeaderMap) -> Option<Locale> {
+    let list = headers.get(header::ACCEPT_LANGUAGE)?.to_str().ok()?;
+    let mut wishes: Vec<(u32, Locale)> = list
+        .split(',')
+        .filter_map(|wish| {
+            let (tag, quality) = wish.split_once(';').unwrap_or((wish, "q=1"));
+            let quality = quality.trim().strip_prefix("q=")?;
+            Some((thousandths(quality)?, Locale::from_tag(tag.trim())?))
+        })
+        .filter(|(quality, _)| *quality > 0)
+        .collect();
+    // The sort is stable: of equal wishes the first one counts.
+    wishes.sort_by_key(|(quality, _)| std::cmp::Reverse(*quality));
+    wishes.first().map(|(_, locale)| *locale)
+}
+
+/// A quality value (`1`, `0.8`, `0.875`) in thousandths.
+fn thousandths(quality: &str) -> Option<u32> {
+    let (whole, decimals) = quality.split_once('.').unwrap_or((quality, ""));
+    if decimals.len() > 3 {
+        return None;
+    }
+    format!("{whole}{decimals:0<3}")
+        .parse()
+        .ok()
+        .filter(|value| *value <= 1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    fn headers(name: header::HeaderName, value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
+    }
+
+    #[test]
+    fn the_gladdest_language_counts() {
+        let accepted = |list| accepted_locale(&headers(header::ACCEPT_LANGUAGE, list));
+        assert_eq!(accepted("zh-CN"), Some(Locale::ZhCn));
+        assert_eq!(accepted("fr, en;q=0.5, zh;q=0.875"), Some(Locale::ZhCn));
+        assert_eq!(accepted("en;q=0, zh;q=0.1"), Some(Locale::ZhCn));
+        assert_eq!(accepted("fr;q=x, *"), None);
+        assert_eq!(accepted_locale(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn json_goes_by_several_names() {
+        let json = |kind| is_json(&headers(header::CONTENT_TYPE, kind));
+        assert!(json("application/json") && json("Application/JSON; charset=utf-8"));
+        assert!(json("application/problem+json") && is_json(&HeaderMap::new()));
+        assert!(!json("text/plain") && !json("application/x-www-form-urlencoded"));
+    }
+}

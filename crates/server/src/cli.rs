@@ -1,0 +1,266 @@
+//! The command line. Every setting is a flag and a `SIMMALL_…` variable, and stands in `--help`.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use carriers::Behaviour;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use domain::{Mode, Span};
+use mall::Settings;
+use store::{Options, Store};
+
+use crate::run::{Wiring, start};
+use crate::telemetry::{self, LogFormat};
+use crate::{clock, demo, sealing, sign};
+
+/// The prefix of all variables.
+const PREFIX: &str = "SIMMALL_";
+/// The most minutes that a window may be set to: a year.
+const MINUTES_MAX: i64 = 525_600;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "simmall",
+    version,
+    about = "A self-hosted mall for SIM data plans"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the mall on an existing database.
+    Serve(Serve),
+    /// Serve a mall with demo data in a directory of its own; nothing else is needed.
+    Demo(Demo),
+    /// Bring a database's schema up to date; makes a SQLite file that is not there.
+    Migrate(Database),
+    /// Sign a request: its JSON body on standard input, the signature on standard output.
+    Sign(sign::Args),
+    /// Print the OpenAPI document.
+    Openapi,
+}
+
+#[derive(Debug, Args)]
+struct Database {
+    /// `sqlite:///PATH` or `postgres://USER@HOST/NAME`
+    #[arg(long, env = "SIMMALL_DATABASE_URL", hide_env_values = true)]
+    database_url: String,
+    /// The most connections to PostgreSQL.
+    #[arg(long, env = "SIMMALL_DATABASE_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    database_connections: u32,
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// Address to listen on; port 0 picks a free one.
+    #[arg(long, env = "SIMMALL_LISTEN", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// What to log: error, warn, info, debug, trace, or a filter such as info,mall=debug
+    #[arg(long, env = "SIMMALL_LOG", default_value = "info")]
+    log: String,
+    /// How log lines look.
+    #[arg(long, env = "SIMMALL_LOG_FORMAT", default_value = "pretty")]
+    log_format: LogFormat,
+    /// Minutes that an order waits for its payment before it closes.
+    #[arg(long, env = "SIMMALL_PAYMENT_WINDOW_MINUTES", default_value_t = 30, value_parser = clap::value_parser!(i64).range(1..=MINUTES_MAX))]
+    payment_window_minutes: i64,
+    /// Minutes that a price is still accepted after it ended.
+    #[arg(long, env = "SIMMALL_PRICE_WINDOW_MINUTES", default_value_t = 60, value_parser = clap::value_parser!(i64).range(0..=MINUTES_MAX))]
+    price_window_minutes: i64,
+    /// Minutes after which an order that is still not provisioned is given to a person.
+    #[arg(long, env = "SIMMALL_PROVISIONING_DEADLINE_MINUTES", default_value_t = 120, value_parser = clap::value_parser!(i64).range(1..=MINUTES_MAX))]
+    provisioning_deadline_minutes: i64,
+    /// How many jobs run at once.
+    #[arg(long, env = "SIMMALL_WORKERS", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    workers: u16,
+    /// What the built-in simulator does with SIMs that have no special ending: accept,
+    /// delay:SECONDS, refuse, retry-later, time-out or cannot-tell.
+    #[arg(long, env = "SIMMALL_SIMULATOR", default_value = "accept")]
+    simulator: Behaviour,
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    #[command(flatten)]
+    database: Database,
+    #[command(flatten)]
+    common: Common,
+    /// File with the key that seals secrets at rest: 64 hexadecimal digits.
+    #[arg(long, env = "SIMMALL_SEALING_KEY_FILE")]
+    sealing_key_file: Option<PathBuf>,
+    /// The key itself; better given in the environment, since a command line can be seen by others.
+    #[arg(long, env = "SIMMALL_SEALING_KEY", hide_env_values = true)]
+    sealing_key: Option<String>,
+    /// Which mode the paths without a prefix mean.
+    #[arg(long, env = "SIMMALL_ROOT_MODE", default_value = "off")]
+    root_mode: RootMode,
+}
+
+#[derive(Debug, Args)]
+struct Demo {
+    #[command(flatten)]
+    common: Common,
+    /// Directory of the demo's data, made if it is not there.
+    #[arg(long, env = "SIMMALL_DATA", default_value = "simmall-demo")]
+    data: PathBuf,
+    /// Which mode the paths without a prefix mean.
+    #[arg(long, env = "SIMMALL_ROOT_MODE", default_value = "test")]
+    root_mode: RootMode,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum RootMode {
+    Off,
+    Test,
+    Live,
+}
+
+impl RootMode {
+    fn mode(self) -> Option<Mode> {
+        match self {
+            Self::Off => None,
+            Self::Test => Some(Mode::Test),
+            Self::Live => Some(Mode::Live),
+        }
+    }
+}
+
+impl Common {
+    fn settings(&self) -> Settings {
+        Settings {
+            payment_window: Span::minutes(self.payment_window_minutes),
+            price_window: Span::minutes(self.price_window_minutes),
+            provisioning_deadline: Span::minutes(self.provisioning_deadline_minutes),
+            workers: usize::from(self.workers),
+            ..Settings::default()
+        }
+    }
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(error) = check_environment().and_then(|()| run(cli)) {
+        // Nothing can be done if standard error is closed.
+        let _ = writeln!(std::io::stderr(), "error: {error:#}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+/// Refuses variables that begin like ours but mean nothing: a slip in a name must not go unnoticed.
+fn check_environment() -> anyhow::Result<()> {
+    let mut known = BTreeSet::new();
+    for command in Cli::command().get_subcommands() {
+        for argument in command.get_arguments() {
+            known.extend(argument.get_env().map(std::ffi::OsStr::to_owned));
+        }
+    }
+    let unknown: Vec<String> = std::env::vars_os()
+        .filter(|(name, _)| !known.contains(name))
+        .filter_map(|(name, _)| name.into_string().ok())
+        .filter(|name| name.starts_with(PREFIX))
+        .collect();
+    anyhow::ensure!(
+        unknown.is_empty(),
+        "unknown settings in the environment: {} (simmall help COMMAND lists all)",
+        unknown.join(", ")
+    );
+    Ok(())
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Command::Sign(args) => say(&sign::sign(&args, std::io::stdin().lock())?),
+        Command::Openapi => say(&serde_json::to_string_pretty(&api::openapi::document())?),
+        Command::Migrate(database) => block_on(migrate(database)),
+        Command::Serve(args) => {
+            telemetry::start(&args.common.log, args.common.log_format)?;
+            block_on(serve(args))
+        }
+        Command::Demo(args) => {
+            telemetry::start(&args.common.log, args.common.log_format)?;
+            block_on(run_demo(args))
+        }
+    }
+}
+
+fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(work)
+}
+
+/// Prints a line. A reader that went away is no reason to fail.
+pub(crate) fn say(line: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write to standard output"),
+    }
+}
+
+async fn migrate(database: Database) -> anyhow::Result<()> {
+    let options = Options {
+        create: true,
+        connections_max: database.database_connections,
+    };
+    let store = Store::connect(&database.database_url, options).await?;
+    store.migrate().await?;
+    store.close().await;
+    say("the schema is up to date")
+}
+
+async fn serve(args: Serve) -> anyhow::Result<()> {
+    let sealer = sealing::sealer(
+        args.sealing_key.as_deref(),
+        args.sealing_key_file.as_deref(),
+    )?;
+    let connections_max = args.database.database_connections;
+    let options = Options {
+        create: false,
+        connections_max,
+    };
+    let store = Store::connect(&args.database.database_url, options).await?;
+    store.check_schema().await?;
+    let running = start(Wiring {
+        store,
+        ctx: clock::system_ctx(),
+        sealer,
+        settings: args.common.settings(),
+        simulator: args.common.simulator,
+        root_mode: args.root_mode.mode(),
+        listen: args.common.listen,
+    })
+    .await?;
+    say(&format!("listening on http://{}", running.address))?;
+    running.until_signal().await
+}
+
+async fn run_demo(args: Demo) -> anyhow::Result<()> {
+    let ctx = clock::system_ctx();
+    let (store, sealer) = demo::open(&ctx, &args.data).await?;
+    let root_mode = args.root_mode.mode();
+    let running = start(Wiring {
+        store,
+        ctx,
+        sealer,
+        settings: args.common.settings(),
+        simulator: args.common.simulator,
+        root_mode,
+        listen: args.common.listen,
+    })
+    .await?;
+    let seeded = mall::demo::seed(&running.mall).await?;
+    demo::welcome(&running, &seeded, &args.data)?;
+    say(&format!("listening on http://{}", running.address))?;
+    running.until_signal().await
+}

@@ -1,0 +1,153 @@
+//! `simmall demo`: where its data are, and what it tells a newcomer.
+
+use std::path::Path;
+
+use anyhow::Context;
+use domain::Ctx;
+use domain::partner::Scheme;
+use mall::demo::Seeded;
+use serde_json::{Map, Value, json};
+use store::{Options, Sealer, Store};
+use wire::Params;
+use wire::content::signing_content;
+
+use crate::cli::say;
+use crate::run::Running;
+use crate::sealing;
+
+/// Opens the demo's database and key, which are made if they are not there.
+pub(crate) async fn open(ctx: &Ctx, data: &Path) -> anyhow::Result<(Store, Sealer)> {
+    let named = || format!("the demo's directory {}", data.display());
+    std::fs::create_dir_all(data).with_context(named)?;
+    let data = data.canonicalize().with_context(named)?;
+    let sealer = sealing::read_or_create(ctx, &data.join("sealing.key"))?;
+    let url = format!("sqlite://{}", data.join("mall.db").display());
+    let store = Store::connect(
+        &url,
+        Options {
+            create: true,
+            ..Options::default()
+        },
+    )
+    .await?;
+    store.migrate().await?;
+    store.check_schema().await?;
+    Ok((store, sealer))
+}
+
+/// Tells a newcomer what there is and what to try.
+pub(crate) fn welcome(running: &Running, seeded: &Seeded, data: &Path) -> anyhow::Result<()> {
+    let base = format!("http://{}", running.address);
+    say(&format!(
+        "A demo mall in {} (test mode; play money only).",
+        data.display()
+    ))?;
+    say(&format!("Read and try the API: {base}/docs/"))?;
+    say("")?;
+    say("Partners, each with 10,000.00 of credit:")?;
+    say("  P000270  GBP  SIM 89852420180910340793  plan SP202111041459")?;
+    say("  P000818  USD  SIM 89860220190905123941  plans SP201804280499, SP201804281999")?;
+    say("  P012345  EUR  SIM 89852420180910341000  signs with hmac-sha256")?;
+    match &seeded.key {
+        Some(key) => say(&format!("           key (shown only now): {}", key.text))?,
+        None => say("           key: shown at the first start only")?,
+    }
+    say("SIMs that end in 9001 to 9005 show what a network can do: late, refused, put off,")?;
+    say("reply lost, reply lost for good. Example: 89852000000000009002 of P000270.")?;
+    say("")?;
+    say("Try, in this order:")?;
+    let now = running.mall.ctx().now().as_millis().to_string();
+    for (title, path, body) in examples(&now) {
+        say(&format!("\n# {title}"))?;
+        say(&curl(&base, path, Scheme::Md5, "", body)?)?;
+    }
+    if let Some(key) = &seeded.key {
+        say("\n# The card of P012345, signed with hmac-sha256 (valid for five minutes)")?;
+        let body = common("P012345", "89852420180910341000", &now, "singleVerify");
+        say(&curl(
+            &base,
+            "/vshop_uat/singleVerify",
+            Scheme::HmacSha256,
+            &key.text,
+            body,
+        )?)?;
+    }
+    say("")
+}
+
+fn common(partner: &str, iccid: &str, time: &str, name: &str) -> Value {
+    json!({
+        "version": "3.0", "partnerCode": partner, "tradeTime": time, "tradeType": name,
+        "languageCode": "0", "mark": "0", "terminal": "1", "deviceCode": iccid,
+    })
+}
+
+/// Title, path and body of each request to try. The published ones are kept to the letter.
+fn examples(now: &str) -> [(&'static str, &'static str, Value); 5] {
+    const SIM: &str = "89852420180910340793";
+    [
+        (
+            "Is this card ours? (published request)",
+            "/vshop_uat/singleVerify",
+            json!({
+                "deviceCode": SIM, "languageCode": "1", "mark": "0", "partnerCode": "P000270",
+                "terminal": "1", "tradeTime": "1645683857572", "tradeType": "singleVerify",
+                "url": "https://dist.linksfield.net/login", "version": "3.0",
+            }),
+        ),
+        (
+            "Which plans can it buy in Europe? (published request)",
+            "/vshop_uat/singleServicePlanPage",
+            json!({
+                "area": "欧洲", "deviceCode": SIM, "languageCode": "1", "mark": "0",
+                "partnerCode": "P000270", "terminal": "0", "tradeTime": "1645782486394",
+                "tradeType": "singleServicePlanPage", "version": "3.0",
+            }),
+        ),
+        (
+            "Report an order that was paid (published request, at its published path)",
+            "/vshop_uat/synPartner/SynOrderInfo",
+            json!({
+                "autoRenewal": "0", "deviceCode": SIM, "languageCode": "", "mark": "0",
+                "orderNo": "NO2023060915590562022", "orderPeriod": "1", "orgOrderId": "",
+                "packageCode": "DP20190726001274", "partnerCode": "P000270", "payAccount": "1",
+                "payAmount": "12.36", "payCurrency": "GBP", "payId": "P000000002022",
+                "payResultDate": "2022-06-07 15:10:35", "payRst": "SUCCESS", "payStatus": "1",
+                "payType": "3", "payUnit": "12.36", "requestOrderId": "",
+                "servicePlanCode": "SP202111041459", "servicePlanShowName": "biaoqianweikong",
+                "settlePrice": "12.36", "terminal": "1", "tradeTime": "1654585746965",
+                "tradeType": "SynOrderInfo", "transactionId": "ch_3L7wXlLnVNBddzsl1phHDiSi",
+                "version": "3.0",
+            }),
+        ),
+        (
+            "What runs on the card now?",
+            "/vshop_uat/singleQueryOrder",
+            common("P000270", SIM, now, "singleQueryOrder"),
+        ),
+        (
+            "How did an old payment end? (published request, with its true sign)",
+            "/payment_uat/resultQuery",
+            json!({
+                "partnerCode": "P000818", "payId": "20190321192436",
+                "tradeTime": "20181031256548", "tradeType": "resultQuery", "version": "3.0",
+            }),
+        ),
+    ]
+}
+
+/// A `curl` command for a signed request.
+fn curl(base: &str, path: &str, scheme: Scheme, key: &str, body: Value) -> anyhow::Result<String> {
+    let params = Params::read(None, body.to_string().as_bytes())?;
+    let sign = wire::sign::sign(scheme, key, &signing_content(&params));
+    let mut members: Map<String, Value> = match body {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    };
+    members.insert("sign".to_owned(), Value::String(sign));
+    // No value of these requests has an apostrophe, which the shell would take for the end.
+    let body = Value::Object(members);
+    Ok(format!(
+        "curl -s {base}{path} -H 'Content-Type: application/json' -d '{body}'"
+    ))
+}

@@ -1,0 +1,131 @@
+//! A running mall: its listener, its workers, and how it stops.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use carriers::{Behaviour, Carrier, Carriers, Simulator};
+use domain::{Ctx, Mode};
+use mall::{Mall, Settings};
+use store::{Sealer, Store};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// How long a stopping server waits for what still runs.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Everything a mall is made of.
+#[derive(Debug)]
+pub struct Wiring {
+    /// An open database with a current schema.
+    pub store: Store,
+    /// Clock and randomness.
+    pub ctx: Ctx,
+    /// Seals secrets at rest.
+    pub sealer: Sealer,
+    /// What the operator set.
+    pub settings: Settings,
+    /// How the built-in network behaves.
+    pub simulator: Behaviour,
+    /// Which mode the paths without a prefix mean.
+    pub root_mode: Option<Mode>,
+    /// Where to listen; port 0 picks one.
+    pub listen: SocketAddr,
+}
+
+/// A mall that accepts requests.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The mall itself.
+    pub mall: Arc<Mall>,
+    stop: watch::Sender<bool>,
+    server: JoinHandle<std::io::Result<()>>,
+    workers: JoinHandle<()>,
+}
+
+/// Builds a mall over its wiring.
+pub(crate) fn build(wiring: &Wiring) -> Arc<Mall> {
+    let simulator = Simulator::new(wiring.ctx.clone(), wiring.simulator);
+    let simulator: Arc<dyn Carrier> = Arc::new(simulator);
+    let carriers = Carriers::from([(mall::demo::CARRIER.to_owned(), simulator)]);
+    let (store, ctx) = (wiring.store.clone(), wiring.ctx.clone());
+    Arc::new(Mall::new(
+        store,
+        ctx,
+        carriers,
+        wiring.sealer.clone(),
+        wiring.settings,
+    ))
+}
+
+/// Starts a mall.
+pub async fn start(wiring: Wiring) -> anyhow::Result<Running> {
+    let mall = build(&wiring);
+    serve(mall, wiring.listen, wiring.root_mode).await
+}
+
+/// Starts to accept requests and to run jobs.
+pub(crate) async fn serve(
+    mall: Arc<Mall>,
+    listen: SocketAddr,
+    root_mode: Option<Mode>,
+) -> anyhow::Result<Running> {
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen}"))?;
+    let address = listener.local_addr()?;
+    let router = api::router(&mall, root_mode);
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let (stop, stopped) = watch::channel(false);
+    let workers = tokio::spawn(mall::run_workers(Arc::clone(&mall), stopped.clone()));
+    let server = tokio::spawn(async move {
+        axum::serve(listener, service)
+            .with_graceful_shutdown(told(stopped))
+            .await
+    });
+    Ok(Running {
+        address,
+        mall,
+        stop,
+        server,
+        workers,
+    })
+}
+
+async fn told(mut stopped: watch::Receiver<bool>) {
+    // An error means that nobody is left to tell: stop as well.
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+impl Running {
+    /// Stops: no new requests and jobs, those that run are finished, for 30 seconds at most.
+    pub async fn stop(self) {
+        // Nobody to tell means that all have stopped already.
+        let _ = self.stop.send(true);
+        let (server, workers) = (self.server.abort_handle(), self.workers.abort_handle());
+        let finished = async { tokio::join!(self.server, self.workers) };
+        if tokio::time::timeout(STOP_TIMEOUT, finished).await.is_err() {
+            tracing::warn!("some requests or jobs did not finish in time and were cut off");
+            server.abort();
+            workers.abort();
+        }
+        self.mall.store().close().await;
+    }
+
+    /// Serves until the process is told to stop (SIGTERM or SIGINT), then stops.
+    pub async fn until_signal(self) -> anyhow::Result<()> {
+        let mut terminate =
+            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            interrupted = tokio::signal::ctrl_c() => interrupted?,
+        }
+        tracing::info!("stopping");
+        self.stop().await;
+        Ok(())
+    }
+}
