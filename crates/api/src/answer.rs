@@ -29,11 +29,7 @@ pub(crate) struct Voice {
 impl Voice {
     /// A voice that knows the language only.
     pub(crate) fn new(locale: Locale) -> Self {
-        Self {
-            locale,
-            enveloped: true,
-            order_no: None,
-        }
+        Self { locale, enveloped: true, order_no: None }
     }
 
     /// An answer of a use-case.
@@ -62,10 +58,8 @@ impl Voice {
 
     /// A request with wrong fields.
     pub(crate) fn wrong_fields(&self, errors: &[FormError]) -> Response {
-        let texts: Vec<String> = errors
-            .iter()
-            .map(|error| messages::problem(self.locale, error))
-            .collect();
+        let texts: Vec<String> =
+            errors.iter().map(|error| messages::problem(self.locale, error)).collect();
         self.fail(Code::BadRequest, texts.join(" "), |failure| {
             name_fields(failure, errors);
         })

@@ -67,10 +67,7 @@ pub fn router(mall: &Arc<Mall>, root_mode: Option<Mode>) -> Router {
         .method_not_allowed_fallback(|headers: HeaderMap| refuse(&headers, Code::MethodNotAllowed))
         .fallback(|headers: HeaderMap| refuse(&headers, Code::NotFound))
         .layer(CatchPanicLayer::custom(after_panic))
-        .layer(axum::middleware::from_fn_with_state(
-            mall.ctx().clone(),
-            request_id::number,
-        ))
+        .layer(axum::middleware::from_fn_with_state(mall.ctx().clone(), request_id::number))
 }
 
 /// The calls of a service in a mode, on the paths that `wire` names.
@@ -83,10 +80,7 @@ fn calls(service: Service, mode: Mode, mall: &Arc<Mall>) -> Router {
                 post(vshop::single_service_plan_page),
             )
             .route(wire::vshop::SINGLE_ORDER.path, post(vshop::single_order))
-            .route(
-                wire::vshop::SINGLE_QUERY_ORDER.path,
-                post(vshop::single_query_order),
-            )
+            .route(wire::vshop::SINGLE_QUERY_ORDER.path, post(vshop::single_query_order))
             .route(
                 wire::renewals::QUERY_AUTO_RENEWAL_RECORD.path,
                 post(vshop::query_auto_renewal_record),
@@ -99,22 +93,15 @@ fn calls(service: Service, mode: Mode, mall: &Arc<Mall>) -> Router {
                 wire::renewals::QUERY_AUTO_RENEWAL_RECORD_LIST.path,
                 post(vshop::query_auto_renewal_record_list),
             )
-            .route(
-                wire::vshop::SYN_ORDER_INFO.path,
-                post(vshop::syn_order_info),
-            ),
-        Service::Payment => Router::new().route(
-            wire::payment::RESULT_QUERY.path,
-            post(payment::result_query),
-        ),
+            .route(wire::vshop::SYN_ORDER_INFO.path, post(vshop::syn_order_info)),
+        Service::Payment => {
+            Router::new().route(wire::payment::RESULT_QUERY.path, post(payment::result_query))
+        }
         Service::Topup => {
             Router::new().route(wire::topup::QUERY_ORDER.path, get(topup::query_order))
         }
     };
-    calls.with_state(App {
-        mall: Arc::clone(mall),
-        mode,
-    })
+    calls.with_state(App { mall: Arc::clone(mall), mode })
 }
 
 /// Refuses a request that reaches no handler.

@@ -69,9 +69,7 @@ pub fn message(locale: Locale, id: &str, args: &[(&str, Arg<'_>)]) -> String {
     }
     // A missing argument is the only error that a pattern can have here; the tests look for it.
     let mut errors = Vec::new();
-    bundle
-        .format_pattern(pattern, Some(&values), &mut errors)
-        .into_owned()
+    bundle.format_pattern(pattern, Some(&values), &mut errors).into_owned()
 }
 
 /// Why a call failed.
@@ -127,10 +125,8 @@ pub fn hint(locale: Locale, causes: &[Cause]) -> String {
     if causes.is_empty() {
         return message(locale, "hint-none", &[]);
     }
-    let sentences: Vec<String> = causes
-        .iter()
-        .map(|cause| message(locale, cause.message_id(), &[]))
-        .collect();
+    let sentences: Vec<String> =
+        causes.iter().map(|cause| message(locale, cause.message_id(), &[])).collect();
     // Chinese sets no space between sentences.
     sentences.join(match locale {
         Locale::EnUs => " ",
@@ -139,18 +135,14 @@ pub fn hint(locale: Locale, causes: &[Cause]) -> String {
 }
 
 fn bundle(locale: Locale, text: &str) -> Bundle {
-    let language: LanguageIdentifier = locale
-        .tag()
-        .parse()
-        .expect("the tags of the locales are BCP 47");
+    let language: LanguageIdentifier =
+        locale.tag().parse().expect("the tags of the locales are BCP 47");
     let resource = FluentResource::try_new(text.to_owned())
         .expect("the texts are part of the binary, and a test reads them");
     let mut bundle = Bundle::new_concurrent(vec![language]);
     // Isolation marks help where directions of writing mix; in JSON they are dirt.
     bundle.set_use_isolating(false);
-    bundle
-        .add_resource(resource)
-        .expect("the texts name no id twice, and a test reads them");
+    bundle.add_resource(resource).expect("the texts name no id twice, and a test reads them");
     bundle
 }
 
@@ -218,10 +210,7 @@ mod tests {
                 let dash = letter.is_uppercase().then_some('-');
                 dash.into_iter().chain(letter.to_lowercase())
             });
-            let error = FormError {
-                field: "orderPeriod".into(),
-                problem: one,
-            };
+            let error = FormError { field: "orderPeriod".into(), problem: one };
             let said = problem(locale, &error);
             assert!(said.contains("orderPeriod"), "{said}");
             (format!("problem{}", words.collect::<String>()), said)
@@ -247,10 +236,7 @@ mod tests {
                 "hint-stale-time".to_owned(),
                 message(locale, "hint-stale-time", &[("seconds", 12_345_u32.into())]),
             ),
-            (
-                "bad-content-type".to_owned(),
-                message(locale, "bad-content-type", &[]),
-            ),
+            ("bad-content-type".to_owned(), message(locale, "bad-content-type", &[])),
         ];
         let all = codes.chain(problems).chain(hints).chain(bad);
         all.chain(others).collect()
@@ -283,9 +269,8 @@ mod tests {
 
     #[test]
     fn the_languages_differ() {
-        for ((id, english), (_, chinese)) in everything(Locale::EnUs)
-            .into_iter()
-            .zip(everything(Locale::ZhCn))
+        for ((id, english), (_, chinese)) in
+            everything(Locale::EnUs).into_iter().zip(everything(Locale::ZhCn))
         {
             assert_ne!(english, chinese, "{id}");
             let is_chinese = |letter: char| ('\u{4e00}'..='\u{9fff}').contains(&letter);
@@ -296,18 +281,12 @@ mod tests {
 
     #[test]
     fn numbers_are_not_grouped_and_choose_the_plural() {
-        let error = FormError {
-            field: "pageNo".into(),
-            problem: Problem::NotCount(1, 1_000_000),
-        };
+        let error = FormError { field: "pageNo".into(), problem: Problem::NotCount(1, 1_000_000) };
         assert_eq!(
             problem(Locale::EnUs, &error),
             "pageNo must be a whole number from 1 to 1000000."
         );
-        assert_eq!(
-            problem(Locale::ZhCn, &error),
-            "pageNo 应为 1 到 1000000 之间的整数。"
-        );
+        assert_eq!(problem(Locale::ZhCn, &error), "pageNo 应为 1 到 1000000 之间的整数。");
         let stale = |seconds: u32| {
             let args = [("seconds", seconds.into())];
             message(Locale::EnUs, "hint-stale-time", &args)

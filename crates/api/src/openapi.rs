@@ -22,25 +22,13 @@ const ABOUT: &str = include_str!("openapi/about.md");
 /// The statuses of failures and what they mean to a caller.
 const FAILURES: [(u16, &str); 8] = [
     (400, "The call is refused; `data.code` says why"),
-    (
-        404,
-        "Nothing is at this path; without a prefix also where the root is switched off",
-    ),
-    (
-        405,
-        "The path does not take this method; the `Allow` header names those that it takes",
-    ),
+    (404, "Nothing is at this path; without a prefix also where the root is switched off"),
+    (405, "The path does not take this method; the `Allow` header names those that it takes"),
     (413, "The request is too large"),
     (415, "The body is not declared as JSON"),
-    (
-        429,
-        "Too many requests; try again after `Retry-After` seconds",
-    ),
+    (429, "Too many requests; try again after `Retry-After` seconds"),
     (500, "The server made a mistake; the call may be repeated"),
-    (
-        503,
-        "The server cannot answer now; try again after `Retry-After` seconds",
-    ),
+    (503, "The server cannot answer now; try again after `Retry-After` seconds"),
 ];
 
 /// The `OpenAPI` 3.1 document. It is the same each time.
@@ -87,10 +75,7 @@ fn tag_words(service: Service) -> (&'static str, &'static str) {
     match service {
         Service::Vshop => ("Vshop", "The mall: cards, plans, orders, auto-renewals"),
         Service::Payment => ("Payment", "The cashier: results of payments"),
-        Service::Topup => (
-            "Topup",
-            "Orders, for those who manage many SIMs; `snake_case`",
-        ),
+        Service::Topup => ("Topup", "Orders, for those who manage many SIMs; `snake_case`"),
     }
 }
 
@@ -111,9 +96,7 @@ fn paths() -> Value {
                 Method::Get => "get",
                 Method::Post => "post",
             };
-            let path = paths
-                .entry(format!("{prefix}{}", call.path))
-                .or_insert_with(|| json!({}));
+            let path = paths.entry(format!("{prefix}{}", call.path)).or_insert_with(|| json!({}));
             path[method] = operation(call, word, mode);
         }
     }
@@ -202,9 +185,7 @@ fn request_bodies() -> Map<String, Value> {
         })
     };
     let calls = CALLS.iter().filter(|call| call.method == Method::Post);
-    calls
-        .map(|call| (name(call, "Request"), body(call)))
-        .collect()
+    calls.map(|call| (name(call, "Request"), body(call))).collect()
 }
 
 /// The answer of a call that succeeded, in its shape.
@@ -259,10 +240,8 @@ fn responses() -> Map<String, Value> {
     let successes = CALLS.iter().map(|call| (name(call, "Done"), success(call)));
     let mut responses: Map<String, Value> = successes.collect();
     for (status, about) in FAILURES {
-        let codes: Vec<Code> = Code::ALL
-            .into_iter()
-            .filter(|code| code.status() == status)
-            .collect();
+        let codes: Vec<Code> =
+            Code::ALL.into_iter().filter(|code| code.status() == status).collect();
         let mut about = about.to_owned();
         if status == 400 {
             about.push_str(". As published, without the code: `");
@@ -292,11 +271,7 @@ fn refer(kind: &str, name: &str) -> Value {
 /// `singleVerify` and `Request` make `SingleVerifyRequest`, with a field's name `SingleVerify_url`.
 fn name(call: &Call, what: &str) -> String {
     let (first, rest) = call.name.split_at(1);
-    let between = if what.starts_with(|first: char| first.is_uppercase()) {
-        ""
-    } else {
-        "_"
-    };
+    let between = if what.starts_with(|first: char| first.is_uppercase()) { "" } else { "_" };
     format!("{}{rest}{between}{what}", first.to_uppercase())
 }
 

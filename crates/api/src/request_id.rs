@@ -17,11 +17,8 @@ pub(crate) async fn number(State(ctx): State<Ctx>, request: Request, next: Next)
     let began = ctx.now();
     let method = request.method().clone();
     // A path that matches no route may be anything, a person's data included.
-    let path = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("-", MatchedPath::as_str)
-        .to_owned();
+    let path =
+        request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str).to_owned();
     let mut response = next.run(request).instrument(span.clone()).await;
     let millis = ctx.now().since(began).as_micros() / 1_000;
     span.in_scope(|| {

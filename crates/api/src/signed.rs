@@ -57,9 +57,7 @@ impl<R: wire::Request> FromRequest<App> for Signed<R> {
         let params = params.map_err(|error| voice.unreadable(&error))?;
         let spoken = params.text("languageCode").and_then(language).or(accepted);
         voice.locale = spoken.unwrap_or(Locale::EnUs);
-        let order_no = params
-            .text("orderNo")
-            .filter(|no| no.chars().count() <= NUMBER_CHARS_MAX);
+        let order_no = params.text("orderNo").filter(|no| no.chars().count() <= NUMBER_CHARS_MAX);
         voice.order_no = order_no.map(str::to_owned);
         let read = read_form::<R>(&params);
         let (common, request) = read.map_err(|errors| voice.wrong_fields(&errors))?;
@@ -84,11 +82,7 @@ impl<R: wire::Request> FromRequest<App> for Signed<R> {
             mark: common.mark,
             terminal: common.terminal,
         };
-        Ok(Self {
-            caller,
-            request,
-            voice,
-        })
+        Ok(Self { caller, request, voice })
     }
 }
 
@@ -109,13 +103,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
         return true;
     };
-    let kind = value
-        .to_str()
-        .unwrap_or("")
-        .split(';')
-        .next()
-        .unwrap_or("")
-        .trim();
+    let kind = value.to_str().unwrap_or("").split(';').next().unwrap_or("").trim();
     let kind = kind.to_ascii_lowercase();
     kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
 }
@@ -152,10 +140,7 @@ fn thousandths(quality: &str) -> Option<u32> {
     if decimals.len() > 3 {
         return None;
     }
-    format!("{whole}{decimals:0<3}")
-        .parse()
-        .ok()
-        .filter(|value| *value <= 1_000)
+    format!("{whole}{decimals:0<3}").parse().ok().filter(|value| *value <= 1_000)
 }
 
 #[cfg(test)]

@@ -43,11 +43,7 @@ pub struct UnknownBehaviour(String);
 impl std::fmt::Display for UnknownBehaviour {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let known = "accept, delay:SECONDS, refuse, retry-later, time-out or cannot-tell";
-        write!(
-            f,
-            "{:?} is no behaviour of the simulator: use {known}",
-            self.0
-        )
+        write!(f, "{:?} is no behaviour of the simulator: use {known}", self.0)
     }
 }
 
@@ -90,11 +86,7 @@ struct Journal {
 impl Simulator {
     /// A network that treats all SIMs in the given way but those with a special ending.
     pub fn new(ctx: Ctx, default: Behaviour) -> Self {
-        Self {
-            ctx,
-            default,
-            journal: Mutex::default(),
-        }
+        Self { ctx, default, journal: Mutex::default() }
     }
 
     fn behaviour(&self, line: &Line) -> Behaviour {
@@ -140,18 +132,11 @@ impl Simulator {
     fn submitted(&self, key: &str, ready_at: Timestamp) -> Submitted {
         // The time stands in the id, so that a restarted simulator still knows it.
         let upstream_id = format!("SIM-{}-{key}", ready_at.as_micros());
-        Submitted {
-            upstream_id,
-            state: self.state(ready_at),
-        }
+        Submitted { upstream_id, state: self.state(ready_at) }
     }
 
     fn state(&self, ready_at: Timestamp) -> UpstreamState {
-        if ready_at <= self.ctx.now() {
-            UpstreamState::Done
-        } else {
-            UpstreamState::Pending
-        }
+        if ready_at <= self.ctx.now() { UpstreamState::Done } else { UpstreamState::Pending }
     }
 }
 
@@ -175,10 +160,7 @@ impl Carrier for Simulator {
                 if *times < PUT_OFF_TIMES {
                     *times += 1;
                     let message = "the SIM has a pending operation".to_owned();
-                    return Err(SubmitError::RetryLater {
-                        after: PUT_OFF,
-                        message,
-                    });
+                    return Err(SubmitError::RetryLater { after: PUT_OFF, message });
                 }
                 journal.put_off.remove(key);
                 drop(journal);
@@ -186,13 +168,11 @@ impl Carrier for Simulator {
             }
             Behaviour::TimeOut => {
                 self.accept(key, Span::seconds(0));
-                Err(SubmitError::Ambiguous {
-                    message: "the reply was lost".to_owned(),
-                })
+                Err(SubmitError::Ambiguous { message: "the reply was lost".to_owned() })
             }
-            Behaviour::CannotTell => Err(SubmitError::Ambiguous {
-                message: "the reply was lost".to_owned(),
-            }),
+            Behaviour::CannotTell => {
+                Err(SubmitError::Ambiguous { message: "the reply was lost".to_owned() })
+            }
         }
     }
 
@@ -202,25 +182,15 @@ impl Carrier for Simulator {
             return Lookup::CannotTell { message };
         }
         let ready_at = self.journal().done.get(key).copied();
-        ready_at.map_or(Lookup::NotFound, |ready_at| {
-            Lookup::Found(self.submitted(key, ready_at))
-        })
+        ready_at.map_or(Lookup::NotFound, |ready_at| Lookup::Found(self.submitted(key, ready_at)))
     }
 
     async fn get_order(&self, upstream_id: &str) -> Result<UpstreamState, QueryError> {
         let mut parts = upstream_id.splitn(3, '-');
-        let micros = (parts.next() == Some("SIM"))
-            .then(|| parts.next())
-            .flatten();
-        let ready_at = micros
-            .and_then(|micros| micros.parse().ok())
-            .map(Timestamp::from_micros);
-        let unknown = || QueryError {
-            message: format!("no such order: {upstream_id}"),
-        };
-        ready_at
-            .map(|ready_at| self.state(ready_at))
-            .ok_or_else(unknown)
+        let micros = (parts.next() == Some("SIM")).then(|| parts.next()).flatten();
+        let ready_at = micros.and_then(|micros| micros.parse().ok()).map(Timestamp::from_micros);
+        let unknown = || QueryError { message: format!("no such order: {upstream_id}") };
+        ready_at.map(|ready_at| self.state(ready_at)).ok_or_else(unknown)
     }
 }
 
@@ -241,38 +211,22 @@ mod tests {
     fn simulator() -> (Arc<Hand>, Simulator) {
         let clock = Arc::new(Hand(AtomicI64::new(0)));
         let rng = rand::SeedableRng::seed_from_u64(1);
-        (
-            clock.clone(),
-            Simulator::new(Ctx::new(clock, rng), Behaviour::Accept),
-        )
+        (clock.clone(), Simulator::new(Ctx::new(clock, rng), Behaviour::Accept))
     }
 
     fn line(ending: &str) -> Line {
         let iccid = format!("8985200000000000{ending}").parse().unwrap();
-        Line {
-            iccid,
-            product: "CP-1".to_owned(),
-            periods: 1,
-        }
+        Line { iccid, product: "CP-1".to_owned(), periods: 1 }
     }
 
     #[tokio::test]
     async fn the_same_key_is_done_once() {
         let (_, simulator) = simulator();
         let first = simulator.submit("k1", &line("0000")).await.unwrap();
-        assert_eq!(
-            simulator.submit("k1", &line("0000")).await,
-            Ok(first.clone())
-        );
+        assert_eq!(simulator.submit("k1", &line("0000")).await, Ok(first.clone()));
         assert_eq!(first.state, UpstreamState::Done);
-        assert_eq!(
-            simulator.find_by_key("k1", &line("0000")).await,
-            Lookup::Found(first)
-        );
-        assert_eq!(
-            simulator.find_by_key("k2", &line("0000")).await,
-            Lookup::NotFound
-        );
+        assert_eq!(simulator.find_by_key("k1", &line("0000")).await, Lookup::Found(first));
+        assert_eq!(simulator.find_by_key("k2", &line("0000")).await, Lookup::NotFound);
     }
 
     #[tokio::test]
@@ -280,15 +234,9 @@ mod tests {
         let (clock, simulator) = simulator();
         let first = simulator.submit("k1", &line("9001")).await.unwrap();
         assert_eq!(first.state, UpstreamState::Pending);
-        assert_eq!(
-            simulator.get_order(&first.upstream_id).await,
-            Ok(UpstreamState::Pending)
-        );
+        assert_eq!(simulator.get_order(&first.upstream_id).await, Ok(UpstreamState::Pending));
         clock.0.store(60_000_000, Ordering::Relaxed);
-        assert_eq!(
-            simulator.get_order(&first.upstream_id).await,
-            Ok(UpstreamState::Done)
-        );
+        assert_eq!(simulator.get_order(&first.upstream_id).await, Ok(UpstreamState::Done));
         assert!(simulator.get_order("nonsense").await.is_err());
     }
 
@@ -304,10 +252,7 @@ mod tests {
         assert!(simulator.submit("k3", &line("9003")).await.is_ok());
         let lost = simulator.submit("k4", &line("9004")).await;
         assert!(matches!(lost, Err(SubmitError::Ambiguous { .. })));
-        assert!(matches!(
-            simulator.find_by_key("k4", &line("9004")).await,
-            Lookup::Found(_)
-        ));
+        assert!(matches!(simulator.find_by_key("k4", &line("9004")).await, Lookup::Found(_)));
         assert!(simulator.submit("k5", &line("9005")).await.is_err());
         let unsaid = simulator.find_by_key("k5", &line("9005")).await;
         assert!(matches!(unsaid, Lookup::CannotTell { .. }));

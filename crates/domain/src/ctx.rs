@@ -26,10 +26,7 @@ impl Ctx {
     /// A context over a clock and a seeded generator. For keys the seed must come from the
     /// operating system.
     pub fn new(clock: Arc<dyn Clock>, rng: StdRng) -> Self {
-        Self {
-            clock,
-            rng: Arc::new(Mutex::new(rng)),
-        }
+        Self { clock, rng: Arc::new(Mutex::new(rng)) }
     }
 
     /// The current time.
@@ -41,10 +38,7 @@ impl Ctx {
     pub fn random<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
         // A generator has no state that a panic elsewhere could leave half-written.
-        self.rng
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .fill_bytes(&mut bytes);
+        self.rng.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut bytes);
         bytes
     }
 

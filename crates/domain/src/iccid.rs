@@ -25,13 +25,11 @@ impl Iccid {
             .bytes()
             .rev()
             .enumerate()
-            .map(
-                |(place, digit)| match (place % 2, u32::from(digit - b'0')) {
-                    (0, digit) => digit,
-                    (_, digit) if digit > 4 => digit * 2 - 9,
-                    (_, digit) => digit * 2,
-                },
-            )
+            .map(|(place, digit)| match (place % 2, u32::from(digit - b'0')) {
+                (0, digit) => digit,
+                (_, digit) if digit > 4 => digit * 2 - 9,
+                (_, digit) => digit * 2,
+            })
             .sum();
         sum.is_multiple_of(10)
     }
@@ -61,11 +59,7 @@ mod tests {
 
     #[test]
     fn lengths_and_digits() {
-        for good in [
-            "898524201809103407",
-            "89852420180910340793",
-            "8985242018091034079312",
-        ] {
+        for good in ["898524201809103407", "89852420180910340793", "8985242018091034079312"] {
             assert!(good.parse::<Iccid>().is_ok(), "{good}");
         }
         for bad in [

@@ -29,10 +29,7 @@ impl<K: Kind> Id<K> {
     /// An id from a time (Unix milliseconds) and ten random bytes.
     pub fn from_parts(unix_millis: u64, random: [u8; 10]) -> Self {
         let uuid = uuid::Builder::from_unix_timestamp_millis(unix_millis, &random).into_uuid();
-        Self {
-            uuid,
-            kind: PhantomData,
-        }
+        Self { uuid, kind: PhantomData }
     }
 }
 
@@ -55,14 +52,8 @@ impl<K: Kind> FromStr for Id<K> {
             .and_then(|rest| rest.strip_prefix('_'))
             .filter(|hex| hex.len() == 32 && !hex.bytes().any(|b| b.is_ascii_uppercase()))
             .and_then(|hex| uuid::Uuid::try_parse(hex).ok())
-            .map(|uuid| Self {
-                uuid,
-                kind: PhantomData,
-            })
-            .ok_or_else(|| IdError {
-                text: text.to_owned(),
-                prefix: K::PREFIX,
-            })
+            .map(|uuid| Self { uuid, kind: PhantomData })
+            .ok_or_else(|| IdError { text: text.to_owned(), prefix: K::PREFIX })
     }
 }
 

@@ -76,12 +76,7 @@ pub struct Posting {
 impl Posting {
     /// The sale of an order, owed by whoever holds the money.
     pub fn sale(holder: Account, amount: Money) -> Self {
-        Self {
-            kind: PostingKind::Sale,
-            debit: holder,
-            credit: Account::Sales,
-            amount,
-        }
+        Self { kind: PostingKind::Sale, debit: holder, credit: Account::Sales, amount }
     }
 
     /// The posting that takes this one back.
@@ -102,10 +97,9 @@ pub fn balances<'a>(
     let mut sums = BTreeMap::new();
     for posting in postings {
         let currency: Currency = posting.amount.currency;
-        for (account, minor) in [
-            (posting.debit, posting.amount.minor),
-            (posting.credit, -posting.amount.minor),
-        ] {
+        for (account, minor) in
+            [(posting.debit, posting.amount.minor), (posting.credit, -posting.amount.minor)]
+        {
             let sum: &mut i64 = sums.entry((account, currency.code())).or_default();
             *sum = sum.checked_add(minor).ok_or(MoneyError::Overflow)?;
         }

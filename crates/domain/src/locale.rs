@@ -31,9 +31,7 @@ impl Locale {
     /// The language of a BCP 47 tag, by its first subtag, in any case: `zh-Hans-SG` is Chinese.
     pub fn from_tag(tag: &str) -> Option<Self> {
         let primary = tag.split(['-', '_']).next()?;
-        Self::ALL
-            .into_iter()
-            .find(|locale| locale.language().eq_ignore_ascii_case(primary))
+        Self::ALL.into_iter().find(|locale| locale.language().eq_ignore_ascii_case(primary))
     }
 }
 
@@ -49,11 +47,7 @@ impl LocalizedText {
 
     /// A text in English and Chinese.
     pub fn en_zh(en: &str, zh: &str) -> Self {
-        Self(
-            [("en", en), ("zh", zh)]
-                .map(|(tag, text)| (tag.to_owned(), text.to_owned()))
-                .into(),
-        )
+        Self([("en", en), ("zh", zh)].map(|(tag, text)| (tag.to_owned(), text.to_owned())).into())
     }
 
     /// The text in a language, else English, else any; empty where there is none.

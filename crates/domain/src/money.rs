@@ -91,10 +91,7 @@ impl Money {
             return Err(MoneyError::TooManyDecimals);
         }
         let minor = format!("{whole}{significant:0<exponent$}");
-        minor
-            .parse()
-            .map(|minor| Self { minor, currency })
-            .map_err(|_| MoneyError::Overflow)
+        minor.parse().map(|minor| Self { minor, currency }).map_err(|_| MoneyError::Overflow)
     }
 
     /// The sum.
@@ -102,19 +99,13 @@ impl Money {
         if self.currency != other.currency {
             return Err(MoneyError::CurrencyMismatch);
         }
-        let minor = self
-            .minor
-            .checked_add(other.minor)
-            .ok_or(MoneyError::Overflow)?;
+        let minor = self.minor.checked_add(other.minor).ok_or(MoneyError::Overflow)?;
         Ok(Self { minor, ..self })
     }
 
     /// So many times the amount.
     pub fn checked_mul(self, times: u32) -> Result<Self, MoneyError> {
-        let minor = self
-            .minor
-            .checked_mul(i64::from(times))
-            .ok_or(MoneyError::Overflow)?;
+        let minor = self.minor.checked_mul(i64::from(times)).ok_or(MoneyError::Overflow)?;
         Ok(Self { minor, ..self })
     }
 
@@ -147,22 +138,13 @@ mod tests {
 
     #[test]
     fn exponents_follow_iso_4217() {
-        for (code, exponent) in [
-            ("GBP", 2),
-            ("usd", 2),
-            ("JPY", 0),
-            ("KWD", 3),
-            ("UGX", 0),
-            ("ISK", 0),
-        ] {
+        for (code, exponent) in
+            [("GBP", 2), ("usd", 2), ("JPY", 0), ("KWD", 3), ("UGX", 0), ("ISK", 0)]
+        {
             assert_eq!(currency(code).exponent(), exponent, "{code}");
         }
         for bad in ["", "GB", "GBPX", "XAU", "ABC", "英镑"] {
-            assert_eq!(
-                bad.parse::<Currency>(),
-                Err(MoneyError::UnknownCurrency),
-                "{bad}"
-            );
+            assert_eq!(bad.parse::<Currency>(), Err(MoneyError::UnknownCurrency), "{bad}");
         }
     }
 
@@ -177,13 +159,8 @@ mod tests {
         assert_eq!(read("1.234", "KWD"), Ok(1234));
         assert_eq!(read("12.365", "GBP"), Err(MoneyError::TooManyDecimals));
         assert_eq!(read("0.5", "JPY"), Err(MoneyError::TooManyDecimals));
-        assert_eq!(
-            read("92233720368547758.08", "GBP"),
-            Err(MoneyError::Overflow)
-        );
-        for bad in [
-            "", ".", "1.", ".5", "-1", "+1", "1e3", " 1", "1,5", "0x1", "１",
-        ] {
+        assert_eq!(read("92233720368547758.08", "GBP"), Err(MoneyError::Overflow));
+        for bad in ["", ".", "1.", ".5", "-1", "+1", "1e3", " 1", "1,5", "0x1", "１"] {
             assert_eq!(read(bad, "GBP"), Err(MoneyError::NotDecimal), "{bad:?}");
         }
     }
@@ -192,10 +169,7 @@ mod tests {
     fn sums_are_checked() {
         let gbp = Money::new(i64::MAX, currency("GBP"));
         assert_eq!(gbp.checked_mul(2), Err(MoneyError::Overflow));
-        assert_eq!(
-            gbp.checked_add(Money::new(1, currency("GBP"))),
-            Err(MoneyError::Overflow)
-        );
+        assert_eq!(gbp.checked_add(Money::new(1, currency("GBP"))), Err(MoneyError::Overflow));
         assert_eq!(
             gbp.checked_add(Money::new(1, currency("JPY"))),
             Err(MoneyError::CurrencyMismatch)

@@ -100,11 +100,7 @@ pub struct Order {
 impl Order {
     /// The client side's number: its own reference, else the order's number.
     pub fn purchase_no(&self) -> &str {
-        if self.request_order_id.is_empty() {
-            &self.order_no
-        } else {
-            &self.request_order_id
-        }
+        if self.request_order_id.is_empty() { &self.order_no } else { &self.request_order_id }
     }
 
     /// The idempotency key under which the carrier is asked: letters and digits, derived from our id.
@@ -260,10 +256,7 @@ impl OrderState {
     /// Why it failed or waits for a person.
     pub fn failure(&self) -> Option<&Failure> {
         match self {
-            Self::Failed { failure, .. }
-            | Self::Review {
-                reason: failure, ..
-            } => Some(failure),
+            Self::Failed { failure, .. } | Self::Review { reason: failure, .. } => Some(failure),
             _ => None,
         }
     }
@@ -276,27 +269,18 @@ impl OrderState {
                 Ok(Self::Paid { paid_at: at })
             }
             (Self::AwaitingPayment { .. } | Self::Closed, E::PaymentFailed(failure)) => {
-                Ok(Self::Failed {
-                    paid_at: None,
-                    failure,
-                })
+                Ok(Self::Failed { paid_at: None, failure })
             }
             (Self::AwaitingPayment { .. }, E::TimedOut) => Ok(Self::Closed),
             (Self::Paid { paid_at }, E::ProvisioningStarted) => Ok(Self::Provisioning { paid_at }),
             (
                 Self::Provisioning { paid_at } | Self::Review { paid_at, .. },
                 E::Provisioned { at },
-            ) => Ok(Self::Provisioned {
-                paid_at,
-                provisioned_at: at,
-            }),
+            ) => Ok(Self::Provisioned { paid_at, provisioned_at: at }),
             (
                 Self::Provisioning { paid_at } | Self::Review { paid_at, .. },
                 E::CarrierRefused(failure),
-            ) => Ok(Self::Failed {
-                paid_at: Some(paid_at),
-                failure,
-            }),
+            ) => Ok(Self::Failed { paid_at: Some(paid_at), failure }),
             (
                 Self::Provisioning { paid_at } | Self::Paid { paid_at },
                 E::OutcomeUnknown(reason),
@@ -304,17 +288,11 @@ impl OrderState {
             (
                 Self::Provisioned { paid_at, .. }
                 | Self::Review { paid_at, .. }
-                | Self::Failed {
-                    paid_at: Some(paid_at),
-                    ..
-                },
+                | Self::Failed { paid_at: Some(paid_at), .. },
                 E::RefundStarted,
             ) => Ok(Self::Refunding { paid_at }),
             (Self::Refunding { paid_at }, E::RefundDone) => Ok(Self::Refunded { paid_at }),
-            (state, event) => Err(IllegalTransition {
-                state: state.name(),
-                event,
-            }),
+            (state, event) => Err(IllegalTransition { state: state.name(), event }),
         }
     }
 }
@@ -325,10 +303,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn failure() -> Failure {
-        Failure {
-            code: "X".into(),
-            message: "x".into(),
-        }
+        Failure { code: "X".into(), message: "x".into() }
     }
 
     fn any_event() -> impl Strategy<Value = OrderEvent> {

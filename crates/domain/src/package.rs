@@ -146,32 +146,12 @@ mod tests {
 
     #[test]
     fn a_month_is_thirty_days_unless_the_package_says_calendar() {
-        let fixed = PlanLength {
-            unit: PackageType::Monthly,
-            periods: 2,
-            calendar: false,
-        };
-        assert_eq!(
-            fixed.end(at("2024-01-31 00:00:00"), &Zone::UTC),
-            at("2024-03-31 00:00:00")
-        );
-        let calendar = PlanLength {
-            periods: 1,
-            calendar: true,
-            ..fixed
-        };
-        assert_eq!(
-            calendar.end(at("2024-01-31 00:00:00"), &Zone::UTC),
-            at("2024-02-29 00:00:00")
-        );
-        let year = PlanLength {
-            unit: PackageType::Yearly,
-            ..calendar
-        };
-        assert_eq!(
-            year.end(at("2024-02-29 00:00:00"), &Zone::UTC),
-            at("2025-02-28 00:00:00")
-        );
+        let fixed = PlanLength { unit: PackageType::Monthly, periods: 2, calendar: false };
+        assert_eq!(fixed.end(at("2024-01-31 00:00:00"), &Zone::UTC), at("2024-03-31 00:00:00"));
+        let calendar = PlanLength { periods: 1, calendar: true, ..fixed };
+        assert_eq!(calendar.end(at("2024-01-31 00:00:00"), &Zone::UTC), at("2024-02-29 00:00:00"));
+        let year = PlanLength { unit: PackageType::Yearly, ..calendar };
+        assert_eq!(year.end(at("2024-02-29 00:00:00"), &Zone::UTC), at("2025-02-28 00:00:00"));
     }
 
     proptest! {

@@ -193,10 +193,7 @@ impl PaymentState {
             (Self::Created | Self::Processing, E::Cancelled(at)) => Ok(Self::Cancelled { at }),
             (Self::Succeeded { at }, E::RefundStarted) => Ok(Self::Refunding { at }),
             (Self::Refunding { at }, E::RefundDone) => Ok(Self::Refunded { at }),
-            (state, event) => Err(IllegalTransition {
-                state: state.name(),
-                event,
-            }),
+            (state, event) => Err(IllegalTransition { state: state.name(), event }),
         }
     }
 }

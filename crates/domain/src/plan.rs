@@ -93,17 +93,8 @@ mod tests {
         let units = [money(499, "USD"), money(450, "EUR"), money(459, "USD")];
         assert_eq!(match_price(money(998, "USD"), 2, units), Ok(units[0]));
         assert_eq!(match_price(money(459, "USD"), 1, units), Ok(units[2]));
-        assert_eq!(
-            match_price(money(500, "USD"), 1, units),
-            Err(PriceRefusal::Amount)
-        );
-        assert_eq!(
-            match_price(money(499, "GBP"), 1, units),
-            Err(PriceRefusal::Currency)
-        );
-        assert_eq!(
-            match_price(money(i64::MAX, "USD"), u32::MAX, units),
-            Err(PriceRefusal::Amount)
-        );
+        assert_eq!(match_price(money(500, "USD"), 1, units), Err(PriceRefusal::Amount));
+        assert_eq!(match_price(money(499, "GBP"), 1, units), Err(PriceRefusal::Currency));
+        assert_eq!(match_price(money(i64::MAX, "USD"), u32::MAX, units), Err(PriceRefusal::Amount));
     }
 }

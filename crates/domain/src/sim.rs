@@ -20,12 +20,7 @@ pub enum SimState {
 }
 
 impl SimState {
-    const ALL: [Self; 4] = [
-        Self::Ready,
-        Self::Suspended,
-        Self::Expired,
-        Self::Terminated,
-    ];
+    const ALL: [Self; 4] = [Self::Ready, Self::Suspended, Self::Expired, Self::Terminated];
 
     /// The word stored in the database.
     pub fn as_str(self) -> &'static str {

@@ -41,14 +41,8 @@ impl SimPlanState {
     /// Begin and end, once it began.
     pub fn times(self) -> Option<(Timestamp, Timestamp)> {
         match self {
-            Self::InUse {
-                effective_at,
-                expires_at,
-            }
-            | Self::Finished {
-                effective_at,
-                expires_at,
-            } => Some((effective_at, expires_at)),
+            Self::InUse { effective_at, expires_at }
+            | Self::Finished { effective_at, expires_at } => Some((effective_at, expires_at)),
             Self::Waiting | Self::Revoked => None,
         }
     }
@@ -81,21 +75,12 @@ pub fn advance(queue: &mut [QueuedPlan], now: Timestamp, zone: &Zone) -> Vec<Sim
             // A plan that was added after the previous one had ended begins when it was added.
             let start = free_since.map_or(plan.added_at, |free: Timestamp| free.max(plan.added_at));
             let expires_at = plan.length.end(start, zone);
-            plan.state = SimPlanState::InUse {
-                effective_at: start,
-                expires_at,
-            };
+            plan.state = SimPlanState::InUse { effective_at: start, expires_at };
         }
-        if let SimPlanState::InUse {
-            effective_at,
-            expires_at,
-        } = plan.state
+        if let SimPlanState::InUse { effective_at, expires_at } = plan.state
             && expires_at <= now
         {
-            plan.state = SimPlanState::Finished {
-                effective_at,
-                expires_at,
-            };
+            plan.state = SimPlanState::Finished { effective_at, expires_at };
             free_since = Some(expires_at);
         }
         if plan.state != before {
@@ -119,14 +104,8 @@ pub fn schedule(queue: &[QueuedPlan], zone: &Zone) -> Vec<(SimPlanId, Timestamp,
                 let start = free_since.map_or(plan.added_at, |free| free.max(plan.added_at));
                 (start, plan.length.end(start, zone))
             }
-            SimPlanState::InUse {
-                effective_at,
-                expires_at,
-            }
-            | SimPlanState::Finished {
-                effective_at,
-                expires_at,
-            } => (effective_at, expires_at),
+            SimPlanState::InUse { effective_at, expires_at }
+            | SimPlanState::Finished { effective_at, expires_at } => (effective_at, expires_at),
         };
         free_since = Some(end);
         times.push((plan.id, start, end));
@@ -150,11 +129,7 @@ mod tests {
                 id: SimPlanId::from_parts(u64::try_from(place).unwrap(), [0; 10]),
                 queue_no: i64::try_from(place).unwrap(),
                 added_at: Timestamp::from_micros(0) + Span::minutes(60 * hours),
-                length: PlanLength {
-                    unit: PackageType::Daily,
-                    periods: *periods,
-                    calendar: false,
-                },
+                length: PlanLength { unit: PackageType::Daily, periods: *periods, calendar: false },
                 state: SimPlanState::Waiting,
             })
             .collect()
@@ -170,28 +145,19 @@ mod tests {
         advance(&mut plans, hour(1), &Zone::UTC);
         assert_eq!(
             plans[0].state,
-            SimPlanState::InUse {
-                effective_at: hour(0),
-                expires_at: hour(24)
-            }
+            SimPlanState::InUse { effective_at: hour(0), expires_at: hour(24) }
         );
         assert_eq!(plans[1].state, SimPlanState::Waiting);
         advance(&mut plans, hour(24), &Zone::UTC);
         assert_eq!(
             plans[1].state,
-            SimPlanState::InUse {
-                effective_at: hour(24),
-                expires_at: hour(72)
-            }
+            SimPlanState::InUse { effective_at: hour(24), expires_at: hour(72) }
         );
         // The third was added long after the second had ended.
         advance(&mut plans, hour(201), &Zone::UTC);
         assert_eq!(
             plans[2].state,
-            SimPlanState::InUse {
-                effective_at: hour(200),
-                expires_at: hour(224)
-            }
+            SimPlanState::InUse { effective_at: hour(200), expires_at: hour(224) }
         );
     }
 

@@ -14,10 +14,7 @@ struct Names {
 }
 
 static NAMES: LazyLock<Names> = LazyLock::new(|| {
-    let mut names = Names {
-        by_code: HashMap::new(),
-        code_by_name: HashMap::new(),
-    };
+    let mut names = Names { by_code: HashMap::new(), code_by_name: HashMap::new() };
     for line in TABLE.lines() {
         let mut columns = line.split('\t');
         if let (Some(code), Some(en), Some(zh)) = (columns.next(), columns.next(), columns.next()) {

@@ -94,9 +94,7 @@ impl Timestamp {
     fn zoned(self, zone: &Zone) -> jiff::Zoned {
         let timestamp = jiff::Timestamp::from_microsecond(self.0);
         // Only a corrupt row can lie outside of jiff's range of years (-9999 to 9999).
-        timestamp
-            .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
-            .to_zoned(zone.0.clone())
+        timestamp.unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_zoned(zone.0.clone())
     }
 
     /// `yyyy-MM-dd HH:mm:ss` in a zone.
@@ -114,12 +112,15 @@ impl Timestamp {
         self.zoned(zone).strftime("%Y.%m.%d").to_string()
     }
 
+    /// How many days on a calendar in a zone lie from the day of `earlier` to the day of this time.
+    pub fn calendar_days_since(self, earlier: Self, zone: &Zone) -> i64 {
+        let (from, to) = (earlier.zoned(zone).date(), self.zoned(zone).date());
+        i64::from((to - from).get_days())
+    }
+
     /// So many calendar months later in a zone; a day that the month lacks becomes its last day.
     pub fn plus_calendar_months(self, months: u32, zone: &Zone) -> Self {
-        self.plus_calendar(
-            jiff::Span::new().months(i64::from(months.min(12_000))),
-            zone,
-        )
+        self.plus_calendar(jiff::Span::new().months(i64::from(months.min(12_000))), zone)
     }
 
     /// So many calendar days later in a zone, at the same time of day where that exists.
@@ -181,9 +182,7 @@ impl Zone {
 impl FromStr for Zone {
     type Err = TimeError;
     fn from_str(name: &str) -> Result<Self, TimeError> {
-        jiff::tz::TimeZone::get(name)
-            .map(Self)
-            .map_err(|_| TimeError::UnknownZone)
+        jiff::tz::TimeZone::get(name).map(Self).map_err(|_| TimeError::UnknownZone)
     }
 }
 
@@ -217,11 +216,7 @@ mod tests {
             "2022-02-30 00:00:00",
             "2022-6-7 15:10:35 ",
         ] {
-            assert_eq!(
-                shanghai().parse_date_time(bad),
-                Err(TimeError::NotATime),
-                "{bad}"
-            );
+            assert_eq!(shanghai().parse_date_time(bad), Err(TimeError::NotATime), "{bad}");
         }
         assert!("Mars/Base".parse::<Zone>().is_err());
     }
@@ -230,21 +225,15 @@ mod tests {
     fn calendar_months() {
         let zone = shanghai();
         let start = zone.parse_date_time("2024-01-31 10:00:00").unwrap();
-        assert_eq!(
-            start.plus_calendar_months(1, &zone).date_time(&zone),
-            "2024-02-29 10:00:00"
-        );
-        assert_eq!(
-            start.plus_calendar_months(13, &zone).date_time(&zone),
-            "2025-02-28 10:00:00"
-        );
+        assert_eq!(start.plus_calendar_months(1, &zone).date_time(&zone), "2024-02-29 10:00:00");
+        assert_eq!(start.plus_calendar_months(13, &zone).date_time(&zone), "2025-02-28 10:00:00");
+        let end = zone.parse_date_time("2024-03-01 00:00:00").unwrap();
+        assert_eq!(end.calendar_days_since(start, &zone), 30);
+        assert_eq!(end.calendar_days_since(end + Span::minutes(1_439), &zone), 0);
         let berlin: Zone = "Europe/Berlin".parse().unwrap();
         let before = berlin.parse_date_time("2024-03-30 12:00:00").unwrap();
         assert_eq!(
-            before
-                .plus_calendar_days(1, &berlin)
-                .since(before)
-                .as_micros(),
+            before.plus_calendar_days(1, &berlin).since(before).as_micros(),
             23 * 3_600_000_000
         );
     }

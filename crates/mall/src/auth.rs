@@ -38,12 +38,7 @@ pub struct Credentials<'a> {
 impl Mall {
     /// The partner that made a request, or why it is refused.
     pub async fn authenticate(&self, request: Credentials<'_>) -> Result<Partner> {
-        let Credentials {
-            mode,
-            params,
-            common,
-            ..
-        } = request;
+        let Credentials { mode, params, common, .. } = request;
         let mut tx = self.store.read().await?;
         let partner = tx.partner_by_code(mode, &common.partner_code).await?;
         // An unknown partner costs the same statements and hashes as a known one.
@@ -52,16 +47,9 @@ impl Mall {
         let stored = tx.keys(mode, partner_id).await?;
         let keys = self.open_keys(mode, partner_id, &stored)?;
         let Some(partner) = partner else {
-            let decoy = Key {
-                id: String::new(),
-                text: "no key".to_owned(),
-            };
+            let decoy = Key { id: String::new(), text: "no key".to_owned() };
             let _ = verify(params, &common.sign, &[decoy]);
-            let code = if mode == Mode::Live {
-                Code::SignMismatch
-            } else {
-                Code::PartnerUnknown
-            };
+            let code = if mode == Mode::Live { Code::SignMismatch } else { Code::PartnerUnknown };
             return Err(code.into());
         };
         if !address_allowed(&partner, request.address) {
@@ -93,19 +81,9 @@ impl Mall {
         let mut keys = SuspectKeys::default();
         for key in stored {
             let row = PartnerKey::seal_row(mode, partner_id, &key.key_id);
-            let text = self
-                .sealer
-                .open(&row, &key.sealed)
-                .map_err(store::StoreError::from)?;
-            let list = if key.retired_at.is_none() {
-                &mut keys.current
-            } else {
-                &mut keys.retired
-            };
-            list.push(Key {
-                id: key.key_id.clone(),
-                text,
-            });
+            let text = self.sealer.open(&row, &key.sealed).map_err(store::StoreError::from)?;
+            let list = if key.retired_at.is_none() { &mut keys.current } else { &mut keys.retired };
+            list.push(Key { id: key.key_id.clone(), text });
         }
         Ok(keys)
     }
@@ -127,12 +105,7 @@ impl Mall {
             }
             refusal.diagnosis = Some(Diagnosis {
                 sign_content: signing_content(request.params),
-                causes: diagnose(
-                    request.params,
-                    &request.common.sign,
-                    &partner.schemes,
-                    &keys,
-                ),
+                causes: diagnose(request.params, &request.common.sign, &partner.schemes, &keys),
                 stale_seconds: None,
             });
         }
@@ -143,19 +116,12 @@ impl Mall {
     fn check_hmac_fields(&self, request: Credentials<'_>) -> Result<()> {
         let (common, now) = (request.common, self.ctx.now());
         if common.trade_type != request.call.name {
-            let problem = if common.trade_type.is_empty() {
-                Problem::Missing
-            } else {
-                Problem::NotTradeType
-            };
+            let problem =
+                if common.trade_type.is_empty() { Problem::Missing } else { Problem::NotTradeType };
             return Err(Refusal::field("tradeType", problem).into());
         }
         let digits = common.trade_time.bytes().all(|byte| byte.is_ascii_digit());
-        let millis = if digits {
-            common.trade_time.parse().ok()
-        } else {
-            None
-        };
+        let millis = if digits { common.trade_time.parse().ok() } else { None };
         let Some(sent) = millis.and_then(Timestamp::from_millis) else {
             let problem = if common.trade_time.is_empty() {
                 Problem::Missing
@@ -165,13 +131,7 @@ impl Mall {
             return Err(Refusal::field("tradeTime", problem).into());
         };
         let off = now.since(sent).as_micros();
-        if off.unsigned_abs()
-            > self
-                .settings
-                .trade_time_tolerance
-                .as_micros()
-                .unsigned_abs()
-        {
+        if off.unsigned_abs() > self.settings.trade_time_tolerance.as_micros().unsigned_abs() {
             let mut refusal = Refusal::new(Code::TradeTimeSkew);
             if request.mode == Mode::Test {
                 refusal.diagnosis = Some(Diagnosis {
@@ -188,16 +148,9 @@ impl Mall {
     /// Remembers which tolerated form of signature a partner uses, for its diagnosis.
     async fn note_form(&self, partner: &Partner, found: &Match) -> Result<()> {
         let part = |kept, word: &str| {
-            if kept {
-                String::new()
-            } else {
-                format!(" without-{word}")
-            }
+            if kept { String::new() } else { format!(" without-{word}") }
         };
-        let (empty, path) = (
-            part(found.empty_kept, "empty"),
-            part(found.path_kept, "path"),
-        );
+        let (empty, path) = (part(found.empty_kept, "empty"), part(found.path_kept, "path"));
         let form = format!("{}{empty}{path}", found.scheme.as_str());
         if !self.form_is_new(partner, &form) {
             return Ok(());
@@ -222,21 +175,14 @@ fn check_scheme(partner: &Partner, found: &Match) -> Result<()> {
     }
     // Anybody can make a keyless signature: in live mode it must not tell that the partner exists.
     let anybody = !found.scheme.proves_sender() && partner.mode == Mode::Live;
-    Err(if anybody {
-        Code::SignMismatch
-    } else {
-        Code::SignSchemeNotAllowed
-    }
-    .into())
+    Err(if anybody { Code::SignMismatch } else { Code::SignSchemeNotAllowed }.into())
 }
 
 fn address_allowed(partner: &Partner, address: IpAddr) -> bool {
     let address = address.to_canonical();
     partner.ip_allowlist.is_empty()
         || partner.ip_allowlist.iter().any(|range| {
-            let net = range
-                .parse::<IpNet>()
-                .or_else(|_| range.parse::<IpAddr>().map(IpNet::from));
+            let net = range.parse::<IpNet>().or_else(|_| range.parse::<IpAddr>().map(IpNet::from));
             net.is_ok_and(|net| net.contains(&address))
         })
 }

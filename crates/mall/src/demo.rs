@@ -55,18 +55,10 @@ pub struct Seeded {
 /// Fills an empty mall with the demo's data; a mall that has them is left as it is.
 pub async fn seed(mall: &Mall) -> Result<Seeded> {
     let mut tx = mall.store().begin().await?;
-    if tx
-        .partner_by_code(Mode::Test, PARTNERS[0].0)
-        .await?
-        .is_some()
-    {
+    if tx.partner_by_code(Mode::Test, PARTNERS[0].0).await?.is_some() {
         return Ok(Seeded { key: None });
     }
-    let entries = CATALOGUE
-        .lines()
-        .skip(1)
-        .map(entry)
-        .collect::<Result<Vec<Entry>>>()?;
+    let entries = CATALOGUE.lines().skip(1).map(entry).collect::<Result<Vec<Entry>>>()?;
     let mut packages = HashSet::new();
     for Entry { plan, .. } in &entries {
         // Two plans may share a package.
@@ -99,19 +91,8 @@ fn broken(what: impl std::fmt::Display) -> Error {
 
 fn entry(line: &str) -> Result<Entry> {
     let columns: Vec<&str> = line.split('\t').collect();
-    let &[
-        code,
-        package,
-        kind,
-        calendar,
-        gibibytes,
-        area,
-        countries,
-        en,
-        zh,
-        price,
-        settlement,
-    ] = columns.as_slice()
+    let &[code, package, kind, calendar, gibibytes, area, countries, en, zh, price, settlement] =
+        columns.as_slice()
     else {
         return Err(broken(line));
     };
@@ -124,18 +105,10 @@ fn entry(line: &str) -> Result<Entry> {
         PackageType::HalfYearly => (&[1, 2], kind.days()),
     };
     let (volume, in_english, in_chinese) = match gibibytes {
-        "-1" => (
-            Volume::Unlimited,
-            "unlimited data".to_owned(),
-            "不限量".to_owned(),
-        ),
+        "-1" => (Volume::Unlimited, "unlimited data".to_owned(), "不限量".to_owned()),
         number => {
             let bytes = number.parse::<u64>().map_err(broken)? << 30;
-            (
-                Volume::Bytes(bytes),
-                format!("{number} GB"),
-                format!("{number}GB"),
-            )
+            (Volume::Bytes(bytes), format!("{number} GB"), format!("{number}GB"))
         }
     };
     let plan = Plan {
@@ -160,11 +133,7 @@ fn entry(line: &str) -> Result<Entry> {
         renewable: kind != PackageType::DayPass,
     };
     let minor = |text: &str| text.parse::<i64>().map_err(broken);
-    Ok(Entry {
-        plan,
-        price: minor(price)?,
-        settlement: minor(settlement)?,
-    })
+    Ok(Entry { plan, price: minor(price)?, settlement: minor(settlement)? })
 }
 
 fn new_partner(mall: &Mall, code: &str, currency: &str) -> Result<Partner> {
@@ -196,21 +165,12 @@ async fn insert_prices(
     for entry in entries {
         for (kind, minor, currency) in [
             (PriceKind::Sale, entry.price, partner.currency),
-            (
-                PriceKind::Settlement,
-                entry.settlement,
-                partner.settlement_currency,
-            ),
+            (PriceKind::Settlement, entry.settlement, partner.settlement_currency),
         ] {
             let unit = Money::new(minor, currency);
-            let price = Price {
-                plan_code: entry.plan.code.clone(),
-                kind,
-                unit,
-            };
+            let price = Price { plan_code: entry.plan.code.clone(), kind, unit };
             let always = (mall.ctx().now(), None);
-            tx.insert_price(Mode::Test, partner.id, mall.ctx().id(), &price, always)
-                .await?;
+            tx.insert_price(Mode::Test, partner.id, mall.ctx().id(), &price, always).await?;
         }
     }
     Ok(())
@@ -228,32 +188,21 @@ async fn insert_sims(
     for ending in 9001..=9005 {
         sims.push((format!("898520000000000{place}{ending}"), SimState::Ready));
     }
-    for (ending, state) in [
-        (7001, SimState::Suspended),
-        (7002, SimState::Expired),
-        (7003, SimState::Terminated),
-    ] {
+    for (ending, state) in
+        [(7001, SimState::Suspended), (7002, SimState::Expired), (7003, SimState::Terminated)]
+    {
         sims.push((format!("898520000000000{place}{ending}"), state));
     }
     let partners = u32::try_from(PARTNERS.len()).unwrap_or(1);
     let share = SIMS / partners + u32::from(place < SIMS % partners);
     let special = u32::try_from(sims.len()).unwrap_or(0);
     for number in 1..=share - special {
-        sims.push((
-            format!("898520000000000{place}{number:04}"),
-            SimState::Ready,
-        ));
+        sims.push((format!("898520000000000{place}{number:04}"), SimState::Ready));
     }
     for (iccid, state) in sims {
         let iccid: Iccid = iccid.parse().map_err(broken)?;
-        let sim = Sim {
-            id: mall.ctx().id(),
-            iccid,
-            carrier: CARRIER.to_owned(),
-            state,
-        };
-        tx.insert_sim(Mode::Test, partner.id, &sim, mall.ctx().now())
-            .await?;
+        let sim = Sim { id: mall.ctx().id(), iccid, carrier: CARRIER.to_owned(), state };
+        tx.insert_sim(Mode::Test, partner.id, &sim, mall.ctx().now()).await?;
     }
     Ok(())
 }
@@ -266,10 +215,7 @@ async fn insert_old_payment(
     iccid: &str,
 ) -> Result<()> {
     let ctx = mall.ctx();
-    let paid_at = partner
-        .zone
-        .parse_date_time("2020-09-17 18:11:10")
-        .map_err(broken)?;
+    let paid_at = partner.zone.parse_date_time("2020-09-17 18:11:10").map_err(broken)?;
     let provisioned_at = paid_at + Span::seconds(2);
     let order = old_order(mall, partner, iccid, (paid_at, provisioned_at))?;
     let amount = Money::new(1999, partner.currency);
@@ -277,27 +223,16 @@ async fn insert_old_payment(
     payment.state = PaymentState::Succeeded { at: paid_at };
     mall.insert_order(tx, &order, &payment).await?;
     let posting = Posting::sale(Account::StripeBalance, amount);
-    tx.insert_posting(
-        Mode::Test,
-        partner.id,
-        (ctx.id(), order.id),
-        posting,
-        paid_at,
-    )
-    .await?;
+    tx.insert_posting(Mode::Test, partner.id, (ctx.id(), order.id), posting, paid_at).await?;
     let expires_at = order.length.end(provisioned_at, &partner.zone);
     let plan = QueuedPlan {
         id: ctx.id(),
         queue_no: 1,
         added_at: provisioned_at,
         length: order.length,
-        state: SimPlanState::Finished {
-            effective_at: provisioned_at,
-            expires_at,
-        },
+        state: SimPlanState::Finished { effective_at: provisioned_at, expires_at },
     };
-    tx.insert_sim_plan(Mode::Test, partner.id, &order.iccid, order.id, &plan)
-        .await?;
+    tx.insert_sim_plan(Mode::Test, partner.id, &order.iccid, order.id, &plan).await?;
     Ok(())
 }
 
@@ -322,19 +257,12 @@ fn old_order(
         package_code: "PACKAGE20180428000007".to_owned(),
         carrier: CARRIER.to_owned(),
         carrier_product: "CP-PACKAGE20180428000007".to_owned(),
-        length: PlanLength {
-            unit: PackageType::Monthly,
-            periods: 1,
-            calendar: false,
-        },
+        length: PlanLength { unit: PackageType::Monthly, periods: 1, calendar: false },
         settlement: None,
         auto_renewal: false,
         // No request made it, so that none can repeat it.
         content_hash: Vec::new(),
-        state: OrderState::Provisioned {
-            paid_at,
-            provisioned_at,
-        },
+        state: OrderState::Provisioned { paid_at, provisioned_at },
         version: 0,
         upstream_id: "SIM-DEMO".to_owned(),
         created_at: paid_at - Span::seconds(70),

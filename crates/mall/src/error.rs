@@ -47,23 +47,13 @@ pub struct Diagnosis {
 impl Refusal {
     /// A refusal with nothing more to say than its code.
     pub fn new(code: Code) -> Self {
-        Self {
-            code,
-            errors: Vec::new(),
-            diagnosis: None,
-        }
+        Self { code, errors: Vec::new(), diagnosis: None }
     }
 
     /// A refusal of a field.
     pub fn field(field: &str, problem: Problem) -> Self {
-        let errors = vec![FormError {
-            field: field.to_owned(),
-            problem,
-        }];
-        Self {
-            errors,
-            ..Self::new(Code::BadRequest)
-        }
+        let errors = vec![FormError { field: field.to_owned(), problem }];
+        Self { errors, ..Self::new(Code::BadRequest) }
     }
 }
 

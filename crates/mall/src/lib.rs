@@ -19,6 +19,7 @@ mod turns;
 mod worker;
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use carriers::Carriers;
@@ -81,6 +82,8 @@ pub struct Mall {
     settings: Settings,
     /// Rung when a job was written that is due now.
     bell: Notify,
+    /// How many jobs this process runs or is about to claim.
+    jobs_in_hand: AtomicUsize,
     /// Forms of signature that this process has noted already.
     noted_forms: Mutex<HashSet<(Mode, String, String)>>,
 }
@@ -110,15 +113,8 @@ impl Mall {
         settings: Settings,
     ) -> Self {
         let (bell, noted_forms) = (Notify::new(), Mutex::default());
-        Self {
-            store,
-            ctx,
-            carriers,
-            sealer,
-            settings,
-            bell,
-            noted_forms,
-        }
+        let jobs_in_hand = AtomicUsize::new(0);
+        Self { store, ctx, carriers, sealer, settings, bell, jobs_in_hand, noted_forms }
     }
 
     /// The database, for whoever sets the mall up.
@@ -129,6 +125,13 @@ impl Mall {
     /// The clock and the random generator.
     pub fn ctx(&self) -> &Ctx {
         &self.ctx
+    }
+
+    /// Whether this process has no job in hand and none is due.
+    pub async fn is_idle(&self) -> Result<bool> {
+        let due = self.store.next_job_at().await?;
+        let none_due = due.is_none_or(|at| at > self.ctx.now());
+        Ok(none_due && self.jobs_in_hand.load(Ordering::SeqCst) == 0)
     }
 
     /// Runs a use-case, and runs it again where it lost a race: a serialisation failure, a row that
@@ -158,10 +161,7 @@ impl Mall {
     fn form_is_new(&self, partner: &Partner, form: &str) -> bool {
         let key = (partner.mode, partner.code.clone(), form.to_owned());
         // A set of names is valid after any panic.
-        self.noted_forms
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(key)
+        self.noted_forms.lock().unwrap_or_else(PoisonError::into_inner).insert(key)
     }
 }
 

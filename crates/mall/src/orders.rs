@@ -19,10 +19,7 @@ use crate::{Caller, Mall};
 /// The business fields of a request, reduced so that spelling does not matter: two requests with the
 /// same hash mean the same.
 pub(crate) fn content_hash(source: OrderSource, order: &OrderFields, more: &[&str]) -> Vec<u8> {
-    let (periods, minor) = (
-        order.order_period.to_string(),
-        order.pay_amount.minor.to_string(),
-    );
+    let (periods, minor) = (order.order_period.to_string(), order.pay_amount.minor.to_string());
     let renewal = if order.auto_renewal { "1" } else { "0" };
     let fields = [
         source.as_str(),
@@ -85,10 +82,7 @@ impl Mall {
         let hash = hash.as_slice();
         self.retry(|| async {
             let mut tx = self.store.begin().await?;
-            if find_twin(&mut tx, &caller.partner, fields, hash)
-                .await?
-                .is_none()
-            {
+            if find_twin(&mut tx, &caller.partner, fields, hash).await?.is_none() {
                 self.insert_unpaid(&mut tx, caller, fields, hash).await?;
                 tx.commit().await?;
             }
@@ -111,10 +105,7 @@ impl Mall {
         hash: &[u8],
     ) -> Result<()> {
         let now = self.ctx.now();
-        let paid = Paid {
-            kind: PriceKind::Sale,
-            amount: fields.pay_amount,
-        };
+        let paid = Paid { kind: PriceKind::Sale, amount: fields.pay_amount };
         let plan = self.check_order(tx, &caller.partner, fields, &paid).await?;
         let closes_at = now + self.settings.payment_window;
         let mut order = self.new_order(caller, fields, &plan, hash);
@@ -137,14 +128,10 @@ impl Mall {
         let now = self.ctx.now();
         let window = (now - self.settings.price_window, now);
         let plan = tx.plan(partner.mode, code).await?;
-        let prices = tx
-            .prices(partner.mode, partner.id, Some(code), window)
-            .await?;
+        let prices = tx.prices(partner.mode, partner.id, Some(code), window).await?;
         // A plan without any price for the partner is not sold to it at all.
         let plan = plan.filter(|plan| plan.package.code == fields.package_code);
-        let plan = plan
-            .filter(|_| !prices.is_empty())
-            .ok_or(Code::PlanUnknown)?;
+        let plan = plan.filter(|_| !prices.is_empty()).ok_or(Code::PlanUnknown)?;
         if plan.package.carrier != sim.carrier {
             return Err(Code::PlanNotForSim.into());
         }
@@ -154,10 +141,7 @@ impl Mall {
         if fields.auto_renewal && !plan.renewable {
             return Err(Code::RenewalNotAllowed.into());
         }
-        let units = prices
-            .iter()
-            .filter(|price| price.kind == paid.kind)
-            .map(|price| price.unit);
+        let units = prices.iter().filter(|price| price.kind == paid.kind).map(|price| price.unit);
         match match_price(paid.amount, fields.order_period, units) {
             Ok(_) => Ok(plan),
             Err(PriceRefusal::Currency) => Err(Code::CurrencyMismatch.into()),
@@ -231,10 +215,7 @@ impl Mall {
         if !tx.insert_order(order).await? {
             return Err(store::StoreError::Changed("the order's number").into());
         }
-        if !tx
-            .insert_payment(order.mode, order.partner_id, payment)
-            .await?
-        {
+        if !tx.insert_payment(order.mode, order.partner_id, payment).await? {
             return Err(store::StoreError::Changed("the payment's reference").into());
         }
         Ok(())
@@ -247,13 +228,7 @@ impl Mall {
         order: &Order,
         closes_at: Timestamp,
     ) -> Result<()> {
-        self.write_job(
-            tx,
-            order,
-            (JobKind::CloseOrder, order.id.to_string()),
-            closes_at,
-        )
-        .await
+        self.write_job(tx, order, (JobKind::CloseOrder, order.id.to_string()), closes_at).await
     }
 
     /// Writes a job about an order.
@@ -264,15 +239,8 @@ impl Mall {
         (kind, subject): (JobKind, String),
         run_at: Timestamp,
     ) -> Result<()> {
-        let job = NewJob {
-            id: self.ctx.id(),
-            kind,
-            subject,
-            run_at,
-        };
-        Ok(tx
-            .insert_job(order.mode, order.partner_id, &job, self.ctx.now())
-            .await?)
+        let job = NewJob { id: self.ctx.id(), kind, subject, run_at };
+        Ok(tx.insert_job(order.mode, order.partner_id, &job, self.ctx.now()).await?)
     }
 
     /// What follows from an order being paid, in the transaction that makes it so: the ledger, the
@@ -287,11 +255,9 @@ impl Mall {
         let now = self.ctx.now();
         let posting = Posting::sale(holder, amount);
         let ids = (self.ctx.id(), order.id);
-        tx.insert_posting(order.mode, order.partner_id, ids, posting, now)
-            .await?;
+        tx.insert_posting(order.mode, order.partner_id, ids, posting, now).await?;
         self.agree_renewal(tx, order).await?;
-        self.write_job(tx, order, (JobKind::Provision, order.id.to_string()), now)
-            .await
+        self.write_job(tx, order, (JobKind::Provision, order.id.to_string()), now).await
     }
 
     /// Closes an order that was not paid in time.
@@ -308,11 +274,8 @@ impl Mall {
         if order.source == OrderSource::Mall {
             let (mode, partner) = (order.mode, order.partner_id);
             if let Some(mut payment) = tx.payment_of_order(mode, partner, order.id).await? {
-                let cancelled = payment
-                    .state
-                    .on(domain::payment::PaymentEvent::Cancelled(now))?;
-                tx.update_payment(mode, partner, &mut payment, cancelled)
-                    .await?;
+                let cancelled = payment.state.on(domain::payment::PaymentEvent::Cancelled(now))?;
+                tx.update_payment(mode, partner, &mut payment, cancelled).await?;
             }
         }
         Ok(())

@@ -36,13 +36,9 @@ impl Mall {
     ) -> Result<ResultQueryAnswer> {
         let partner = &caller.partner;
         let mut tx = self.store.read().await?;
-        let order = tx
-            .order_by_pay_id(partner.mode, partner.id, &request.pay_id)
-            .await?;
+        let order = tx.order_by_pay_id(partner.mode, partner.id, &request.pay_id).await?;
         let order = order.ok_or(Code::PaymentUnknown)?;
-        let payment = tx
-            .payment_of_order(partner.mode, partner.id, order.id)
-            .await?;
+        let payment = tx.payment_of_order(partner.mode, partner.id, order.id).await?;
         let payment =
             payment.ok_or_else(|| Error::Internal(format!("{} has no payment", order.id)))?;
         let names = tx.plan_name(partner.mode, &order.plan_code).await?;
@@ -52,9 +48,7 @@ impl Mall {
             package_type: order.length.unit.code().to_owned(),
             partner_code: partner.code.clone(),
             pay_amount: amount_with_sign(payment.amount),
-            pay_result_date: result_at
-                .map(|at| at.date_time(&partner.zone))
-                .unwrap_or_default(),
+            pay_result_date: result_at.map(|at| at.date_time(&partner.zone)).unwrap_or_default(),
             pay_rst: result_word(&order, &payment).to_owned(),
             service_plan_show_name: shown_name(names.get(caller.locale), &order.show_name),
             pay_id: order.pay_id,

@@ -23,9 +23,7 @@ impl Mall {
         let mut tx = self.store.read().await?;
         let sim = sellable_sim(&mut tx, partner, &request.iccid).await?;
         let plans = tx.plans_of_carrier(partner.mode, &sim.carrier).await?;
-        let prices = tx
-            .prices(partner.mode, partner.id, None, (now, now))
-            .await?;
+        let prices = tx.prices(partner.mode, partner.id, None, (now, now)).await?;
         drop(tx);
         let book = Book::new(&prices);
         let offers: Vec<ServicePlan> = plans

@@ -41,10 +41,7 @@ impl Mall {
         };
         let Some(carrier) = self.carriers.get(&order.carrier).map(Arc::clone) else {
             let message = format!("no carrier {:?} is configured", order.carrier);
-            let reason = Failure {
-                code: "CARRIER_UNKNOWN".to_owned(),
-                message,
-            };
+            let reason = Failure { code: "CARRIER_UNKNOWN".to_owned(), message };
             return self.settle(job, OrderEvent::OutcomeUnknown(reason)).await;
         };
         let outcome = ask(&*carrier, &order, self.settings.carrier_timeout).await;
@@ -58,20 +55,14 @@ impl Mall {
             Outcome::Unknown(reason) => self.settle(job, OrderEvent::OutcomeUnknown(reason)).await,
             Outcome::Pending(_) | Outcome::Later(..) if overdue => {
                 let message = "the carrier did not finish within the deadline".to_owned();
-                let reason = Failure {
-                    code: "CARRIER_OVERDUE".to_owned(),
-                    message,
-                };
+                let reason = Failure { code: "CARRIER_OVERDUE".to_owned(), message };
                 self.settle(job, OrderEvent::OutcomeUnknown(reason)).await
             }
             Outcome::Pending(upstream_id) => {
                 self.remember(&order, upstream_id).await?;
                 let young = now.since(job.created_at) < POLL_LATER;
                 let pause = if young { POLL_FIRST } else { POLL_LATER };
-                Ok(Next::At(
-                    now + pause,
-                    "the carrier has not finished".to_owned(),
-                ))
+                Ok(Next::At(now + pause, "the carrier has not finished".to_owned()))
             }
             Outcome::Later(after, message) => Ok(Next::At(now + after, message)),
         }
@@ -103,10 +94,7 @@ impl Mall {
             return Ok(());
         }
         let mut tx = self.store.begin().await?;
-        let mut order = Order {
-            upstream_id,
-            ..order.clone()
-        };
+        let mut order = Order { upstream_id, ..order.clone() };
         let state = order.state.clone();
         tx.update_order(&mut order, state).await?;
         Ok(tx.commit().await?)
@@ -119,10 +107,7 @@ impl Mall {
             let mut tx = self.store.begin().await?;
             let mut order = order_of(&mut tx, job).await?;
             order.upstream_id.clone_from(&upstream_id);
-            let state = order
-                .state
-                .clone()
-                .on(OrderEvent::Provisioned { at: now })?;
+            let state = order.state.clone().on(OrderEvent::Provisioned { at: now })?;
             tx.update_order(&mut order, state).await?;
             self.put_on_sim(&mut tx, &order, now).await?;
             tx.finish_job(job).await?;
@@ -149,8 +134,7 @@ impl Mall {
         advance(&mut queue, now, &zone);
         write_changes(tx, (mode, id), &before, &queue).await?;
         if let Some(added) = queue.last() {
-            tx.insert_sim_plan(mode, id, &order.iccid, order.id, added)
-                .await?;
+            tx.insert_sim_plan(mode, id, &order.iccid, order.id, added).await?;
         }
         if let Some(expires_at) = end_of_use(&queue) {
             let subject = (JobKind::TurnPlan, order.iccid.as_str().to_owned());
@@ -200,11 +184,8 @@ impl Mall {
         let owed = owed.map_err(|error| Error::Internal(format!("{}: {error}", order.id)))?;
         let reversal = Posting::sale(Account::PartnerReceivable, owed).reversed();
         let ids = (self.ctx.id(), order.id);
-        tx.insert_posting(order.mode, order.partner_id, ids, reversal, self.ctx.now())
-            .await?;
-        Ok(tx
-            .release_credit(order.mode, order.partner_id, owed)
-            .await?)
+        tx.insert_posting(order.mode, order.partner_id, ids, reversal, self.ctx.now()).await?;
+        Ok(tx.release_credit(order.mode, order.partner_id, owed).await?)
     }
 }
 
@@ -212,9 +193,7 @@ impl Mall {
 async fn order_of(tx: &mut Tx, job: &Job) -> Result<Order> {
     let missing = || Error::Internal(format!("{} names no order: {}", job.id, job.subject));
     let id = job.subject.parse().map_err(|_| missing())?;
-    tx.order(job.mode, job.partner_id, id)
-        .await?
-        .ok_or_else(missing)
+    tx.order(job.mode, job.partner_id, id).await?.ok_or_else(missing)
 }
 
 /// Writes the plans of a queue whose state has changed. Those that end stand before the one that
@@ -227,8 +206,7 @@ pub(crate) async fn write_changes(
 ) -> Result<()> {
     for (old, new) in before.iter().zip(queue) {
         if old.queued.state != new.state {
-            tx.update_sim_plan(mode, partner, new, old.queued.state)
-                .await?;
+            tx.update_sim_plan(mode, partner, new, old.queued.state).await?;
         }
     }
     Ok(())
@@ -246,10 +224,7 @@ pub(crate) fn end_of_use(queue: &[QueuedPlan]) -> Option<Timestamp> {
 async fn ask(carrier: &dyn Carrier, order: &Order, limit: Span) -> Outcome {
     if !order.upstream_id.is_empty() {
         return match timeout(limit.to_std(), carrier.get_order(&order.upstream_id)).await {
-            Ok(Ok(state)) => outcome(Submitted {
-                upstream_id: order.upstream_id.clone(),
-                state,
-            }),
+            Ok(Ok(state)) => outcome(Submitted { upstream_id: order.upstream_id.clone(), state }),
             Ok(Err(error)) => Outcome::Later(POLL_LATER, error.message),
             Err(_) => Outcome::Later(POLL_LATER, NO_ANSWER.to_owned()),
         };
@@ -261,9 +236,7 @@ async fn ask(carrier: &dyn Carrier, order: &Order, limit: Span) -> Outcome {
         periods: order.length.periods,
     };
     // A call that is cut off may have done its work.
-    let cut_off = || SubmitError::Ambiguous {
-        message: NO_ANSWER.to_owned(),
-    };
+    let cut_off = || SubmitError::Ambiguous { message: NO_ANSWER.to_owned() };
     let submitted = timeout(limit.to_std(), carrier.submit(&key, &line)).await;
     match submitted.unwrap_or_else(|_| Err(cut_off())) {
         Ok(submitted) => outcome(submitted),
@@ -293,8 +266,5 @@ fn outcome(submitted: Submitted) -> Outcome {
 }
 
 fn unknown(message: String) -> Outcome {
-    Outcome::Unknown(Failure {
-        code: "CARRIER_UNCLEAR".to_owned(),
-        message,
-    })
+    Outcome::Unknown(Failure { code: "CARRIER_UNCLEAR".to_owned(), message })
 }

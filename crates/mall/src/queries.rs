@@ -35,28 +35,17 @@ impl Mall {
                     Err(_) => None,
                 },
             },
-            QueryOrder::Sim {
-                iccid,
-                page_no,
-                page_size,
-            } => {
+            QueryOrder::Sim { iccid, page_no, page_size } => {
                 known_sim(&mut tx, &caller.partner, iccid).await?;
-                let window = (
-                    i64::from(*page_size),
-                    i64::from(*page_no - 1) * i64::from(*page_size),
-                );
+                let window =
+                    (i64::from(*page_size), i64::from(*page_no - 1) * i64::from(*page_size));
                 let (total_count, orders) = tx.orders_of_sim(mode, id, iccid, window).await?;
                 let mut shown = Vec::with_capacity(orders.len());
                 for order in orders {
                     shown.push(show(&mut tx, caller, order).await?);
                 }
                 let (page_no, page_size) = (*page_no, *page_size);
-                let page = OrderPage {
-                    total_count,
-                    page_no,
-                    page_size,
-                    orders: shown,
-                };
+                let page = OrderPage { total_count, page_no, page_size, orders: shown };
                 return Ok(Found::Page(page));
             }
         };
@@ -91,10 +80,7 @@ async fn show(tx: &mut Tx, caller: &Caller, order: Order) -> Result<topup::Order
         pay_result: result_word(&order, &payment).to_owned(),
         pay_channel: payment.channel.as_str().to_owned(),
         transaction_id: payment.report.transaction_id,
-        settle_price: order
-            .settlement
-            .map(domain::Money::decimal)
-            .unwrap_or_default(),
+        settle_price: order.settlement.map(domain::Money::decimal).unwrap_or_default(),
         created_at: order.created_at.as_millis(),
         paid_at: order.state.paid_at().map(Timestamp::as_millis),
         provisioned_at,

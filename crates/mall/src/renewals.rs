@@ -33,8 +33,7 @@ impl Mall {
                 in_force.renewed = true;
                 return Ok(tx.schedule_renewal(mode, partner, &in_force).await?);
             }
-            tx.end_renewal(mode, partner, &in_force, (RenewalState::Replaced, now))
-                .await?;
+            tx.end_renewal(mode, partner, &in_force, (RenewalState::Replaced, now)).await?;
         }
         let renewal = Renewal {
             id: self.ctx.id(),
@@ -84,10 +83,7 @@ impl Mall {
         let partner = &caller.partner;
         let mut tx = self.store.read().await?;
         let sim = known_sim(&mut tx, partner, &request.iccid).await?;
-        match tx
-            .active_renewal(partner.mode, partner.id, &sim.iccid)
-            .await?
-        {
+        match tx.active_renewal(partner.mode, partner.id, &sim.iccid).await? {
             Some(renewal) => record(&mut tx, caller, &renewal).await.map(Some),
             None => Ok(None),
         }
@@ -102,9 +98,8 @@ impl Mall {
         let partner = &caller.partner;
         let mut tx = self.store.read().await?;
         let sim = known_sim(&mut tx, partner, &request.iccid).await?;
-        let renewals = tx
-            .renewals_of_sim(partner.mode, partner.id, &sim.iccid, HISTORY_MAX)
-            .await?;
+        let renewals =
+            tx.renewals_of_sim(partner.mode, partner.id, &sim.iccid, HISTORY_MAX).await?;
         let mut record_list = Vec::with_capacity(renewals.len());
         for renewal in renewals {
             record_list.push(AutoRenewalHistory {
@@ -128,20 +123,15 @@ impl Mall {
         self.retry(|| async {
             let mut tx = self.store.begin().await?;
             let sim = known_sim(&mut tx, partner, &request.iccid).await?;
-            let order = tx
-                .order_by_no(partner.mode, partner.id, &request.order_no)
-                .await?;
+            let order = tx.order_by_no(partner.mode, partner.id, &request.order_no).await?;
             let order =
                 order.filter(|order| order.pay_id == request.pay_id && order.iccid == sim.iccid);
             let order = order.ok_or(Code::RenewalUnknown)?;
-            let renewal = tx
-                .renewal_by_order(partner.mode, partner.id, order.id)
-                .await?;
+            let renewal = tx.renewal_by_order(partner.mode, partner.id, order.id).await?;
             let renewal = renewal.ok_or(Code::RenewalUnknown)?;
             if renewal.state == RenewalState::Active {
                 let ended = (RenewalState::Cancelled, self.ctx.now());
-                tx.end_renewal(partner.mode, partner.id, &renewal, ended)
-                    .await?;
+                tx.end_renewal(partner.mode, partner.id, &renewal, ended).await?;
                 tx.commit().await?;
             }
             Ok(())

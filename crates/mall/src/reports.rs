@@ -67,13 +67,8 @@ impl Mall {
         let owed = settle_unit.checked_mul(fields.order_period);
         let owed = owed.map_err(|_| not_in_currency("settlePrice"))?;
         let currency = fields.pay_amount.currency;
-        let pay_unit = request
-            .pay_unit
-            .as_deref()
-            .map(|text| Money::parse(text, currency));
-        let pay_unit = pay_unit
-            .transpose()
-            .map_err(|_| not_in_currency("payUnit"))?;
+        let pay_unit = request.pay_unit.as_deref().map(|text| Money::parse(text, currency));
+        let pay_unit = pay_unit.transpose().map_err(|_| not_in_currency("payUnit"))?;
         if partner.checks_pay_amount
             && pay_unit.map(|unit| unit.checked_mul(fields.order_period))
                 != Some(Ok(fields.pay_amount))
@@ -81,13 +76,9 @@ impl Mall {
             return Err(Refusal::field("payAmount", Problem::NotTheProduct).into());
         }
         let dated = request.pay_result_date.as_deref();
-        let dated = dated
-            .map(|text| partner.zone.parse_date_time(text))
-            .transpose();
+        let dated = dated.map(|text| partner.zone.parse_date_time(text)).transpose();
         let not_a_date = |_| Refusal::field("payResultDate", Problem::NotDateTime);
-        let unit_minor = pay_unit
-            .map(|unit| unit.minor.to_string())
-            .unwrap_or_default();
+        let unit_minor = pay_unit.map(|unit| unit.minor.to_string()).unwrap_or_default();
         let settle_minor = settle_unit.minor.to_string();
         let more = [
             request.org_order_id.as_str(),
@@ -110,10 +101,7 @@ impl Mall {
     async fn first_report(&self, tx: &mut Tx, caller: &Caller, read: &Read<'_>) -> Result<Order> {
         let (request, partner) = (read.request, &caller.partner);
         let fields = &request.order;
-        let paid = Paid {
-            kind: PriceKind::Settlement,
-            amount: read.owed,
-        };
+        let paid = Paid { kind: PriceKind::Settlement, amount: read.owed };
         let plan = self.check_order(tx, partner, fields, &paid).await?;
         let mut order = self.new_order(caller, fields, &plan, &read.hash);
         order.source = OrderSource::Reported;
@@ -160,8 +148,7 @@ impl Mall {
                 self.check_transaction(tx, &order, read).await?;
                 learn(&mut payment, read);
                 let state = payment.state.on(event)?;
-                tx.update_payment(mode, partner, &mut payment, state)
-                    .await?;
+                tx.update_payment(mode, partner, &mut payment, state).await?;
                 let state = order_after(order.state.clone(), read)?;
                 tx.update_order(&mut order, state).await?;
                 if read.outcome == Outcome::Paid {
@@ -176,27 +163,17 @@ impl Mall {
 
     /// Takes what is owed from the partner's credit, and books it.
     async fn book_report(&self, tx: &mut Tx, order: &Order, read: &Read<'_>) -> Result<()> {
-        if !tx
-            .book_credit(order.mode, order.partner_id, read.owed)
-            .await?
-        {
+        if !tx.book_credit(order.mode, order.partner_id, read.owed).await? {
             return Err(Code::CreditExceeded.into());
         }
-        self.on_paid(tx, order, Account::PartnerReceivable, read.owed)
-            .await
+        self.on_paid(tx, order, Account::PartnerReceivable, read.owed).await
     }
 
     /// The partner's payment reference may stand for one order only.
     async fn check_transaction(&self, tx: &mut Tx, order: &Order, read: &Read<'_>) -> Result<()> {
         let id = &read.request.transaction_id;
-        let taken = tx
-            .transaction_taken(order.mode, order.partner_id, id, order.id)
-            .await?;
-        if taken {
-            Err(Code::OrderConflict.into())
-        } else {
-            Ok(())
-        }
+        let taken = tx.transaction_taken(order.mode, order.partner_id, id, order.id).await?;
+        if taken { Err(Code::OrderConflict.into()) } else { Ok(()) }
     }
 }
 
@@ -227,10 +204,7 @@ fn learn(payment: &mut Payment, read: &Read<'_>) {
     payment.report.result.clone_from(&read.request.pay_rst);
     payment.report.status.clone_from(&read.request.pay_status);
     if !read.request.transaction_id.is_empty() {
-        payment
-            .report
-            .transaction_id
-            .clone_from(&read.request.transaction_id);
+        payment.report.transaction_id.clone_from(&read.request.transaction_id);
     }
 }
 

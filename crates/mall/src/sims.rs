@@ -26,11 +26,7 @@ pub(crate) async fn known_sim(tx: &mut Tx, partner: &Partner, iccid: &Iccid) -> 
 /// A SIM of the partner for which something can be sold.
 pub(crate) async fn sellable_sim(tx: &mut Tx, partner: &Partner, iccid: &Iccid) -> Result<Sim> {
     let sim = known_sim(tx, partner, iccid).await?;
-    if sim.state.sellable() {
-        Ok(sim)
-    } else {
-        Err(Code::SimNotSellable.into())
-    }
+    if sim.state.sellable() { Ok(sim) } else { Err(Code::SimNotSellable.into()) }
 }
 
 /// The queue of a SIM as it is now, even if no job has turned it yet.
@@ -61,9 +57,7 @@ impl Mall {
         let mut tx = self.store.read().await?;
         let sim = sellable_sim(&mut tx, partner, &request.iccid).await?;
         let queue = queue_now(&mut tx, partner, &sim.iccid, self.ctx.now()).await?;
-        let renewal = tx
-            .active_renewal(partner.mode, partner.id, &sim.iccid)
-            .await?;
+        let renewal = tx.active_renewal(partner.mode, partner.id, &sim.iccid).await?;
         let status = match sim.state {
             SimState::Suspended => "3",
             SimState::Expired | SimState::Terminated => "4",
@@ -110,7 +104,8 @@ fn queued_order(plan: &QueuedPlan, name: String, now: Timestamp, zone: &Zone) ->
     let days = in_use.map_or_else(
         // A waiting plan shows its own whole length.
         || plan.length.end(now, zone).since(now).whole_days(),
-        |expires_at| expires_at.since(now).whole_days(),
+        // On its last day a plan has none left, as on the published page.
+        |expires_at| expires_at.calendar_days_since(now, zone).max(0),
     );
     QueuedOrder {
         order_status: if in_use.is_some() { "2" } else { "1" }.to_owned(),
@@ -124,12 +119,7 @@ fn queued_order(plan: &QueuedPlan, name: String, now: Timestamp, zone: &Zone) ->
 
 /// The catalogue's name, else the one that the client showed.
 pub(crate) fn shown_name(catalogue: &str, sent: &str) -> String {
-    if catalogue.is_empty() {
-        sent
-    } else {
-        catalogue
-    }
-    .to_owned()
+    if catalogue.is_empty() { sent } else { catalogue }.to_owned()
 }
 
 /// `1` or `0`.

@@ -17,10 +17,7 @@ impl Mall {
         let iccid = &iccid;
         self.retry(|| async {
             let mut tx = self.store.begin().await?;
-            let partner = tx
-                .partner(job.mode, job.partner_id)
-                .await?
-                .ok_or_else(broken)?;
+            let partner = tx.partner(job.mode, job.partner_id).await?.ok_or_else(broken)?;
             let before = tx.sim_queue(job.mode, job.partner_id, iccid).await?;
             let mut queue: Vec<QueuedPlan> =
                 before.iter().map(|plan| plan.queued.clone()).collect();

@@ -4,6 +4,7 @@
 //! person, and a paid order behind it goes to review. A worker that lost its lease can write nothing.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use domain::order::{Failure, OrderEvent};
 use domain::{Span, Timestamp};
@@ -38,15 +39,15 @@ pub async fn run_workers(mall: Arc<Mall>, mut stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
         while running.try_join_next().is_some() {}
         let free = i64::try_from(slots.available_permits()).unwrap_or(i64::MAX);
-        let claimed = if free == 0 {
-            Ok(Vec::new())
-        } else {
-            mall.claim(free).await
-        };
+        // Counted before they are claimed, so that no job is ever unseen.
+        mall.jobs_in_hand.fetch_add(1, Ordering::SeqCst);
+        let claimed = if free == 0 { Ok(Vec::new()) } else { mall.claim(free).await };
         let claimed = claimed.unwrap_or_else(|error| {
             tracing::error!(%error, "jobs cannot be claimed");
             Vec::new()
         });
+        mall.jobs_in_hand.fetch_add(claimed.len(), Ordering::SeqCst);
+        mall.jobs_in_hand.fetch_sub(1, Ordering::SeqCst);
         let idle = claimed.is_empty();
         for job in claimed {
             // There are as many permits as jobs were claimed.
@@ -56,6 +57,7 @@ pub async fn run_workers(mall: Arc<Mall>, mut stop: watch::Receiver<bool>) {
             let mall = Arc::clone(&mall);
             running.spawn(async move {
                 mall.run_job(job).await;
+                mall.jobs_in_hand.fetch_sub(1, Ordering::SeqCst);
                 drop(permit);
                 // A free slot may mean that more due jobs can be claimed.
                 mall.bell.notify_one();
@@ -75,10 +77,7 @@ pub async fn run_workers(mall: Arc<Mall>, mut stop: watch::Receiver<bool>) {
 impl Mall {
     async fn claim(&self, limit: i64) -> Result<Vec<Job>> {
         let now = self.ctx.now();
-        Ok(self
-            .store
-            .claim_jobs(now, now + self.settings.lease, limit)
-            .await?)
+        Ok(self.store.claim_jobs(now, now + self.settings.lease, limit).await?)
     }
 
     async fn run_job(&self, job: Job) {
@@ -127,16 +126,11 @@ impl Mall {
         if failures < FAILURES_MAX {
             let seconds = 1_i64 << failures.min(9);
             let pause = Span::seconds(seconds).min(PAUSE_MAX);
-            return self
-                .put_off(job, self.ctx.now() + pause, failures, &why)
-                .await;
+            return self.put_off(job, self.ctx.now() + pause, failures, &why).await;
         }
         if job.kind == JobKind::Provision {
             let code = "PROVISIONING_FAILED".to_owned();
-            let reason = Failure {
-                code,
-                message: "the job failed too often".to_owned(),
-            };
+            let reason = Failure { code, message: "the job failed too often".to_owned() };
             match self.settle(job, OrderEvent::OutcomeUnknown(reason)).await {
                 Ok(_) => return Ok(()),
                 Err(error) => tracing::error!(job_id = %job.id, %error, "no review either"),

@@ -40,31 +40,18 @@ impl Credentials {
     /// Credentials for `hmac-sha256`, which live mode demands.
     pub fn hmac(partner_code: &str, key: &str) -> Self {
         let (partner_code, key) = (partner_code.to_owned(), key.to_owned());
-        Self {
-            partner_code,
-            scheme: Scheme::HmacSha256,
-            key,
-        }
+        Self { partner_code, scheme: Scheme::HmacSha256, key }
     }
 
     /// Credentials for keyless MD5, which proves nothing and is meant for tests.
     pub fn md5(partner_code: &str) -> Self {
-        Self {
-            partner_code: partner_code.to_owned(),
-            scheme: Scheme::Md5,
-            key: String::new(),
-        }
+        Self { partner_code: partner_code.to_owned(), scheme: Scheme::Md5, key: String::new() }
     }
 }
 
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "Credentials({}, {})",
-            self.partner_code,
-            self.scheme.as_str()
-        )
+        write!(f, "Credentials({}, {})", self.partner_code, self.scheme.as_str())
     }
 }
 
@@ -123,22 +110,13 @@ impl Client {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().timeout(TIMEOUT).build()?;
         let base = base.trim_end_matches('/').to_owned();
-        Ok(Self {
-            http,
-            base,
-            prefix,
-            credentials,
-            now_millis: Arc::new(system_millis),
-        })
+        Ok(Self { http, base, prefix, credentials, now_millis: Arc::new(system_millis) })
     }
 
     /// The same client with another clock (Unix milliseconds), for tests.
     #[must_use]
     pub fn with_clock(self, now_millis: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
-        Self {
-            now_millis: Arc::new(now_millis),
-            ..self
-        }
+        Self { now_millis: Arc::new(now_millis), ..self }
     }
 
     /// Makes a call. The common fields and the signature are added; a field given here wins over one
@@ -152,18 +130,13 @@ impl Client {
         if status != 200 {
             let read: Result<Envelope<Failure>, _> = serde_json::from_str(&text);
             let envelope = read.map_err(|error| unreadable(&error, &text))?;
-            return Err(Error::Refused {
-                status,
-                failure: Box::new(envelope.data),
-            });
+            return Err(Error::Refused { status, failure: Box::new(envelope.data) });
         }
         // A partner may have asked for the envelope around every answer.
         let enveloped = text.trim_start().starts_with("{\"operateCode\"");
         if call.shape == Shape::Envelope || enveloped {
             let read: Result<Envelope<T>, _> = serde_json::from_str(&text);
-            return read
-                .map(|envelope| envelope.data)
-                .map_err(|error| unreadable(&error, &text));
+            return read.map(|envelope| envelope.data).map_err(|error| unreadable(&error, &text));
         }
         serde_json::from_str(&text).map_err(|error| unreadable(&error, &text))
     }
@@ -173,14 +146,8 @@ impl Client {
         let text = |text: &str| Value::String(text.to_owned());
         let mut members = Map::new();
         members.insert("version".to_owned(), text("3.0"));
-        members.insert(
-            "partnerCode".to_owned(),
-            text(&self.credentials.partner_code),
-        );
-        members.insert(
-            "tradeTime".to_owned(),
-            text(&(self.now_millis)().to_string()),
-        );
+        members.insert("partnerCode".to_owned(), text(&self.credentials.partner_code));
+        members.insert("tradeTime".to_owned(), text(&(self.now_millis)().to_string()));
         members.insert("tradeType".to_owned(), text(call.name));
         for (name, value) in fields {
             members.insert(name.to_owned(), value);
@@ -200,12 +167,7 @@ impl Client {
         call: &Call,
         members: Map<String, Value>,
     ) -> Result<(u16, String), Error> {
-        let url = format!(
-            "{}{}{}",
-            self.base,
-            self.path_prefix(call.service),
-            call.path
-        );
+        let url = format!("{}{}{}", self.base, self.path_prefix(call.service), call.path);
         let request = match call.method {
             Method::Post => self
                 .http
@@ -227,14 +189,9 @@ impl Client {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a partner's program has no Ctx; tests set a clock"
-)]
+#[expect(clippy::disallowed_methods, reason = "a partner's program has no Ctx; tests set a clock")]
 fn system_millis() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 

@@ -75,10 +75,7 @@ impl NewOrder {
             ("orderPeriod", text(self.order_period.to_string())),
             ("payAmount", text(&self.pay_amount)),
             ("payCurrency", text(&self.pay_currency)),
-            (
-                "autoRenewal",
-                text(if self.auto_renewal { "1" } else { "0" }),
-            ),
+            ("autoRenewal", text(if self.auto_renewal { "1" } else { "0" })),
         ]
     }
 }
@@ -102,8 +99,7 @@ impl PaidOrder {
 impl Client {
     /// How a card stands.
     pub async fn single_verify(&self, iccid: &str) -> Result<SingleVerifyAnswer, Error> {
-        self.call(&SINGLE_VERIFY, vec![("deviceCode", text(iccid))])
-            .await
+        self.call(&SINGLE_VERIFY, vec![("deviceCode", text(iccid))]).await
     }
 
     /// The plans that a card can buy in an area (empty: anywhere), a page of 200 from 1 on.
@@ -135,8 +131,7 @@ impl Client {
 
     /// What runs on a card, and what waits.
     pub async fn single_query_order(&self, iccid: &str) -> Result<SingleQueryOrderAnswer, Error> {
-        self.call(&SINGLE_QUERY_ORDER, vec![("deviceCode", text(iccid))])
-            .await
+        self.call(&SINGLE_QUERY_ORDER, vec![("deviceCode", text(iccid))]).await
     }
 
     /// The auto-renewal in force for a card.
@@ -159,11 +154,7 @@ impl Client {
         &self,
         iccid: &str,
     ) -> Result<AutoRenewalRecordListAnswer, Error> {
-        self.call(
-            &QUERY_AUTO_RENEWAL_RECORD_LIST,
-            vec![("deviceCode", text(iccid))],
-        )
-        .await
+        self.call(&QUERY_AUTO_RENEWAL_RECORD_LIST, vec![("deviceCode", text(iccid))]).await
     }
 
     /// Cancels an auto-renewal. Cancelling twice succeeds.
@@ -173,41 +164,29 @@ impl Client {
         order_no: &str,
         pay_id: &str,
     ) -> Result<(), Error> {
-        let fields = vec![
-            ("deviceCode", text(iccid)),
-            ("orderNo", text(order_no)),
-            ("payId", text(pay_id)),
-        ];
-        self.call::<Value>(&CANCEL_AUTO_RENEWAL_RECORD, fields)
-            .await
-            .map(|_| ())
+        let fields =
+            vec![("deviceCode", text(iccid)), ("orderNo", text(order_no)), ("payId", text(pay_id))];
+        self.call::<Value>(&CANCEL_AUTO_RENEWAL_RECORD, fields).await.map(|_| ())
     }
 
     /// The result of a payment.
     pub async fn result_query(&self, pay_id: &str) -> Result<ResultQueryAnswer, Error> {
-        self.call(&RESULT_QUERY, vec![("payId", text(pay_id))])
-            .await
+        self.call(&RESULT_QUERY, vec![("payId", text(pay_id))]).await
     }
 
     /// An order by `orderNo` or the mall's own id.
     pub async fn order(&self, order_id: &str) -> Result<Order, Error> {
-        self.call(&QUERY_ORDER, vec![("order_id", text(order_id))])
-            .await
+        self.call(&QUERY_ORDER, vec![("order_id", text(order_id))]).await
     }
 
     /// The most recent paid order of your own reference (`requestOrderId`, else `orderNo`).
     pub async fn order_by_purchase(&self, purchase_order_id: &str) -> Result<Order, Error> {
-        self.call(
-            &QUERY_ORDER,
-            vec![("purchase_order_id", text(purchase_order_id))],
-        )
-        .await
+        self.call(&QUERY_ORDER, vec![("purchase_order_id", text(purchase_order_id))]).await
     }
 
     /// A card's orders, the newest first, a page of 100 from 1 on.
     pub async fn orders_of_sim(&self, iccid: &str, page_no: u32) -> Result<OrderPage, Error> {
         let page = ("page_no", text(page_no.to_string()));
-        self.call(&QUERY_ORDER, vec![("sim_id", text(iccid)), page])
-            .await
+        self.call(&QUERY_ORDER, vec![("sim_id", text(iccid)), page]).await
     }
 }

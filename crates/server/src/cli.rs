@@ -9,11 +9,11 @@ use std::process::ExitCode;
 use anyhow::Context;
 use carriers::Behaviour;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use domain::{Mode, Span};
+use domain::{Ctx, Mode, Span};
 use mall::Settings;
-use store::{Options, Store};
+use store::{Options, Sealer, Store};
 
-use crate::run::{Wiring, start};
+use crate::run::{Wiring, build, serve as serve_mall, start};
 use crate::telemetry::{self, LogFormat};
 use crate::{clock, demo, sealing, sign};
 
@@ -23,11 +23,7 @@ const PREFIX: &str = "SIMMALL_";
 const MINUTES_MAX: i64 = 525_600;
 
 #[derive(Debug, Parser)]
-#[command(
-    name = "simmall",
-    version,
-    about = "A self-hosted mall for SIM data plans"
-)]
+#[command(name = "simmall", version, about = "A self-hosted mall for SIM data plans")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -133,14 +129,16 @@ impl RootMode {
 }
 
 impl Common {
-    fn settings(&self) -> Settings {
-        Settings {
+    fn wiring(&self, store: Store, ctx: Ctx, sealer: Sealer, root_mode: RootMode) -> Wiring {
+        let settings = Settings {
             payment_window: Span::minutes(self.payment_window_minutes),
             price_window: Span::minutes(self.price_window_minutes),
             provisioning_deadline: Span::minutes(self.provisioning_deadline_minutes),
             workers: usize::from(self.workers),
             ..Settings::default()
-        }
+        };
+        let (simulator, listen, root_mode) = (self.simulator, self.listen, root_mode.mode());
+        Wiring { store, ctx, sealer, settings, simulator, root_mode, listen }
     }
 }
 
@@ -193,9 +191,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
 }
 
 fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(work)
 }
 
@@ -209,10 +205,7 @@ pub(crate) fn say(line: &str) -> anyhow::Result<()> {
 }
 
 async fn migrate(database: Database) -> anyhow::Result<()> {
-    let options = Options {
-        create: true,
-        connections_max: database.database_connections,
-    };
+    let options = Options { create: true, connections_max: database.database_connections };
     let store = Store::connect(&database.database_url, options).await?;
     store.migrate().await?;
     store.close().await;
@@ -220,27 +213,13 @@ async fn migrate(database: Database) -> anyhow::Result<()> {
 }
 
 async fn serve(args: Serve) -> anyhow::Result<()> {
-    let sealer = sealing::sealer(
-        args.sealing_key.as_deref(),
-        args.sealing_key_file.as_deref(),
-    )?;
+    let sealer = sealing::sealer(args.sealing_key.as_deref(), args.sealing_key_file.as_deref())?;
     let connections_max = args.database.database_connections;
-    let options = Options {
-        create: false,
-        connections_max,
-    };
+    let options = Options { create: false, connections_max };
     let store = Store::connect(&args.database.database_url, options).await?;
     store.check_schema().await?;
-    let running = start(Wiring {
-        store,
-        ctx: clock::system_ctx(),
-        sealer,
-        settings: args.common.settings(),
-        simulator: args.common.simulator,
-        root_mode: args.root_mode.mode(),
-        listen: args.common.listen,
-    })
-    .await?;
+    let ctx = clock::system_ctx();
+    let running = start(args.common.wiring(store, ctx, sealer, args.root_mode)).await?;
     say(&format!("listening on http://{}", running.address))?;
     running.until_signal().await
 }
@@ -248,18 +227,10 @@ async fn serve(args: Serve) -> anyhow::Result<()> {
 async fn run_demo(args: Demo) -> anyhow::Result<()> {
     let ctx = clock::system_ctx();
     let (store, sealer) = demo::open(&ctx, &args.data).await?;
-    let root_mode = args.root_mode.mode();
-    let running = start(Wiring {
-        store,
-        ctx,
-        sealer,
-        settings: args.common.settings(),
-        simulator: args.common.simulator,
-        root_mode,
-        listen: args.common.listen,
-    })
-    .await?;
-    let seeded = mall::demo::seed(&running.mall).await?;
+    let wiring = args.common.wiring(store, ctx, sealer, args.root_mode);
+    let mall = build(&wiring);
+    let seeded = mall::demo::seed(&mall).await?;
+    let running = serve_mall(mall, wiring.listen, wiring.root_mode).await?;
     demo::welcome(&running, &seeded, &args.data)?;
     say(&format!("listening on http://{}", running.address))?;
     running.until_signal().await

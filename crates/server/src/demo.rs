@@ -22,14 +22,7 @@ pub(crate) async fn open(ctx: &Ctx, data: &Path) -> anyhow::Result<(Store, Seale
     let data = data.canonicalize().with_context(named)?;
     let sealer = sealing::read_or_create(ctx, &data.join("sealing.key"))?;
     let url = format!("sqlite://{}", data.join("mall.db").display());
-    let store = Store::connect(
-        &url,
-        Options {
-            create: true,
-            ..Options::default()
-        },
-    )
-    .await?;
+    let store = Store::connect(&url, Options { create: true, ..Options::default() }).await?;
     store.migrate().await?;
     store.check_schema().await?;
     Ok((store, sealer))
@@ -38,10 +31,7 @@ pub(crate) async fn open(ctx: &Ctx, data: &Path) -> anyhow::Result<(Store, Seale
 /// Tells a newcomer what there is and what to try.
 pub(crate) fn welcome(running: &Running, seeded: &Seeded, data: &Path) -> anyhow::Result<()> {
     let base = format!("http://{}", running.address);
-    say(&format!(
-        "A demo mall in {} (test mode; play money only).",
-        data.display()
-    ))?;
+    say(&format!("A demo mall in {} (test mode; play money only).", data.display()))?;
     say(&format!("Read and try the API: {base}/docs/"))?;
     say("")?;
     say("Partners, each with 10,000.00 of credit:")?;
@@ -64,13 +54,7 @@ pub(crate) fn welcome(running: &Running, seeded: &Seeded, data: &Path) -> anyhow
     if let Some(key) = &seeded.key {
         say("\n# The card of P012345, signed with hmac-sha256 (valid for five minutes)")?;
         let body = common("P012345", "89852420180910341000", &now, "singleVerify");
-        say(&curl(
-            &base,
-            "/vshop_uat/singleVerify",
-            Scheme::HmacSha256,
-            &key.text,
-            body,
-        )?)?;
+        say(&curl(&base, "/vshop_uat/singleVerify", Scheme::HmacSha256, &key.text, body)?)?;
     }
     say("")
 }
@@ -147,7 +131,5 @@ fn curl(base: &str, path: &str, scheme: Scheme, key: &str, body: Value) -> anyho
     members.insert("sign".to_owned(), Value::String(sign));
     // No value of these requests has an apostrophe, which the shell would take for the end.
     let body = Value::Object(members);
-    Ok(format!(
-        "curl -s {base}{path} -H 'Content-Type: application/json' -d '{body}'"
-    ))
+    Ok(format!("curl -s {base}{path} -H 'Content-Type: application/json' -d '{body}'"))
 }

@@ -53,13 +53,7 @@ pub(crate) fn build(wiring: &Wiring) -> Arc<Mall> {
     let simulator: Arc<dyn Carrier> = Arc::new(simulator);
     let carriers = Carriers::from([(mall::demo::CARRIER.to_owned(), simulator)]);
     let (store, ctx) = (wiring.store.clone(), wiring.ctx.clone());
-    Arc::new(Mall::new(
-        store,
-        ctx,
-        carriers,
-        wiring.sealer.clone(),
-        wiring.settings,
-    ))
+    Arc::new(Mall::new(store, ctx, carriers, wiring.sealer.clone(), wiring.settings))
 }
 
 /// Starts a mall.
@@ -74,26 +68,17 @@ pub(crate) async fn serve(
     listen: SocketAddr,
     root_mode: Option<Mode>,
 ) -> anyhow::Result<Running> {
-    let listener = TcpListener::bind(listen)
-        .await
-        .with_context(|| format!("cannot listen on {listen}"))?;
+    let listener =
+        TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     let address = listener.local_addr()?;
     let router = api::router(&mall, root_mode);
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let (stop, stopped) = watch::channel(false);
     let workers = tokio::spawn(mall::run_workers(Arc::clone(&mall), stopped.clone()));
     let server = tokio::spawn(async move {
-        axum::serve(listener, service)
-            .with_graceful_shutdown(told(stopped))
-            .await
+        axum::serve(listener, service).with_graceful_shutdown(told(stopped)).await
     });
-    Ok(Running {
-        address,
-        mall,
-        stop,
-        server,
-        workers,
-    })
+    Ok(Running { address, mall, stop, server, workers })
 }
 
 async fn told(mut stopped: watch::Receiver<bool>) {

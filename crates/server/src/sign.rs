@@ -23,11 +23,7 @@ pub(crate) struct Args {
     #[arg(long, env = "SIMMALL_QUERY")]
     query: Option<String>,
     /// A parameter of the path, as NAME=VALUE; may be given several times.
-    #[arg(
-        long = "path-param",
-        env = "SIMMALL_PATH_PARAM",
-        value_name = "NAME=VALUE"
-    )]
+    #[arg(long = "path-param", env = "SIMMALL_PATH_PARAM", value_name = "NAME=VALUE")]
     path_params: Vec<String>,
     /// Print the signing content instead of the signature.
     #[arg(long, env = "SIMMALL_CONTENT")]
@@ -43,9 +39,7 @@ pub(crate) fn sign(args: &Args, input: impl Read) -> anyhow::Result<String> {
     }
     let mut params = Params::read(args.query.as_deref(), &body)?;
     for param in &args.path_params {
-        let (name, value) = param
-            .split_once('=')
-            .context("--path-param takes NAME=VALUE")?;
+        let (name, value) = param.split_once('=').context("--path-param takes NAME=VALUE")?;
         params.push_path(name, value)?;
     }
     let content = signing_content(&params);

@@ -36,10 +36,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            create: false,
-            connections_max: 16,
-        }
+        Self { create: false, connections_max: 16 }
     }
 }
 
@@ -105,21 +102,15 @@ impl Store {
                 .max_lifetime(None)
         };
         let writer = pool(1).connect_with(connect.clone()).await?;
-        let version: String = sqlx::query_scalar("SELECT sqlite_version()")
-            .fetch_one(&writer)
-            .await?;
-        let parts: Vec<u32> = version
-            .split('.')
-            .filter_map(|part| part.parse().ok())
-            .collect();
+        let version: String =
+            sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&writer).await?;
+        let parts: Vec<u32> = version.split('.').filter_map(|part| part.parse().ok()).collect();
         if parts[..] < SQLITE_VERSION_MIN[..] {
             return Err(StoreError::Unfit(format!(
                 "SQLite {version} can lose commits; version 3.51.3 or newer is needed"
             )));
         }
-        let readers = pool(SQLITE_READERS)
-            .connect_with(connect.create_if_missing(false))
-            .await?;
+        let readers = pool(SQLITE_READERS).connect_with(connect.create_if_missing(false)).await?;
         Ok(Self(Pools::Sqlite { writer, readers }))
     }
 
@@ -241,9 +232,5 @@ pub(crate) use {execute, fetch_all, fetch_optional, on_engine, statements};
 
 /// Insists that a compare-and-set changed exactly one row.
 pub(crate) fn one_row(changed: u64, what: &'static str) -> Result<()> {
-    if changed == 1 {
-        Ok(())
-    } else {
-        Err(StoreError::Changed(what))
-    }
+    if changed == 1 { Ok(()) } else { Err(StoreError::Changed(what)) }
 }

@@ -82,8 +82,7 @@ impl Row<'_> {
         T: FromStr,
         T::Err: Display,
     {
-        text.parse()
-            .map_err(|error: T::Err| self.corrupt(column, error))
+        text.parse().map_err(|error: T::Err| self.corrupt(column, error))
     }
 
     /// A column that its state cannot be without.
@@ -94,11 +93,6 @@ impl Row<'_> {
     /// A column that does not parse.
     pub fn corrupt(&self, column: &'static str, why: impl Display) -> StoreError {
         let (table, row) = (self.table, self.key.to_owned());
-        StoreError::Corrupt {
-            table,
-            column,
-            row,
-            why: why.to_string(),
-        }
+        StoreError::Corrupt { table, column, row, why: why.to_string() }
     }
 }

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use domain::id::{JobId, PartnerId};
 use domain::{Mode, Timestamp, UnknownWord};
 
-use crate::engine::{Engine, Store, Tx, execute, fetch_all, one_row, statements};
+use crate::engine::{Engine, Store, Tx, execute, fetch_all, fetch_optional, one_row, statements};
 use crate::error::{Result, Row};
 
 /// The columns of a claimed job.
@@ -138,10 +138,7 @@ struct StandingRow {
 
 impl JobRow {
     fn into_job(self) -> Result<Job> {
-        let row = Row {
-            table: "jobs",
-            key: &self.job_id,
-        };
+        let row = Row { table: "jobs", key: &self.job_id };
         Ok(Job {
             mode: row.parse("mode", &self.mode)?,
             partner_id: row.parse("partner_id", &self.partner_id)?,
@@ -156,6 +153,13 @@ impl JobRow {
 }
 
 impl Store {
+    /// When the next job is due, if there is any.
+    pub async fn next_job_at(&self) -> Result<Option<Timestamp>> {
+        let mut reader = self.read().await?;
+        let due = fetch_optional!(reader, DueRow, DUE)?;
+        Ok(due.and_then(|row| row.run_at).map(Timestamp::from_micros))
+    }
+
     /// Claims at most `limit` due jobs until `lease_until`.
     pub async fn claim_jobs(
         &self,
@@ -167,11 +171,7 @@ impl Store {
         let mut reader = self.read().await?;
         let due = fetch_all!(reader, DueRow, DUE)?;
         drop(reader);
-        if due
-            .first()
-            .and_then(|row| row.run_at)
-            .is_none_or(|at| at > now.as_micros())
-        {
+        if due.first().and_then(|row| row.run_at).is_none_or(|at| at > now.as_micros()) {
             return Ok(Vec::new());
         }
         let statement = match self.engine() {
@@ -242,15 +242,8 @@ impl Tx {
     /// Gives a job up; it stays for a person to look at.
     pub async fn bury_job(&mut self, job: &Job, last_error: &str) -> Result<()> {
         let (mode, partner) = (job.mode.as_str(), job.partner_id.to_string());
-        let changed = execute!(
-            self,
-            BURY,
-            mode,
-            partner,
-            job.id.to_string(),
-            job.fence,
-            last_error
-        )?;
+        let changed =
+            execute!(self, BURY, mode, partner, job.id.to_string(), job.fence, last_error)?;
         one_row(changed, "the job")
     }
 
@@ -260,24 +253,10 @@ impl Tx {
         mode: Mode,
         partner: PartnerId,
     ) -> Result<Vec<(String, String, String, i64, String)>> {
-        let rows = fetch_all!(
-            self,
-            StandingRow,
-            STANDING,
-            mode.as_str(),
-            partner.to_string()
-        )?;
+        let rows = fetch_all!(self, StandingRow, STANDING, mode.as_str(), partner.to_string())?;
         Ok(rows
             .into_iter()
-            .map(|row| {
-                (
-                    row.kind,
-                    row.subject,
-                    row.state,
-                    row.failures,
-                    row.last_error,
-                )
-            })
+            .map(|row| (row.kind, row.subject, row.state, row.failures, row.last_error))
             .collect())
     }
 }

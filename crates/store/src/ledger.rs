@@ -63,19 +63,10 @@ impl Tx {
 
     /// All postings of a partner, in the order they were made.
     pub async fn postings(&mut self, mode: Mode, partner: PartnerId) -> Result<Vec<BookedPosting>> {
-        let rows = fetch_all!(
-            self,
-            PostingRow,
-            OF_PARTNER,
-            mode.as_str(),
-            partner.to_string()
-        )?;
+        let rows = fetch_all!(self, PostingRow, OF_PARTNER, mode.as_str(), partner.to_string())?;
         rows.into_iter()
             .map(|posting| {
-                let row = Row {
-                    table: "postings",
-                    key: &posting.posting_id,
-                };
+                let row = Row { table: "postings", key: &posting.posting_id };
                 let currency = row.parse("currency", &posting.currency)?;
                 Ok(BookedPosting {
                     order_id: row.parse("order_id", &posting.order_id)?,

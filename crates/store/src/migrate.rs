@@ -39,11 +39,7 @@ impl Store {
 
     /// Refuses a schema that is older or newer than this program knows.
     pub async fn check_schema(&self) -> Result<()> {
-        let newest = MIGRATIONS
-            .iter()
-            .map(|(version, ..)| *version)
-            .max()
-            .unwrap_or(0);
+        let newest = MIGRATIONS.iter().map(|(version, ..)| *version).max().unwrap_or(0);
         let mut tx = self.read().await?;
         // A database without the table has never been migrated.
         let applied = fetch_all!(tx, Applied, APPLIED).unwrap_or_default();

@@ -90,10 +90,7 @@ struct CountRow {
 
 impl OrderRow {
     fn state(&self, row: &Row<'_>) -> Result<OrderState> {
-        let paid_at = || {
-            row.needed("paid_at", self.paid_at)
-                .map(Timestamp::from_micros)
-        };
+        let paid_at = || row.needed("paid_at", self.paid_at).map(Timestamp::from_micros);
         let failure = || -> Result<Failure> {
             Ok(Failure {
                 code: row.needed("failure_code", self.failure_code.clone())?,
@@ -104,44 +101,27 @@ impl OrderRow {
             "AWAITING_PAYMENT" => OrderState::AwaitingPayment {
                 closes_at: Timestamp::from_micros(row.needed("closes_at", self.closes_at)?),
             },
-            "PAID" => OrderState::Paid {
-                paid_at: paid_at()?,
-            },
-            "PROVISIONING" => OrderState::Provisioning {
-                paid_at: paid_at()?,
-            },
+            "PAID" => OrderState::Paid { paid_at: paid_at()? },
+            "PROVISIONING" => OrderState::Provisioning { paid_at: paid_at()? },
             "PROVISIONED" => {
                 let provisioned_at = row.needed("provisioned_at", self.provisioned_at)?;
                 let provisioned_at = Timestamp::from_micros(provisioned_at);
-                OrderState::Provisioned {
-                    paid_at: paid_at()?,
-                    provisioned_at,
-                }
+                OrderState::Provisioned { paid_at: paid_at()?, provisioned_at }
             }
             "CLOSED" => OrderState::Closed,
-            "REVIEW" => OrderState::Review {
-                paid_at: paid_at()?,
-                reason: failure()?,
-            },
+            "REVIEW" => OrderState::Review { paid_at: paid_at()?, reason: failure()? },
             "FAILED" => OrderState::Failed {
                 paid_at: self.paid_at.map(Timestamp::from_micros),
                 failure: failure()?,
             },
-            "REFUNDING" => OrderState::Refunding {
-                paid_at: paid_at()?,
-            },
-            "REFUNDED" => OrderState::Refunded {
-                paid_at: paid_at()?,
-            },
+            "REFUNDING" => OrderState::Refunding { paid_at: paid_at()? },
+            "REFUNDED" => OrderState::Refunded { paid_at: paid_at()? },
             _ => return Err(row.corrupt("state", format!("no such state: {:?}", self.state))),
         })
     }
 
     fn into_order(self, mode: Mode, partner_id: PartnerId) -> Result<Order> {
-        let row = Row {
-            table: "orders",
-            key: &self.order_id,
-        };
+        let row = Row { table: "orders", key: &self.order_id };
         let settlement = match (self.settle_minor, &self.settle_currency) {
             (Some(minor), Some(code)) => {
                 Some(Money::new(minor, row.parse("settle_currency", code)?))
@@ -285,8 +265,7 @@ impl Tx {
         partner: PartnerId,
         id: OrderId,
     ) -> Result<Option<Order>> {
-        self.order_where(BY_ID, mode, partner, &id.to_string())
-            .await
+        self.order_where(BY_ID, mode, partner, &id.to_string()).await
     }
 
     /// An order by the client's number of it.
@@ -316,8 +295,7 @@ impl Tx {
         partner: PartnerId,
         purchase_no: &str,
     ) -> Result<Option<Order>> {
-        self.order_where(BY_PURCHASE_NO, mode, partner, purchase_no)
-            .await
+        self.order_where(BY_PURCHASE_NO, mode, partner, purchase_no).await
     }
 
     async fn order_where(
@@ -344,9 +322,6 @@ impl Tx {
         let count = fetch_optional!(self, CountRow, COUNT_OF_SIM, word, &id, sim)?;
         let rows = fetch_all!(self, OrderRow, OF_SIM, word, &id, sim, limit, offset)?;
         let orders = rows.into_iter().map(|row| row.into_order(mode, partner));
-        Ok((
-            count.map_or(0, |row| row.count),
-            orders.collect::<Result<_>>()?,
-        ))
+        Ok((count.map_or(0, |row| row.count), orders.collect::<Result<_>>()?))
     }
 }

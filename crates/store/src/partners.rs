@@ -89,10 +89,7 @@ struct PartnerRow {
 
 impl PartnerRow {
     fn into_partner(self, mode: Mode) -> Result<Partner> {
-        let row = Row {
-            table: "partners",
-            key: &self.partner_id,
-        };
+        let row = Row { table: "partners", key: &self.partner_id };
         let schemes = words(&self.schemes).map(|word| row.parse::<Scheme>("schemes", word));
         let locale = Locale::from_tag(&self.locale);
         Ok(Partner {
@@ -138,11 +135,7 @@ pub(crate) fn words(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn joined(schemes: &[Scheme]) -> String {
-    schemes
-        .iter()
-        .map(|scheme| scheme.as_str())
-        .collect::<Vec<_>>()
-        .join(",")
+    schemes.iter().map(|scheme| scheme.as_str()).collect::<Vec<_>>().join(",")
 }
 
 impl Tx {
@@ -261,14 +254,7 @@ impl Tx {
     /// Sets what a partner may owe in a currency.
     pub async fn set_credit_limit(&mut self, partner: &Partner, limit: Money) -> Result<()> {
         let (mode, id) = (partner.mode.as_str(), partner.id.to_string());
-        execute!(
-            self,
-            SET_LIMIT,
-            mode,
-            id,
-            limit.currency.code(),
-            limit.minor
-        )?;
+        execute!(self, SET_LIMIT, mode, id, limit.currency.code(), limit.minor)?;
         Ok(())
     }
 
@@ -278,10 +264,7 @@ impl Tx {
         let (mode, id) = (partner.mode.as_str(), partner.id.to_string());
         let row = fetch_optional!(self, CreditRow, CREDIT, mode, id, currency.code())?;
         let (limit, used) = row.map_or((0, 0), |row| (row.limit_minor, row.used_minor));
-        Ok(Credit {
-            limit: Money::new(limit, currency),
-            used: Money::new(used, currency),
-        })
+        Ok(Credit { limit: Money::new(limit, currency), used: Money::new(used, currency) })
     }
 
     /// Takes an amount from a partner's credit; `false`, and nothing taken, if it would go over the
@@ -293,14 +276,7 @@ impl Tx {
         amount: Money,
     ) -> Result<bool> {
         let (mode, id) = (mode.as_str(), partner.to_string());
-        let changed = execute!(
-            self,
-            BOOK_CREDIT,
-            mode,
-            id,
-            amount.currency.code(),
-            amount.minor
-        )?;
+        let changed = execute!(self, BOOK_CREDIT, mode, id, amount.currency.code(), amount.minor)?;
         Ok(changed == 1)
     }
 
@@ -312,14 +288,8 @@ impl Tx {
         amount: Money,
     ) -> Result<()> {
         let (mode, id) = (mode.as_str(), partner.to_string());
-        let changed = execute!(
-            self,
-            RELEASE_CREDIT,
-            mode,
-            id,
-            amount.currency.code(),
-            amount.minor
-        )?;
+        let changed =
+            execute!(self, RELEASE_CREDIT, mode, id, amount.currency.code(), amount.minor)?;
         one_row(changed, "the partner's credit")
     }
 }

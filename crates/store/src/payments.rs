@@ -47,14 +47,8 @@ struct OwnerRow {
 
 impl PaymentRow {
     fn into_payment(self, order_id: OrderId) -> Result<Payment> {
-        let row = Row {
-            table: "payments",
-            key: &self.payment_id,
-        };
-        let at = || {
-            row.needed("result_at", self.result_at)
-                .map(Timestamp::from_micros)
-        };
+        let row = Row { table: "payments", key: &self.payment_id };
+        let at = || row.needed("result_at", self.result_at).map(Timestamp::from_micros);
         let state = match self.state.as_str() {
             "created" => PaymentState::Created,
             "processing" => PaymentState::Processing,
@@ -151,14 +145,8 @@ impl Tx {
         order_id: OrderId,
     ) -> Result<bool> {
         let (mode, partner) = (mode.as_str(), partner.to_string());
-        let owner = fetch_optional!(
-            self,
-            OwnerRow,
-            TRANSACTION_TAKEN,
-            mode,
-            partner,
-            transaction_id
-        )?;
+        let owner =
+            fetch_optional!(self, OwnerRow, TRANSACTION_TAKEN, mode, partner, transaction_id)?;
         Ok(owner.is_some_and(|row| row.order_id != order_id.to_string()))
     }
 
@@ -170,14 +158,7 @@ impl Tx {
         order_id: OrderId,
     ) -> Result<Option<Payment>> {
         let (mode, partner) = (mode.as_str(), partner.to_string());
-        let row = fetch_optional!(
-            self,
-            PaymentRow,
-            OF_ORDER,
-            mode,
-            partner,
-            order_id.to_string()
-        )?;
+        let row = fetch_optional!(self, PaymentRow, OF_ORDER, mode, partner, order_id.to_string())?;
         row.map(|row| row.into_payment(order_id)).transpose()
     }
 }

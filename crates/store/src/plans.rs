@@ -73,14 +73,8 @@ struct PlanRow {
 
 impl PlanRow {
     fn into_plan(self) -> Result<Plan> {
-        let row = Row {
-            table: "plans",
-            key: &self.code,
-        };
-        let package_row = Row {
-            table: "packages",
-            key: &self.package_code,
-        };
+        let row = Row { table: "plans", key: &self.code };
+        let package_row = Row { table: "packages", key: &self.package_code };
         let periods = words(&self.periods).map(|word| row.parse("periods", word));
         let volume = match self.volume_bytes {
             None => Volume::Unlimited,
@@ -130,17 +124,10 @@ struct PriceRow {
 
 impl PriceRow {
     fn into_price(self) -> Result<Price> {
-        let row = Row {
-            table: "prices",
-            key: &self.plan_code,
-        };
+        let row = Row { table: "prices", key: &self.plan_code };
         let kind = row.parse("kind", &self.kind)?;
         let unit = Money::new(self.minor, row.parse("currency", &self.currency)?);
-        Ok(Price {
-            kind,
-            unit,
-            plan_code: self.plan_code,
-        })
+        Ok(Price { kind, unit, plan_code: self.plan_code })
     }
 }
 
@@ -224,15 +211,7 @@ impl Tx {
         at: Timestamp,
     ) -> Result<()> {
         let (mode, partner) = (mode.as_str(), partner_id.to_string());
-        execute!(
-            self,
-            END_PRICE,
-            mode,
-            partner,
-            plan_code,
-            kind.as_str(),
-            at.as_micros()
-        )?;
+        execute!(self, END_PRICE, mode, partner, plan_code, kind.as_str(), at.as_micros())?;
         Ok(())
     }
 
@@ -251,14 +230,8 @@ impl Tx {
     /// The names of a plan, whether it is on sale or not.
     pub async fn plan_name(&mut self, mode: Mode, code: &str) -> Result<LocalizedText> {
         let found = fetch_optional!(self, NameRow, NAME, mode.as_str(), code)?;
-        let row = Row {
-            table: "plans",
-            key: code,
-        };
-        found.map_or_else(
-            || Ok(LocalizedText::default()),
-            |plan| texts(&row, "name", &plan.name),
-        )
+        let row = Row { table: "plans", key: code };
+        found.map_or_else(|| Ok(LocalizedText::default()), |plan| texts(&row, "name", &plan.name))
     }
 
     /// A partner's prices that were in force at some time from `from` to `to`, the newest of each plan
@@ -274,16 +247,9 @@ impl Tx {
         let (from, to) = (from.as_micros(), to.as_micros());
         let rows = match plan_code {
             None => fetch_all!(self, PriceRow, PRICES, mode, partner, from, to)?,
-            Some(plan) => fetch_all!(
-                self,
-                PriceRow,
-                PRICES_OF_PLAN,
-                mode,
-                partner,
-                from,
-                to,
-                plan
-            )?,
+            Some(plan) => {
+                fetch_all!(self, PriceRow, PRICES_OF_PLAN, mode, partner, from, to, plan)?
+            }
         };
         rows.into_iter().map(PriceRow::into_price).collect()
     }

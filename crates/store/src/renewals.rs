@@ -44,10 +44,7 @@ struct RenewalRow {
 
 impl RenewalRow {
     fn into_renewal(self) -> Result<Renewal> {
-        let row = Row {
-            table: "renewals",
-            key: &self.renewal_id,
-        };
+        let row = Row { table: "renewals", key: &self.renewal_id };
         Ok(Renewal {
             id: row.parse("renewal_id", &self.renewal_id)?,
             iccid: row.parse("iccid", &self.iccid)?,
@@ -133,14 +130,7 @@ impl Tx {
         order_id: OrderId,
     ) -> Result<Option<Renewal>> {
         let (mode, partner) = (mode.as_str(), partner.to_string());
-        let row = fetch_optional!(
-            self,
-            RenewalRow,
-            BY_ORDER,
-            mode,
-            partner,
-            order_id.to_string()
-        )?;
+        let row = fetch_optional!(self, RenewalRow, BY_ORDER, mode, partner, order_id.to_string())?;
         row.map(RenewalRow::into_renewal).transpose()
     }
 
@@ -153,15 +143,7 @@ impl Tx {
         limit: i64,
     ) -> Result<Vec<Renewal>> {
         let (mode, partner) = (mode.as_str(), partner.to_string());
-        let rows = fetch_all!(
-            self,
-            RenewalRow,
-            OF_SIM,
-            mode,
-            partner,
-            iccid.as_str(),
-            limit
-        )?;
+        let rows = fetch_all!(self, RenewalRow, OF_SIM, mode, partner, iccid.as_str(), limit)?;
         rows.into_iter().map(RenewalRow::into_renewal).collect()
     }
 }

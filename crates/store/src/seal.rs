@@ -41,10 +41,7 @@ impl Sealer {
         row: &str,
         text: &str,
     ) -> Result<Vec<u8>, SealerError> {
-        let payload = Payload {
-            msg: text.as_bytes(),
-            aad: row.as_bytes(),
-        };
+        let payload = Payload { msg: text.as_bytes(), aad: row.as_bytes() };
         let sealed = self.0.encrypt(&XNonce::from(nonce), payload);
         let sealed = sealed.map_err(|_| SealerError::DoesNotOpen)?;
         Ok([&nonce[..], &sealed].concat())
@@ -52,13 +49,9 @@ impl Sealer {
 
     /// Opens a sealed text of a row.
     pub fn open(&self, row: &str, sealed: &[u8]) -> Result<String, SealerError> {
-        let (nonce, text) = sealed
-            .split_first_chunk::<NONCE_BYTES>()
-            .ok_or(SealerError::DoesNotOpen)?;
-        let payload = Payload {
-            msg: text,
-            aad: row.as_bytes(),
-        };
+        let (nonce, text) =
+            sealed.split_first_chunk::<NONCE_BYTES>().ok_or(SealerError::DoesNotOpen)?;
+        let payload = Payload { msg: text, aad: row.as_bytes() };
         let opened = self.0.decrypt(&XNonce::from(*nonce), payload);
         let opened = opened.map_err(|_| SealerError::DoesNotOpen)?;
         String::from_utf8(opened).map_err(|_| SealerError::NotText)
@@ -73,15 +66,9 @@ mod tests {
     fn a_sealed_key_opens_in_its_own_row_only() {
         let ours = Sealer::new(&[1; 32]);
         let sealed = ours.seal([2; 24], "test/prt_1/k1", "test-key").unwrap();
-        assert_eq!(
-            ours.open("test/prt_1/k1", &sealed).as_deref(),
-            Ok("test-key")
-        );
+        assert_eq!(ours.open("test/prt_1/k1", &sealed).as_deref(), Ok("test-key"));
         assert!(!sealed.windows(8).any(|window| window == b"test-key"));
-        assert_eq!(
-            ours.open("test/prt_1/k2", &sealed),
-            Err(SealerError::DoesNotOpen)
-        );
+        assert_eq!(ours.open("test/prt_1/k2", &sealed), Err(SealerError::DoesNotOpen));
         assert_eq!(
             Sealer::new(&[3; 32]).open("test/prt_1/k1", &sealed),
             Err(SealerError::DoesNotOpen)

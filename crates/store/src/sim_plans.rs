@@ -70,23 +70,18 @@ struct QueueNoRow {
 
 impl SimPlanRow {
     fn into_sim_plan(self) -> Result<SimPlan> {
-        let row = Row {
-            table: "sim_plans",
-            key: &self.sim_plan_id,
-        };
+        let row = Row { table: "sim_plans", key: &self.sim_plan_id };
         let time = |column, value| row.needed(column, value).map(Timestamp::from_micros);
         let effective_at = || time("effective_at", self.effective_at);
         let expires_at = || time("expires_at", self.expires_at);
         let state = match self.state.as_str() {
             "waiting" => SimPlanState::Waiting,
-            "in_use" => SimPlanState::InUse {
-                effective_at: effective_at()?,
-                expires_at: expires_at()?,
-            },
-            "finished" => SimPlanState::Finished {
-                effective_at: effective_at()?,
-                expires_at: expires_at()?,
-            },
+            "in_use" => {
+                SimPlanState::InUse { effective_at: effective_at()?, expires_at: expires_at()? }
+            }
+            "finished" => {
+                SimPlanState::Finished { effective_at: effective_at()?, expires_at: expires_at()? }
+            }
             "revoked" => SimPlanState::Revoked,
             _ => return Err(row.corrupt("state", format!("no such state: {:?}", self.state))),
         };
@@ -97,11 +92,7 @@ impl SimPlanRow {
                 id: row.parse("sim_plan_id", &self.sim_plan_id)?,
                 queue_no: self.queue_no,
                 added_at: Timestamp::from_micros(self.added_at),
-                length: PlanLength {
-                    unit,
-                    periods,
-                    calendar: self.calendar,
-                },
+                length: PlanLength { unit, periods, calendar: self.calendar },
                 state,
             },
             order_id: row.parse("order_id", &self.order_id)?,
@@ -112,9 +103,7 @@ impl SimPlanRow {
 }
 
 fn times(state: SimPlanState) -> (Option<i64>, Option<i64>) {
-    state.times().map_or((None, None), |(from, to)| {
-        (Some(from.as_micros()), Some(to.as_micros()))
-    })
+    state.times().map_or((None, None), |(from, to)| (Some(from.as_micros()), Some(to.as_micros())))
 }
 
 impl Tx {
@@ -192,14 +181,7 @@ impl Tx {
         order_id: OrderId,
     ) -> Result<Option<SimPlan>> {
         let (mode, partner) = (mode.as_str(), partner.to_string());
-        let row = fetch_optional!(
-            self,
-            SimPlanRow,
-            OF_ORDER,
-            mode,
-            partner,
-            order_id.to_string()
-        )?;
+        let row = fetch_optional!(self, SimPlanRow, OF_ORDER, mode, partner, order_id.to_string())?;
         row.map(SimPlanRow::into_sim_plan).transpose()
     }
 
@@ -211,14 +193,7 @@ impl Tx {
         iccid: &Iccid,
     ) -> Result<i64> {
         let (mode, partner) = (mode.as_str(), partner.to_string());
-        let row = fetch_optional!(
-            self,
-            QueueNoRow,
-            LAST_QUEUE_NO,
-            mode,
-            partner,
-            iccid.as_str()
-        )?;
+        let row = fetch_optional!(self, QueueNoRow, LAST_QUEUE_NO, mode, partner, iccid.as_str())?;
         Ok(row.map_or(0, |row| row.queue_no))
     }
 }

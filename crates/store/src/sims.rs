@@ -56,10 +56,7 @@ impl Tx {
         let found = fetch_optional!(self, SimRow, FIND, mode, partner, iccid.as_str())?;
         found
             .map(|sim| {
-                let row = Row {
-                    table: "sims",
-                    key: &sim.sim_id,
-                };
+                let row = Row { table: "sims", key: &sim.sim_id };
                 Ok(Sim {
                     id: row.parse("sim_id", &sim.sim_id)?,
                     state: row.parse("state", &sim.state)?,
@@ -79,14 +76,7 @@ impl Tx {
         state: SimState,
     ) -> Result<()> {
         let (mode, partner) = (mode.as_str(), partner_id.to_string());
-        let changed = execute!(
-            self,
-            SET_STATE,
-            mode,
-            partner,
-            iccid.as_str(),
-            state.as_str()
-        )?;
+        let changed = execute!(self, SET_STATE, mode, partner, iccid.as_str(), state.as_str())?;
         one_row(changed, "the SIM")
     }
 }

@@ -22,19 +22,8 @@ async fn every_statement_is_prepared_on_sqlite() {
     let directory = std::env::temp_dir().join(format!("simmall-store-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
     let url = format!("sqlite://{}", directory.join("prepare.db").display());
-    let store = Store::connect(
-        &url,
-        Options {
-            create: true,
-            ..Options::default()
-        },
-    )
-    .await
-    .unwrap();
-    assert!(
-        store.check_schema().await.is_err(),
-        "an empty database is not served"
-    );
+    let store = Store::connect(&url, Options { create: true, ..Options::default() }).await.unwrap();
+    assert!(store.check_schema().await.is_err(), "an empty database is not served");
     store.migrate().await.unwrap();
     store.migrate().await.unwrap();
     store.check_schema().await.unwrap();
@@ -58,34 +47,22 @@ async fn every_statement_is_prepared_on_sqlite() {
 async fn every_statement_is_prepared_on_postgres() {
     let server = std::env::var("TEST_POSTGRES_URL")
         .expect("TEST_POSTGRES_URL is not set: run scripts/test, or scripts/with-postgres COMMAND");
-    let mut admin = PgConnection::connect(&format!("{server}/postgres"))
-        .await
-        .unwrap();
+    let mut admin = PgConnection::connect(&format!("{server}/postgres")).await.unwrap();
     let name = format!("prepare_{}", std::process::id());
     let create = format!("CREATE DATABASE {name} TEMPLATE template0");
     admin.execute(AssertSqlSafe(create)).await.unwrap();
     let url = format!("{server}/{name}");
     let store = Store::connect(&url, Options::default()).await.unwrap();
-    assert!(
-        store.check_schema().await.is_err(),
-        "an empty database is not served"
-    );
+    assert!(store.check_schema().await.is_err(), "an empty database is not served");
     store.migrate().await.unwrap();
     store.migrate().await.unwrap();
     store.check_schema().await.unwrap();
     let mut connection = PgConnection::connect(&url).await.unwrap();
-    for statement in MODULES
-        .into_iter()
-        .flatten()
-        .chain([&crate::jobs::CLAIM_POSTGRES])
-    {
+    for statement in MODULES.into_iter().flatten().chain([&crate::jobs::CLAIM_POSTGRES]) {
         let prepared = connection.prepare(statement.into_sql_str()).await;
         prepared.unwrap_or_else(|error| panic!("{error}: {statement}"));
     }
     connection.close().await.unwrap();
     store.close().await;
-    admin
-        .execute(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)")))
-        .await
-        .unwrap();
+    admin.execute(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).await.unwrap();
 }

@@ -1,1 +1,34 @@
-//! x
+//! Test support: a mall on either engine with a movable clock, and partners who call it.
+//!
+//! For tests only; it may panic, since a test that cannot be set up has failed.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+#![expect(clippy::missing_panics_doc, reason = "all of it may panic, as said above")]
+
+mod clock;
+mod database;
+mod mall;
+mod partner;
+
+pub use clock::HandClock;
+pub use database::{Database, Engine};
+pub use mall::{Recipe, TestMall, http_client};
+pub use partner::TestPartner;
+
+/// Makes each story a test on both engines. A story is an `async fn(Engine)`.
+#[macro_export]
+macro_rules! on_both_engines {
+    ($($story:ident),* $(,)?) => {$(
+        mod $story {
+            #[tokio::test(flavor = "multi_thread")]
+            async fn on_sqlite() {
+                super::$story($crate::Engine::Sqlite).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn on_postgres() {
+                super::$story($crate::Engine::Postgres).await;
+            }
+        }
+    )*};
+}

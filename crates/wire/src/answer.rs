@@ -19,22 +19,14 @@ pub struct Envelope<T> {
 impl<T> Envelope<T> {
     /// Around the answer of a call that succeeded.
     pub fn success(data: T) -> Self {
-        Self {
-            operate_code: "S".to_owned(),
-            message: "success".to_owned(),
-            data,
-        }
+        Self { operate_code: "S".to_owned(), message: "success".to_owned(), data }
     }
 }
 
 impl Envelope<Failure> {
     /// Around the reason of a call that failed.
     pub fn failure(data: Failure) -> Self {
-        Self {
-            operate_code: "F".to_owned(),
-            message: "fail".to_owned(),
-            data,
-        }
+        Self { operate_code: "F".to_owned(), message: "fail".to_owned(), data }
     }
 }
 /// What a failure says.
@@ -63,10 +55,6 @@ pub struct Failure {
 impl Failure {
     /// A failure with a code and a message.
     pub fn new(code: Code, message: String) -> Self {
-        Self {
-            code: code.as_str().to_owned(),
-            message,
-            ..Self::default()
-        }
+        Self { code: code.as_str().to_owned(), message, ..Self::default() }
     }
 }

@@ -2,16 +2,10 @@
 
 use crate::form::{Field, Form, Kind, optional, required};
 
-const VERSION: Field = optional(
-    "version",
-    Kind::Version,
-    "API version; absent means 3.0 (published)",
-);
-const PARTNER_CODE: Field = required(
-    "partnerCode",
-    Kind::PartnerCode,
-    "Code given by the operator (published)",
-);
+const VERSION: Field =
+    optional("version", Kind::Version, "API version; absent means 3.0 (published)");
+const PARTNER_CODE: Field =
+    required("partnerCode", Kind::PartnerCode, "Code given by the operator (published)");
 const SIGN: Field = required("sign", Kind::Text { max: 128 }, "Signature (published)");
 const TRADE_TIME: &str = "Access time; epoch milliseconds under hmac-sha256 (published)";
 const TRADE_TYPE: &str = "Name of the interface; checked under hmac-sha256 only (published)";
@@ -20,23 +14,14 @@ const LANGUAGE_CODE: Field = optional(
     Kind::Text { max: 35 },
     "0 English, 1 simplified Chinese, or a BCP 47 tag; empty: the partner's default (published)",
 );
-const MARK: Field = optional(
-    "mark",
-    Kind::Text { max: 32 },
-    "Undocumented; stored with an order (published)",
-);
-const TERMINAL: Field = optional(
-    "terminal",
-    Kind::Text { max: 32 },
-    "0 web, 1 app (name published, meaning chosen)",
-);
+const MARK: Field =
+    optional("mark", Kind::Text { max: 32 }, "Undocumented; stored with an order (published)");
+const TERMINAL: Field =
+    optional("terminal", Kind::Text { max: 32 }, "0 web, 1 app (name published, meaning chosen)");
 
 /// The end user's SIM.
-pub const DEVICE_CODE: Field = required(
-    "deviceCode",
-    Kind::Iccid,
-    "ICCID of the SIM, 18 to 22 digits (published)",
-);
+pub const DEVICE_CODE: Field =
+    required("deviceCode", Kind::Iccid, "ICCID of the SIM, 18 to 22 digits (published)");
 
 /// The common set of Vshop, without `deviceCode`.
 pub const VSHOP: &[Field] = &[
@@ -52,10 +37,7 @@ pub const VSHOP: &[Field] = &[
 
 /// The common set of Payment, whose published page requires all of it.
 pub const PAYMENT: &[Field] = &[
-    Field {
-        required: true,
-        ..VERSION
-    },
+    Field { required: true, ..VERSION },
     PARTNER_CODE,
     SIGN,
     required("tradeTime", Kind::Text { max: 64 }, TRADE_TIME),

@@ -42,10 +42,7 @@ pub enum Numbers {
 
 /// One way to write the parameters down. The default is the published one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is one independent choice of a writer"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one independent choice of a writer")]
 pub struct Style {
     /// Keys in byte order, or as received.
     pub sorted: bool,
@@ -90,11 +87,8 @@ pub fn write_content(params: &Params, style: Style) -> String {
             && (style.empty_kept || param.value != Value::String(String::new()))
             && (style.path_kept || param.source == Source::Sent)
     };
-    let mut members: Vec<(&str, &Value)> = params
-        .iter()
-        .filter(kept)
-        .map(|param| (param.name.as_str(), &param.value))
-        .collect();
+    let mut members: Vec<(&str, &Value)> =
+        params.iter().filter(kept).map(|param| (param.name.as_str(), &param.value)).collect();
     if style.sorted {
         members.sort_unstable_by_key(|(name, _)| *name);
     }
@@ -151,10 +145,8 @@ fn write_value(out: &mut String, value: &Value, style: Style) {
             out.push(']');
         }
         Value::Object(object) => {
-            let mut members: Vec<(&str, &Value)> = object
-                .iter()
-                .map(|(name, value)| (name.as_str(), value))
-                .collect();
+            let mut members: Vec<(&str, &Value)> =
+                object.iter().map(|(name, value)| (name.as_str(), value)).collect();
             if style.sorted {
                 members.sort_unstable_by_key(|(name, _)| *name);
             }
@@ -195,11 +187,7 @@ fn write_string(out: &mut String, text: &str, style: Style) {
 fn write_escape(out: &mut String, character: char, upper: bool) {
     for unit in character.encode_utf16(&mut [0; 2]) {
         // Writing to a String cannot fail.
-        let _ = if upper {
-            write!(out, "\\u{unit:04X}")
-        } else {
-            write!(out, "\\u{unit:04x}")
-        };
+        let _ = if upper { write!(out, "\\u{unit:04X}") } else { write!(out, "\\u{unit:04x}") };
     }
 }
 
@@ -228,17 +216,8 @@ mod tests {
     fn path_parameters_stand_among_the_others() {
         let mut params = Params::read(None, br#"{"sim_ids":["1","2"]}"#).unwrap();
         params.push_path("group_id", "grp_1").unwrap();
-        assert_eq!(
-            signing_content(&params),
-            r#"{"group_id":"grp_1","sim_ids":["1","2"]}"#
-        );
-        let without = write_content(
-            &params,
-            Style {
-                path_kept: false,
-                ..PUBLISHED
-            },
-        );
+        assert_eq!(signing_content(&params), r#"{"group_id":"grp_1","sim_ids":["1","2"]}"#);
+        let without = write_content(&params, Style { path_kept: false, ..PUBLISHED });
         assert_eq!(without, r#"{"sim_ids":["1","2"]}"#);
     }
 

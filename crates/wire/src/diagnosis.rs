@@ -166,54 +166,21 @@ fn styles() -> Vec<(Style, Vec<Cause>)> {
     type Choice = (fn(&mut Style), Option<Cause>);
     const RIGHT: Choice = (|_| (), None);
     let choices: [&[Choice]; 8] = [
+        &[RIGHT, (|style| style.empty_kept = false, Some(Cause::EmptyDropped))],
+        &[RIGHT, (|style| style.null_kept = true, Some(Cause::NullKept))],
+        &[RIGHT, (|style| style.path_kept = false, Some(Cause::PathDropped))],
+        &[RIGHT, (|style| style.sorted = false, Some(Cause::KeysUnsorted))],
+        &[RIGHT, (|style| style.spacing = Spacing::Spaced, Some(Cause::Spaces))],
         &[
             RIGHT,
-            (|style| style.empty_kept = false, Some(Cause::EmptyDropped)),
+            (|style| style.non_ascii = NonAscii::LowerEscape, Some(Cause::NonAsciiEscaped)),
+            (|style| style.non_ascii = NonAscii::UpperEscape, Some(Cause::NonAsciiEscaped)),
         ],
+        &[RIGHT, (|style| style.slash_escaped = true, Some(Cause::SlashEscaped))],
         &[
             RIGHT,
-            (|style| style.null_kept = true, Some(Cause::NullKept)),
-        ],
-        &[
-            RIGHT,
-            (|style| style.path_kept = false, Some(Cause::PathDropped)),
-        ],
-        &[
-            RIGHT,
-            (|style| style.sorted = false, Some(Cause::KeysUnsorted)),
-        ],
-        &[
-            RIGHT,
-            (|style| style.spacing = Spacing::Spaced, Some(Cause::Spaces)),
-        ],
-        &[
-            RIGHT,
-            (
-                |style| style.non_ascii = NonAscii::LowerEscape,
-                Some(Cause::NonAsciiEscaped),
-            ),
-            (
-                |style| style.non_ascii = NonAscii::UpperEscape,
-                Some(Cause::NonAsciiEscaped),
-            ),
-        ],
-        &[
-            RIGHT,
-            (
-                |style| style.slash_escaped = true,
-                Some(Cause::SlashEscaped),
-            ),
-        ],
-        &[
-            RIGHT,
-            (
-                |style| style.numbers = Numbers::AsStrings,
-                Some(Cause::NumberAsString),
-            ),
-            (
-                |style| style.numbers = Numbers::FromStrings,
-                Some(Cause::StringAsNumber),
-            ),
+            (|style| style.numbers = Numbers::AsStrings, Some(Cause::NumberAsString)),
+            (|style| style.numbers = Numbers::FromStrings, Some(Cause::StringAsNumber)),
         ],
     ];
     let mut all: Vec<(Style, Vec<Cause>)> = vec![(PUBLISHED, Vec::new())];
@@ -242,10 +209,7 @@ mod tests {
         r#"{"url":"https://a/b","area":"欧洲","mark":"","n":12.360,"gone":null,"zero":"0"}"#;
 
     fn key(id: &str) -> Key {
-        Key {
-            id: id.into(),
-            text: format!("test-key-of-{id}"),
-        }
+        Key { id: id.into(), text: format!("test-key-of-{id}") }
     }
 
     fn keys() -> SuspectKeys {
@@ -261,12 +225,7 @@ mod tests {
     }
 
     fn causes_of(sign_given: &str) -> Vec<Cause> {
-        diagnose(
-            &params(),
-            sign_given,
-            &[Scheme::Md5Key, Scheme::HmacSha256],
-            &keys(),
-        )
+        diagnose(&params(), sign_given, &[Scheme::Md5Key, Scheme::HmacSha256], &keys())
     }
 
     #[test]
@@ -287,51 +246,23 @@ mod tests {
     #[test]
     fn mistakes_in_company() {
         // What PHP's json_encode and Python's json.dumps write by default.
-        let php = Style {
-            slash_escaped: true,
-            non_ascii: NonAscii::LowerEscape,
-            ..PUBLISHED
-        };
-        let made = sign(
-            Scheme::Md5Key,
-            &key("one").text,
-            &write_content(&params(), php),
-        );
-        assert_eq!(
-            causes_of(&made),
-            [Cause::NonAsciiEscaped, Cause::SlashEscaped]
-        );
-        let python = Style {
-            spacing: Spacing::Spaced,
-            sorted: false,
-            ..PUBLISHED
-        };
-        let made = sign(
-            Scheme::HmacSha256,
-            &key("old").text,
-            &write_content(&params(), python),
-        );
-        assert_eq!(
-            causes_of(&made),
-            [Cause::KeysUnsorted, Cause::Spaces, Cause::KeyRetired]
-        );
+        let php = Style { slash_escaped: true, non_ascii: NonAscii::LowerEscape, ..PUBLISHED };
+        let made = sign(Scheme::Md5Key, &key("one").text, &write_content(&params(), php));
+        assert_eq!(causes_of(&made), [Cause::NonAsciiEscaped, Cause::SlashEscaped]);
+        let python = Style { spacing: Spacing::Spaced, sorted: false, ..PUBLISHED };
+        let made = sign(Scheme::HmacSha256, &key("old").text, &write_content(&params(), python));
+        assert_eq!(causes_of(&made), [Cause::KeysUnsorted, Cause::Spaces, Cause::KeyRetired]);
     }
 
     #[test]
     fn mistakes_with_the_key() {
         let content = write_content(&params(), PUBLISHED);
         let hmac = |key: &str| sign(Scheme::HmacSha256, key, &content);
-        assert_eq!(
-            causes_of(&hmac(&key("one").text).to_uppercase()),
-            [Cause::UpperCaseHex]
-        );
+        assert_eq!(causes_of(&hmac(&key("one").text).to_uppercase()), [Cause::UpperCaseHex]);
         assert_eq!(causes_of(&hmac(&key("old").text)), [Cause::KeyRetired]);
         assert_eq!(causes_of(&hmac(&key("live").text)), [Cause::KeyOfOtherMode]);
         assert_eq!(causes_of(&hmac("")), [Cause::KeyMissing]);
-        assert_eq!(
-            causes_of(&sign(Scheme::Md5, "", &content)),
-            [Cause::KeyMissing]
-        );
+        assert_eq!(causes_of(&sign(Scheme::Md5, "", &content)), [Cause::KeyMissing]);
         assert_eq!(causes_of(&hmac("unknown")), []);
         assert_eq!(causes_of("nonsense"), []);
     }
@@ -340,17 +271,8 @@ mod tests {
     fn a_path_left_out() {
         let mut params = params();
         params.push_path("group_id", "grp_1").unwrap();
-        let content = write_content(
-            &params,
-            Style {
-                path_kept: false,
-                ..PUBLISHED
-            },
-        );
+        let content = write_content(&params, Style { path_kept: false, ..PUBLISHED });
         let made = sign(Scheme::HmacSha256, &key("one").text, &content);
-        assert_eq!(
-            diagnose(&params, &made, &Scheme::ALL, &keys()),
-            [Cause::PathDropped]
-        );
+        assert_eq!(diagnose(&params, &made, &Scheme::ALL, &keys()), [Cause::PathDropped]);
     }
 }

@@ -51,22 +51,12 @@ pub struct Field {
 
 /// A field that must be there.
 pub const fn required(name: &'static str, kind: Kind, doc: &'static str) -> Field {
-    Field {
-        name,
-        required: true,
-        kind,
-        doc,
-    }
+    Field { name, required: true, kind, doc }
 }
 
 /// A field that may be absent, `null` or empty.
 pub const fn optional(name: &'static str, kind: Kind, doc: &'static str) -> Field {
-    Field {
-        name,
-        required: false,
-        kind,
-        doc,
-    }
+    Field { name, required: false, kind, doc }
 }
 
 /// What is wrong with a field.
@@ -131,12 +121,7 @@ pub struct Form<'a> {
 impl<'a> Form<'a> {
     /// A form over parameters and the fields that they shall have.
     pub fn new(params: &'a Params, fields: &'static [&'static [Field]]) -> Self {
-        Self {
-            params,
-            fields,
-            errors: Vec::new(),
-            read: Vec::new(),
-        }
+        Self { params, fields, errors: Vec::new(), read: Vec::new() }
     }
 
     /// All that is wrong so far.
@@ -151,25 +136,15 @@ impl<'a> Form<'a> {
 
     /// Notes a problem.
     pub fn fail(&mut self, field: &str, problem: Problem) {
-        self.errors.push(FormError {
-            field: field.to_owned(),
-            problem,
-        });
+        self.errors.push(FormError { field: field.to_owned(), problem });
     }
 
     /// The text of a field of the given kind; its table says whether it is required. `None` with an
     /// error noted, or for an optional field that is not there.
     fn raw(&mut self, name: &'static str, kind: Kind) -> Option<&'a str> {
-        let known = self
-            .fields
-            .iter()
-            .flat_map(|part| part.iter())
-            .find(|f| f.name == name);
+        let known = self.fields.iter().flat_map(|part| part.iter()).find(|f| f.name == name);
         let field = known.copied().unwrap_or(required(name, kind, ""));
-        debug_assert!(
-            known.is_some() && field.kind == kind,
-            "{name} differs from its table"
-        );
+        debug_assert!(known.is_some() && field.kind == kind, "{name} differs from its table");
         self.read.push(name);
         match self.params.get(name) {
             None => {
@@ -239,24 +214,15 @@ impl<'a> Form<'a> {
 
     /// An ICCID.
     pub fn iccid(&mut self, name: &'static str) -> Option<Iccid> {
-        self.parsed(name, Kind::Iccid, Problem::NotIccid, |text| {
-            text.parse().ok()
-        })
+        self.parsed(name, Kind::Iccid, Problem::NotIccid, |text| text.parse().ok())
     }
 
     /// A whole number from `min` to `max`.
     pub fn count(&mut self, name: &'static str, min: u32, max: u32) -> Option<u32> {
-        self.parsed(
-            name,
-            Kind::Count { min, max },
-            Problem::NotCount(min, max),
-            |text| {
-                let digits = text.len() <= 9 && text.bytes().all(|byte| byte.is_ascii_digit());
-                text.parse()
-                    .ok()
-                    .filter(|number| digits && (min..=max).contains(number))
-            },
-        )
+        self.parsed(name, Kind::Count { min, max }, Problem::NotCount(min, max), |text| {
+            let digits = text.len() <= 9 && text.bytes().all(|byte| byte.is_ascii_digit());
+            text.parse().ok().filter(|number| digits && (min..=max).contains(number))
+        })
     }
 
     /// A whole number from `min` to `max`, or a default where it is not there.
@@ -283,9 +249,7 @@ impl<'a> Form<'a> {
 
     /// A currency.
     pub fn currency(&mut self, name: &'static str) -> Option<Currency> {
-        self.parsed(name, Kind::Currency, Problem::NotCurrency, |text| {
-            text.parse().ok()
-        })
+        self.parsed(name, Kind::Currency, Problem::NotCurrency, |text| text.parse().ok())
     }
 
     /// `0` or `1`; not there is `0`.
@@ -302,10 +266,7 @@ impl<'a> Form<'a> {
     /// A date and time as written, to be read once the partner's zone is known.
     pub fn date_time(&mut self, name: &'static str) -> Option<String> {
         self.parsed(name, Kind::DateTime, Problem::NotDateTime, |text| {
-            domain::Zone::UTC
-                .parse_date_time(text)
-                .ok()
-                .map(|_| text.to_owned())
+            domain::Zone::UTC.parse_date_time(text).ok().map(|_| text.to_owned())
         })
     }
 }

@@ -97,11 +97,7 @@ impl Params {
 
     /// Adds a parameter of the path.
     pub fn push_path(&mut self, name: &str, value: &str) -> Result<(), ParamsError> {
-        self.push(
-            name.to_owned(),
-            Value::String(value.to_owned()),
-            Source::Path,
-        )
+        self.push(name.to_owned(), Value::String(value.to_owned()), Source::Path)
     }
 
     /// Adds a parameter as if it had been sent; `SDK`s build requests with it.
@@ -116,11 +112,7 @@ impl Params {
         if self.0.len() >= PARAMS_MAX {
             return Err(ParamsError::TooMany);
         }
-        self.0.push(Param {
-            name,
-            value,
-            source,
-        });
+        self.0.push(Param { name, value, source });
         Ok(())
     }
 
@@ -153,10 +145,7 @@ fn parse_query(query: &str) -> Result<Vec<(String, String)>, ParamsError> {
         .collect();
     // The decoder puts U+FFFD where the bytes are not UTF-8; nobody has a reason to send it.
     let broken = |text: &String| text.contains(char::REPLACEMENT_CHARACTER);
-    if pairs
-        .iter()
-        .any(|(name, value)| broken(name) || broken(value))
-    {
+    if pairs.iter().any(|(name, value)| broken(name) || broken(value)) {
         return Err(ParamsError::BadQuery);
     }
     Ok(pairs)
@@ -164,9 +153,7 @@ fn parse_query(query: &str) -> Result<Vec<(String, String)>, ParamsError> {
 
 /// Writes names and values as a query string.
 pub fn write_query<'a>(pairs: impl Iterator<Item = (&'a str, String)>) -> String {
-    form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(pairs)
-        .finish()
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
 /// Reads one JSON value.
@@ -186,9 +173,7 @@ fn parse_raw(raw: &str, depth: usize) -> Result<Value, ParamsError> {
     match raw.as_bytes().first() {
         Some(b'{' | b'[') if depth == 0 => Err(ParamsError::TooDeep),
         Some(b'{') => {
-            let members = reader
-                .deserialize_map(Members)
-                .map_err(|error| json_error(&error))?;
+            let members = reader.deserialize_map(Members).map_err(|error| json_error(&error))?;
             let mut object: Vec<(String, Value)> = Vec::with_capacity(members.len());
             let mut names = std::collections::HashSet::with_capacity(members.len());
             for (name, value) in members {
@@ -200,17 +185,13 @@ fn parse_raw(raw: &str, depth: usize) -> Result<Value, ParamsError> {
             Ok(Value::Object(object))
         }
         Some(b'[') => {
-            let items = reader
-                .deserialize_seq(Items)
-                .map_err(|error| json_error(&error))?;
-            let values = items
-                .into_iter()
-                .map(|item| parse_raw(item.get(), depth - 1));
+            let items = reader.deserialize_seq(Items).map_err(|error| json_error(&error))?;
+            let values = items.into_iter().map(|item| parse_raw(item.get(), depth - 1));
             values.collect::<Result<_, _>>().map(Value::Array)
         }
-        Some(b'"') => serde_json::from_str(raw)
-            .map(Value::String)
-            .map_err(|error| json_error(&error)),
+        Some(b'"') => {
+            serde_json::from_str(raw).map(Value::String).map_err(|error| json_error(&error))
+        }
         Some(b'n') => Ok(Value::Null),
         Some(b't') => Ok(Value::Bool(true)),
         Some(b'f') => Ok(Value::Bool(false)),
@@ -266,16 +247,10 @@ mod tests {
         assert_eq!(names, ["b", "a", "c", "d"]);
         assert_eq!(params.text("b"), Some("12.360"));
         assert_eq!(params.text("c"), Some("1E+2"));
-        let inner = vec![
-            ("z".into(), Value::Number("-0".into())),
-            ("y".into(), Value::Null),
-        ];
+        let inner = vec![("z".into(), Value::Number("-0".into())), ("y".into(), Value::Null)];
         assert_eq!(
             params.get("d"),
-            Some(&Value::Array(vec![
-                Value::Number("1".into()),
-                Value::Object(inner)
-            ]))
+            Some(&Value::Array(vec![Value::Number("1".into()), Value::Object(inner)]))
         );
     }
 
@@ -305,20 +280,14 @@ mod tests {
         for bad in ["[]", "1", "null", "\"x\""] {
             assert_eq!(read(bad), Err(ParamsError::NotAnObject), "{bad}");
         }
-        assert!(matches!(
-            Params::read(None, b"{\"a\":\"\xff\"}"),
-            Err(ParamsError::NotJson(_))
-        ));
+        assert!(matches!(Params::read(None, b"{\"a\":\"\xff\"}"), Err(ParamsError::NotJson(_))));
         assert_eq!(Params::read(Some("a=%ff"), b""), Err(ParamsError::BadQuery));
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(60), "]".repeat(60));
         assert_eq!(read(&deep), Err(ParamsError::TooDeep));
         let deeper = format!("{{\"a\":{}", "[".repeat(100_000));
         assert!(read(&deeper).is_err());
         let many: Vec<String> = (0..=PARAMS_MAX).map(|n| format!("\"{n}\":1")).collect();
-        assert_eq!(
-            read(&format!("{{{}}}", many.join(","))),
-            Err(ParamsError::TooMany)
-        );
+        assert_eq!(read(&format!("{{{}}}", many.join(","))), Err(ParamsError::TooMany));
     }
 
     #[test]

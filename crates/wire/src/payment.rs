@@ -21,9 +21,7 @@ pub const RESULT_QUERY: Call = Call {
         PAYMENT,
         &[required(
             "payId",
-            Kind::Text {
-                max: NUMBER_CHARS_MAX,
-            },
+            Kind::Text { max: NUMBER_CHARS_MAX },
             "The payment's number, made by the client (published)",
         )],
     ],
@@ -39,8 +37,7 @@ pub struct ResultQuery {
 impl Request for ResultQuery {
     const CALL: Call = RESULT_QUERY;
     fn read(form: &mut Form<'_>) -> Option<Self> {
-        form.text("payId", NUMBER_CHARS_MAX)
-            .map(|pay_id| Self { pay_id })
+        form.text("payId", NUMBER_CHARS_MAX).map(|pay_id| Self { pay_id })
     }
 }
 

@@ -65,16 +65,8 @@ pub const CANCEL_AUTO_RENEWAL_RECORD: Call = vshop(
         VSHOP,
         &[
             DEVICE_CODE,
-            required(
-                "orderNo",
-                NUMBER,
-                "The first order's number, as 5.5 gives it (published)",
-            ),
-            required(
-                "payId",
-                NUMBER,
-                "The first payment's number, as 5.5 gives it (published)",
-            ),
+            required("orderNo", NUMBER, "The first order's number, as 5.5 gives it (published)"),
+            required("payId", NUMBER, "The first payment's number, as 5.5 gives it (published)"),
         ],
     ],
 );
@@ -96,11 +88,7 @@ impl Request for CancelAutoRenewalRecord {
         let iccid = form.iccid("deviceCode");
         let order_no = form.text("orderNo", NUMBER_CHARS_MAX);
         let pay_id = form.text("payId", NUMBER_CHARS_MAX);
-        Some(Self {
-            iccid: iccid?,
-            order_no: order_no?,
-            pay_id: pay_id?,
-        })
+        Some(Self { iccid: iccid?, order_no: order_no?, pay_id: pay_id? })
     }
 }
 

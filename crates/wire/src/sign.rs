@@ -42,12 +42,9 @@ pub struct Match {
 pub fn sign(scheme: Scheme, key: &str, content: &str) -> String {
     match scheme {
         Scheme::Md5 => hex::encode(Md5::digest(content)),
-        Scheme::Md5Key => hex::encode(
-            Md5::new()
-                .chain_update(content)
-                .chain_update(key)
-                .finalize(),
-        ),
+        Scheme::Md5Key => {
+            hex::encode(Md5::new().chain_update(content).chain_update(key).finalize())
+        }
         Scheme::HmacSha256 => {
             // HMAC takes a key of any length, so that there is no error to speak of.
             Hmac::<Sha256>::new_from_slice(key.as_bytes()).map_or_else(
@@ -70,23 +67,12 @@ pub fn accepted_forms(params: &Params, scheme: Scheme) -> Vec<Style> {
     if scheme == Scheme::HmacSha256 {
         return forms;
     }
-    if params
-        .iter()
-        .any(|param| param.value == Value::String(String::new()))
-    {
-        forms.push(Style {
-            empty_kept: false,
-            ..PUBLISHED
-        });
+    if params.iter().any(|param| param.value == Value::String(String::new())) {
+        forms.push(Style { empty_kept: false, ..PUBLISHED });
     }
     if params.iter().any(|param| param.source == Source::Path) {
-        let without: Vec<Style> = forms
-            .iter()
-            .map(|form| Style {
-                path_kept: false,
-                ..*form
-            })
-            .collect();
+        let without: Vec<Style> =
+            forms.iter().map(|form| Style { path_kept: false, ..*form }).collect();
         forms.extend(without);
     }
     forms
@@ -96,23 +82,14 @@ pub fn accepted_forms(params: &Params, scheme: Scheme) -> Vec<Style> {
 /// policy allows that scheme is the caller's to say. The work does not depend on where it matches.
 pub fn verify(params: &Params, sign_given: &str, keys: &[Key]) -> Option<Match> {
     let mut found = None;
-    let schemes: &[Scheme] = if sign_given.len() == 64 {
-        &[Scheme::HmacSha256]
-    } else {
-        &[Scheme::Md5, Scheme::Md5Key]
-    };
+    let schemes: &[Scheme] =
+        if sign_given.len() == 64 { &[Scheme::HmacSha256] } else { &[Scheme::Md5, Scheme::Md5Key] };
     for scheme in schemes {
         for form in accepted_forms(params, *scheme) {
             let content = write_content(params, form);
-            let keyless = Key {
-                id: String::new(),
-                text: String::new(),
-            };
-            let candidates = if scheme.proves_sender() {
-                keys
-            } else {
-                std::slice::from_ref(&keyless)
-            };
+            let keyless = Key { id: String::new(), text: String::new() };
+            let candidates =
+                if scheme.proves_sender() { keys } else { std::slice::from_ref(&keyless) };
             for key in candidates {
                 if same(&sign(*scheme, &key.text, &content), sign_given) && found.is_none() {
                     found = Some(Match {

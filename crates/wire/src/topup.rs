@@ -26,33 +26,19 @@ pub const QUERY_ORDER: Call = Call {
         &[
             optional(
                 "purchase_order_id",
-                Kind::Text {
-                    max: NUMBER_CHARS_MAX,
-                },
+                Kind::Text { max: NUMBER_CHARS_MAX },
                 "The client side's number: requestOrderId, else orderNo (published)",
             ),
             optional(
                 "order_id",
-                Kind::Text {
-                    max: NUMBER_CHARS_MAX,
-                },
+                Kind::Text { max: NUMBER_CHARS_MAX },
                 "The transaction's number: orderNo, or our own id (published)",
             ),
             optional("sim_id", Kind::Iccid, "ICCID of a SIM (published)"),
-            optional(
-                "page_no",
-                Kind::Count {
-                    min: 1,
-                    max: PAGE_NO_MAX,
-                },
-                "Page, from 1 (chosen)",
-            ),
+            optional("page_no", Kind::Count { min: 1, max: PAGE_NO_MAX }, "Page, from 1 (chosen)"),
             optional(
                 "page_size",
-                Kind::Count {
-                    min: 1,
-                    max: PAGE_SIZE_MAX,
-                },
+                Kind::Count { min: 1, max: PAGE_SIZE_MAX },
                 "Orders on a page, 100 unless told (chosen)",
             ),
         ],
@@ -91,11 +77,7 @@ impl Request for QueryOrder {
         } else if !order.is_empty() {
             Some(Self::Order(order))
         } else if let Some(iccid) = sim {
-            Some(Self::Sim {
-                iccid,
-                page_no: page_no?,
-                page_size: page_size?,
-            })
+            Some(Self::Sim { iccid, page_no: page_no?, page_size: page_size? })
         } else {
             form.fail("purchase_order_id", Problem::NoneOfThem);
             None

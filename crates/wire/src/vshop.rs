@@ -18,12 +18,8 @@ pub const PAGE_SIZE_MAX: u32 = 200;
 /// The highest page number.
 pub const PAGE_NO_MAX: u32 = 1_000_000;
 
-pub(crate) const NUMBER: Kind = Kind::Text {
-    max: NUMBER_CHARS_MAX,
-};
-const CODE: Kind = Kind::Text {
-    max: CODE_CHARS_MAX,
-};
+pub(crate) const NUMBER: Kind = Kind::Text { max: NUMBER_CHARS_MAX };
+const CODE: Kind = Kind::Text { max: CODE_CHARS_MAX };
 const NAME: Kind = Kind::Text { max: 256 };
 
 pub(crate) const fn vshop(
@@ -34,16 +30,7 @@ pub(crate) const fn vshop(
     doc: &'static str,
     fields: &'static [&'static [Field]],
 ) -> Call {
-    Call {
-        service: Service::Vshop,
-        method: Method::Post,
-        path,
-        name,
-        shape,
-        summary,
-        doc,
-        fields,
-    }
+    Call { service: Service::Vshop, method: Method::Post, path, name, shape, summary, doc, fields }
 }
 
 /// 5.1, request published, answer chosen.
@@ -57,11 +44,7 @@ pub const SINGLE_VERIFY: Call = vshop(
         VSHOP,
         &[
             DEVICE_CODE,
-            optional(
-                "url",
-                Kind::Text { max: 2048 },
-                "Page of the calling mall (published)",
-            ),
+            optional("url", Kind::Text { max: 2048 }, "Page of the calling mall (published)"),
         ],
     ],
 );
@@ -114,20 +97,10 @@ pub const SINGLE_SERVICE_PLAN_PAGE: Call = vshop(
                 Kind::Text { max: 64 },
                 "Region or country: 欧洲, Europe, DE (published)",
             ),
-            optional(
-                "pageNo",
-                Kind::Count {
-                    min: 1,
-                    max: PAGE_NO_MAX,
-                },
-                "Page, from 1 (chosen)",
-            ),
+            optional("pageNo", Kind::Count { min: 1, max: PAGE_NO_MAX }, "Page, from 1 (chosen)"),
             optional(
                 "pageSize",
-                Kind::Count {
-                    min: 1,
-                    max: PAGE_SIZE_MAX,
-                },
+                Kind::Count { min: 1, max: PAGE_SIZE_MAX },
                 "Plans on a page, 20 unless told (chosen)",
             ),
         ],
@@ -154,12 +127,7 @@ impl Request for SingleServicePlanPage {
         let area = form.text("area", 64);
         let page_no = form.count_or("pageNo", 1, 1, PAGE_NO_MAX);
         let page_size = form.count_or("pageSize", 20, 1, PAGE_SIZE_MAX);
-        Some(Self {
-            iccid: iccid?,
-            area: area?,
-            page_no: page_no?,
-            page_size: page_size?,
-        })
+        Some(Self { iccid: iccid?, area: area?, page_no: page_no?, page_size: page_size? })
     }
 }
 
@@ -218,51 +186,20 @@ pub struct ServicePlan {
 
 const ORDER_FIELDS: &[Field] = &[
     DEVICE_CODE,
-    required(
-        "orderNo",
-        NUMBER,
-        "The order's number, made by the client (published)",
-    ),
-    required(
-        "payId",
-        NUMBER,
-        "The payment's number, made by the client (published)",
-    ),
-    optional(
-        "requestOrderId",
-        NUMBER,
-        "The partner's own reference (published)",
-    ),
+    required("orderNo", NUMBER, "The order's number, made by the client (published)"),
+    required("payId", NUMBER, "The payment's number, made by the client (published)"),
+    optional("requestOrderId", NUMBER, "The partner's own reference (published)"),
     required("servicePlanCode", CODE, "The plan's code (published)"),
-    optional(
-        "servicePlanShowName",
-        NAME,
-        "The plan's name as shown (published)",
-    ),
+    optional("servicePlanShowName", NAME, "The plan's name as shown (published)"),
     required("packageCode", CODE, "The package's code (published)"),
     required(
         "orderPeriod",
-        Kind::Count {
-            min: 1,
-            max: PERIODS_MAX,
-        },
+        Kind::Count { min: 1, max: PERIODS_MAX },
         "How many units of the package's type (published)",
     ),
-    required(
-        "payAmount",
-        Kind::Decimal,
-        "Amount in major units (published)",
-    ),
-    required(
-        "payCurrency",
-        Kind::Currency,
-        "ISO 4217, any case (published)",
-    ),
-    optional(
-        "autoRenewal",
-        Kind::Flag,
-        "1 to renew by itself (published)",
-    ),
+    required("payAmount", Kind::Decimal, "Amount in major units (published)"),
+    required("payCurrency", Kind::Currency, "ISO 4217, any case (published)"),
+    optional("autoRenewal", Kind::Flag, "1 to renew by itself (published)"),
 ];
 
 /// What an order is about, however it was paid.
@@ -429,43 +366,15 @@ pub const SYN_ORDER_INFO: Call = vshop(
         VSHOP,
         ORDER_FIELDS,
         &[
-            optional(
-                "orgOrderId",
-                NUMBER,
-                "The order that this one renews (published)",
-            ),
+            optional("orgOrderId", NUMBER, "The order that this one renews (published)"),
             optional("payAccount", NUMBER, "Opaque code, stored (published)"),
-            required(
-                "payRst",
-                Kind::Text { max: 32 },
-                "SUCCESS if paid (published)",
-            ),
-            required(
-                "payStatus",
-                Kind::Text { max: 32 },
-                "1 if paid, 0 if failed (published)",
-            ),
-            optional(
-                "payResultDate",
-                Kind::DateTime,
-                "In the partner's zone (published)",
-            ),
+            required("payRst", Kind::Text { max: 32 }, "SUCCESS if paid (published)"),
+            required("payStatus", Kind::Text { max: 32 }, "1 if paid, 0 if failed (published)"),
+            optional("payResultDate", Kind::DateTime, "In the partner's zone (published)"),
             optional("payType", NUMBER, "Opaque code, stored (published)"),
-            optional(
-                "payUnit",
-                Kind::Decimal,
-                "What the end user paid per period (published)",
-            ),
-            required(
-                "settlePrice",
-                Kind::Decimal,
-                "What the partner owes per period (published)",
-            ),
-            optional(
-                "transactionId",
-                Kind::Text { max: 128 },
-                "The partner's payment (published)",
-            ),
+            optional("payUnit", Kind::Decimal, "What the end user paid per period (published)"),
+            required("settlePrice", Kind::Decimal, "What the partner owes per period (published)"),
+            optional("transactionId", Kind::Text { max: 128 }, "The partner's payment (published)"),
         ],
     ],
 );

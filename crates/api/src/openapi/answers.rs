@@ -14,14 +14,7 @@ const SIGNED_AMOUNT: &str = r"^[^0-9]+[0-9]+(?:\.[0-9]+)?$";
 const WHOLE: &str = "^[0-9]+$";
 const CURRENCY: &str = "^[A-Z]{3}$";
 const ICCID: &str = "^[0-9]{18,22}$";
-const PAY_RESULTS: [&str; 6] = [
-    "processing",
-    "success",
-    "fail",
-    "closed",
-    "refunding",
-    "refunded",
-];
+const PAY_RESULTS: [&str; 6] = ["processing", "success", "fail", "closed", "refunding", "refunded"];
 
 /// The schema of a call's own answer, without the envelope. `None` for a call that is not known
 /// here; a test sees to it that there is none.
@@ -172,10 +165,7 @@ fn record_list() -> Value {
     let next = "When it is to renew next; empty where it will not (chosen)";
     let last = "How the last renewal went; empty before the first (chosen)";
     let mut history = record();
-    history["status"] = word(
-        "Where it stands (chosen)",
-        &["ACTIVE", "CANCELLED", "REPLACED"],
-    );
+    history["status"] = word("Where it stands (chosen)", &["ACTIVE", "CANCELLED", "REPLACED"]);
     history["cancelTime"] = like(cancelled, DATE_TIME_OR_EMPTY);
     history["nextRenewalTime"] = like(next, DATE_TIME_OR_EMPTY);
     history["lastResult"] = word(last, &["", "success"]);
@@ -261,13 +251,8 @@ fn order_page() -> Value {
 
 /// An object of exactly these members, all there but the optional ones.
 fn object(members: &Value, optional: &[&str]) -> Value {
-    let names = members
-        .as_object()
-        .into_iter()
-        .flat_map(|members| members.keys());
-    let required: Vec<&String> = names
-        .filter(|name| !optional.contains(&name.as_str()))
-        .collect();
+    let names = members.as_object().into_iter().flat_map(|members| members.keys());
+    let required: Vec<&String> = names.filter(|name| !optional.contains(&name.as_str())).collect();
     let required = json!(required);
     json!({
         "type": "object",

@@ -68,43 +68,25 @@ pub fn requests(call: &Call) -> Vec<Example> {
         (true, _) => ("published", "As published"),
         (false, _) => ("example", "An example"),
     };
-    vec![Example {
-        name,
-        summary,
-        value: signed(value),
-    }]
+    vec![Example { name, summary, value: signed(value) }]
 }
 
 /// Example answers of a call: the data, without the envelope.
 pub fn answers(call: &Call) -> Vec<Example> {
-    let example = |value| Example {
-        name: "example",
-        summary: "An example",
-        value,
-    };
-    let published = |value| Example {
-        name: "published",
-        summary: "As published",
-        value,
-    };
+    let example = |value| Example { name: "example", summary: "An example", value };
+    let published = |value| Example { name: "published", summary: "As published", value };
     match call.name {
-        "singleVerify" => vec![example(
-            json!({"autoRenewal":"0","cardStatus":"1","deviceCode":SIM,
-            "partnerCode":PARTNER,"payCurrency":"GBP"}),
-        )],
+        "singleVerify" => {
+            vec![example(json!({"autoRenewal":"0","cardStatus":"1","deviceCode":SIM,
+            "partnerCode":PARTNER,"payCurrency":"GBP"}))]
+        }
         "singleServicePlanPage" => vec![example(plan_page())],
-        "singleOrder" => vec![example(
-            json!({"deviceCode":SIM,"orderNo":"2023060915590562022",
-            "partnerCode":PARTNER,"payId":"P0002702023060915590562022"}),
-        )],
+        "singleOrder" => vec![example(json!({"deviceCode":SIM,"orderNo":"2023060915590562022",
+            "partnerCode":PARTNER,"payId":"P0002702023060915590562022"}))],
         "singleQueryOrder" => vec![published(queued_orders())],
         "queryAutoRenewalRecord" => vec![
             example(record()),
-            Example {
-                name: "none",
-                summary: "None in force",
-                value: json!({}),
-            },
+            Example { name: "none", summary: "None in force", value: json!({}) },
         ],
         "cancelAutoRenewalRecord" => vec![published(json!({}))],
         "queryAutoRenewalRecordList" => {
@@ -123,14 +105,7 @@ pub fn answers(call: &Call) -> Vec<Example> {
             "payResultDate":"2020-09-17 18:11:10","payRst":"success","servicePlanShowName":"…"}))],
         "queryOrder" => {
             let page = json!({"total_count":1,"page_no":1,"page_size":100,"orders":[order()]});
-            vec![
-                example(order()),
-                Example {
-                    name: "page",
-                    summary: "With sim_id",
-                    value: page,
-                },
-            ]
+            vec![example(order()), Example { name: "page", summary: "With sim_id", value: page }]
         }
         _ => Vec::new(),
     }

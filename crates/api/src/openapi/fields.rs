@@ -51,11 +51,7 @@ pub fn schema(field: &Field, place: Place) -> Value {
         Kind::Count { min, max } => {
             let mut schema = pattern(&whole_number(min, max), field.required);
             schema.insert("maxLength".into(), json!(9));
-            also(
-                &mut schema,
-                "integer",
-                json!({"minimum": min, "maximum": max}),
-            );
+            also(&mut schema, "integer", json!({"minimum": min, "maximum": max}));
             schema
         }
         Kind::Decimal => {
@@ -82,11 +78,8 @@ pub fn body(call: &Call) -> Value {
         .all_fields()
         .map(|field| (field.name.to_owned(), schema(field, Place::Body)))
         .collect();
-    let required: Vec<&str> = call
-        .all_fields()
-        .filter(|field| field.required)
-        .map(|field| field.name)
-        .collect();
+    let required: Vec<&str> =
+        call.all_fields().filter(|field| field.required).map(|field| field.name).collect();
     let mut body = from_value(json!({
         "type": "object",
         "properties": properties,
@@ -94,10 +87,8 @@ pub fn body(call: &Call) -> Value {
         "maxProperties": wire::params::PARAMS_MAX,
         "additionalProperties": true,
     }));
-    let amounts: Vec<&Field> = call
-        .all_fields()
-        .filter(|field| ["payAmount", "payUnit"].contains(&field.name))
-        .collect();
+    let amounts: Vec<&Field> =
+        call.all_fields().filter(|field| ["payAmount", "payUnit"].contains(&field.name)).collect();
     if !amounts.is_empty() {
         body.insert("allOf".into(), amounts_in_currency(&amounts));
     }
@@ -107,15 +98,11 @@ pub fn body(call: &Call) -> Value {
 /// The schemas to which fields refer.
 pub fn shared() -> Map<String, Value> {
     let names = used_exponents().map(currency_name);
-    let any: Vec<Value> = names
-        .map(|name| json!({"$ref": format!("#/components/schemas/{name}")}))
-        .collect();
+    let any: Vec<Value> =
+        names.map(|name| json!({"$ref": format!("#/components/schemas/{name}")})).collect();
     let about = "A currency's code of ISO 4217, in any case";
     let mut schemas = Map::new();
-    schemas.insert(
-        "Currency".into(),
-        json!({"description": about, "anyOf": any}),
-    );
+    schemas.insert("Currency".into(), json!({"description": about, "anyOf": any}));
     for exponent in used_exponents() {
         let codes = currency_codes(exponent);
         let any_case = codes.iter().map(|code| {
@@ -204,11 +191,7 @@ fn pattern(inner: &str, required: bool) -> Map<String, Value> {
 /// Letters only: there is no number to be taken for a currency.
 fn currency(required: bool) -> Map<String, Value> {
     let code = json!({"$ref": "#/components/schemas/Currency"});
-    from_value(if required {
-        code
-    } else {
-        json!({"anyOf": [code, {"enum": ["", null]}]})
-    })
+    from_value(if required { code } else { json!({"anyOf": [code, {"enum": ["", null]}]}) })
 }
 
 /// One of some texts, or the number that looks like it; an optional one may be empty.
@@ -265,10 +248,7 @@ fn whole_number(min: u32, max: u32) -> String {
         let least = if place == 0 { '1' } else { '0' };
         let rest = digits.len() - place - 1;
         if let Some(less) = (least..digit).next_back() {
-            ways.push(format!(
-                "{}[{least}-{less}][0-9]{{{rest}}}",
-                &digits[..place]
-            ));
+            ways.push(format!("{}[{least}-{less}][0-9]{{{rest}}}", &digits[..place]));
         }
     }
     ways.push(digits);
@@ -293,10 +273,7 @@ mod tests {
             whole_number(1, 999),
             "0*(?:[1-9][0-9]{0,1}|[1-8][0-9]{2}|9[0-8][0-9]{1}|99[0-8][0-9]{0}|999)"
         );
-        assert_eq!(
-            whole_number(1, 200),
-            "0*(?:[1-9][0-9]{0,1}|[1-1][0-9]{2}|200)"
-        );
+        assert_eq!(whole_number(1, 200), "0*(?:[1-9][0-9]{0,1}|[1-1][0-9]{2}|200)");
         assert_eq!(whole_number(0, 10), "0*(?:0|[1-9][0-9]{0,0}|10)");
     }
 
@@ -333,11 +310,7 @@ mod tests {
         ] {
             assert_eq!(problems(good), [], "{good}");
         }
-        let bad = [
-            Problem::NotDateTime,
-            Problem::NotDecimal,
-            Problem::NotCount(1, 999),
-        ];
+        let bad = [Problem::NotDateTime, Problem::NotDecimal, Problem::NotCount(1, 999)];
         for all_bad in [
             r#"{"at":"2023-02-29 00:00:00","of":"1.","n":"0000000001"}"#,
             r#"{"at":"1900-02-29 00:00:00","of":"-1","n":"0"}"#,

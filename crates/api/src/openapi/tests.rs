@@ -40,18 +40,12 @@ fn every_call_stands_under_its_prefixes_and_at_the_root() {
             Service::Topup => ("/topup", "/topup_test"),
         };
         for (prefix, word) in [(live, "live"), (test, "test"), ("", "root")] {
-            let method = if call.method == Method::Get {
-                "get"
-            } else {
-                "post"
-            };
+            let method = if call.method == Method::Get { "get" } else { "post" };
             let operation = &whole["paths"][format!("{prefix}{}", call.path)][method];
             let id = format!("{}_{word}", call.name);
             assert_eq!(operation["operationId"], id);
             assert!(ids.insert(id));
-            for status in [
-                "200", "400", "404", "405", "413", "415", "429", "500", "503",
-            ] {
+            for status in ["200", "400", "404", "405", "413", "415", "429", "500", "503"] {
                 assert!(operation["responses"][status].is_object(), "{status}");
             }
         }
@@ -64,11 +58,8 @@ fn every_call_stands_under_its_prefixes_and_at_the_root() {
 fn every_field_stands_with_its_meaning() {
     let whole = document();
     for call in &CALLS {
-        let required: BTreeSet<&str> = call
-            .all_fields()
-            .filter(|field| field.required)
-            .map(|field| field.name)
-            .collect();
+        let required: BTreeSet<&str> =
+            call.all_fields().filter(|field| field.required).map(|field| field.name).collect();
         if call.method == Method::Get {
             let parameters = &whole["components"]["parameters"];
             for field in call.all_fields() {
@@ -86,10 +77,7 @@ fn every_field_stands_with_its_meaning() {
             }
             let said = schema["required"].as_array().unwrap();
             assert_eq!(said.len(), required.len());
-            assert!(
-                said.iter()
-                    .all(|name| required.contains(name.as_str().unwrap()))
-            );
+            assert!(said.iter().all(|name| required.contains(name.as_str().unwrap())));
         }
     }
 }
@@ -112,9 +100,7 @@ fn gather_references(value: &Value, into: &mut Vec<String>) {
             if let Some(Value::String(reference)) = members.get("$ref") {
                 into.push(reference.clone());
             }
-            members
-                .values()
-                .for_each(|one| gather_references(one, into));
+            members.values().for_each(|one| gather_references(one, into));
         }
         Value::Array(items) => items.iter().for_each(|one| gather_references(one, into)),
         _ => {}
@@ -154,10 +140,7 @@ fn every_example_request_is_a_good_one_with_a_good_signature() {
 fn errors(call: &Call, params: &Params) -> Vec<FormError> {
     fn read<R: Request>(params: &Params) -> Vec<FormError> {
         let mut form = Form::new(params, R::CALL.fields);
-        let (common, request) = (
-            Common::read(&mut form, R::CALL.fields[0]),
-            R::read(&mut form),
-        );
+        let (common, request) = (Common::read(&mut form, R::CALL.fields[0]), R::read(&mut form));
         let errors = form.into_errors();
         assert_eq!(errors.is_empty(), common.is_some() && request.is_some());
         errors
@@ -181,12 +164,9 @@ fn errors(call: &Call, params: &Params) -> Vec<FormError> {
 fn the_published_requests_are_as_published() {
     let published: Value =
         serde_json::from_str(include_str!("../../../wire/tests/signature.json")).unwrap();
-    for (place, name) in [
-        (0, "singleVerify"),
-        (1, "singleServicePlanPage"),
-        (2, "SynOrderInfo"),
-        (3, "resultQuery"),
-    ] {
+    for (place, name) in
+        [(0, "singleVerify"), (1, "singleServicePlanPage"), (2, "SynOrderInfo"), (3, "resultQuery")]
+    {
         let vector = &published["vectors"][place];
         let mut body = vector["body"].clone();
         body["sign"] = vector["sign"].clone();
@@ -234,10 +214,7 @@ fn every_example_answer_fits_its_schema() {
 /// Holds an answer of `wire` against the schema of a call.
 fn check(name: &str, answer: &impl serde::Serialize) {
     let call = CALLS.iter().find(|call| call.name == name).unwrap();
-    fits(
-        &answers::data(call).unwrap(),
-        &serde_json::to_value(answer).unwrap(),
-    );
+    fits(&answers::data(call).unwrap(), &serde_json::to_value(answer).unwrap());
 }
 
 #[test]
@@ -277,12 +254,8 @@ fn the_answers_of_the_wire_fit_their_schemas() {
         service_plan_list: vec![plan],
     };
     check("singleServicePlanPage", &page);
-    let ordered = SingleOrderAnswer {
-        device_code: t(),
-        order_no: t(),
-        partner_code: t(),
-        pay_id: t(),
-    };
+    let ordered =
+        SingleOrderAnswer { device_code: t(), order_no: t(), partner_code: t(), pay_id: t() };
     check("singleOrder", &ordered);
     let queued = |expire_date| QueuedOrder {
         order_status: one(),
@@ -330,9 +303,7 @@ fn the_answers_about_renewals_and_payments_fit_their_schemas() {
         next_renewal_time: t(),
         last_result: t(),
     };
-    let list = AutoRenewalRecordListAnswer {
-        record_list: vec![history],
-    };
+    let list = AutoRenewalRecordListAnswer { record_list: vec![history] };
     check("queryAutoRenewalRecordList", &list);
     let result = wire::payment::ResultQueryAnswer {
         order_period: t(),
@@ -376,10 +347,7 @@ fn the_answers_about_orders_fit_their_schemas() {
         expire_at: time,
         failure,
     };
-    let failure = OrderFailure {
-        code: t(),
-        message: t(),
-    };
+    let failure = OrderFailure { code: t(), message: t() };
     check("queryOrder", &order(None, Some(1)));
     let page = OrderPage {
         total_count: 1,
@@ -399,17 +367,10 @@ fn fits(schema: &Value, value: &Value) {
 
 fn fit(schema: &Value, value: &Value) -> Result<(), String> {
     if let Some(ways) = schema["anyOf"].as_array() {
-        return ways
-            .iter()
-            .map(|way| fit(way, value))
-            .reduce(Result::or)
-            .unwrap_or(Ok(()));
+        return ways.iter().map(|way| fit(way, value)).reduce(Result::or).unwrap_or(Ok(()));
     }
     if let Some(all) = schema["enum"].as_array() {
-        return all
-            .contains(value)
-            .then_some(())
-            .ok_or(format!("{value} is no such word"));
+        return all.contains(value).then_some(()).ok_or(format!("{value} is no such word"));
     }
     let kind = match value {
         Value::Null => "null",
@@ -420,25 +381,19 @@ fn fit(schema: &Value, value: &Value) -> Result<(), String> {
         Value::Object(_) => "object",
     };
     let types = &schema["type"];
-    let allowed = types
-        .as_array()
-        .is_some_and(|all| all.contains(&json!(kind)));
+    let allowed = types.as_array().is_some_and(|all| all.contains(&json!(kind)));
     if !types.is_null() && types != kind && !allowed {
         return Err(format!("{value} is not {types}"));
     }
     if let Value::Array(items) = value {
-        return items
-            .iter()
-            .try_for_each(|item| fit(&schema["items"], item));
+        return items.iter().try_for_each(|item| fit(&schema["items"], item));
     }
     let Value::Object(members) = value else {
         return Ok(());
     };
     let empty_only = schema["maxProperties"] == 0 && !members.is_empty();
     let required = schema["required"].as_array().into_iter().flatten();
-    let missing = required
-        .filter_map(Value::as_str)
-        .find(|name| !members.contains_key(*name));
+    let missing = required.filter_map(Value::as_str).find(|name| !members.contains_key(*name));
     if let Some(name) = missing.or(empty_only.then_some("an empty object")) {
         return Err(format!("{name} is missing"));
     }

@@ -24,18 +24,13 @@ const FLOORS: &[(&str, Sees)] = &[
     ("store", Sees::Only(&["domain"])),
     ("carriers", Sees::Only(&["domain"])),
     ("cashiers", Sees::Only(&["domain"])),
-    (
-        "mall",
-        Sees::Only(&["domain", "wire", "store", "carriers", "cashiers"]),
-    ),
+    ("mall", Sees::Only(&["domain", "wire", "store", "carriers", "cashiers"])),
     // The two faces do not know each other.
     ("api", Sees::Only(&["domain", "wire", "mall"])),
     ("web", Sees::Only(&["domain", "wire", "mall"])),
     (
         "server",
-        Sees::Only(&[
-            "domain", "wire", "store", "carriers", "cashiers", "mall", "api", "web",
-        ]),
+        Sees::Only(&["domain", "wire", "store", "carriers", "cashiers", "mall", "api", "web"]),
     ),
     // What a partner builds into a program of its own: the wire and nothing of the house.
     ("sdk", Sees::Only(&["wire"])),
@@ -89,11 +84,7 @@ fn every_arrow_goes_down() {
             ));
             continue;
         };
-        for dependency in package
-            .dependencies
-            .iter()
-            .filter(|it| is_ours(it) && is_shipped(it))
-        {
+        for dependency in package.dependencies.iter().filter(|it| is_ours(it) && is_shipped(it)) {
             let below = dependency.name.as_str();
             match sees {
                 Sees::Only(_) if below == "testkit" => wrong.push(format!(
@@ -139,9 +130,7 @@ fn every_dependency_stands_in_the_workspace_and_says_what_it_is_for() {
     for entry in dependency_entries(&root) {
         let packed = without_strings(entry).replace(' ', "");
         let is_ours = packed.contains("{path=") || packed.contains(",path=");
-        let has_reason = packed
-            .split_once('#')
-            .is_some_and(|(_, reason)| !reason.is_empty());
+        let has_reason = packed.split_once('#').is_some_and(|(_, reason)| !reason.is_empty());
         if !is_ours && !has_reason {
             wrong.push(format!(
                 "Cargo.toml: the dependency `{entry}` does not say what it is for: \
@@ -185,11 +174,7 @@ fn no_source_file_is_too_long() {
     let mut wrong = Vec::new();
     for package in metadata().workspace_packages() {
         let sources = rust_files(package.manifest_path.with_file_name("src").as_std_path());
-        assert!(
-            !sources.is_empty(),
-            "`{}` has no sources: look where they went",
-            package.name
-        );
+        assert!(!sources.is_empty(), "`{}` has no sources: look where they went", package.name);
         for file in sources {
             let lines = read(&file).lines().count();
             if lines > SOURCE_LINES_MAX {
@@ -250,9 +235,7 @@ fn without_strings(line: &str) -> String {
 fn rust_files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).expect("a crate has a directory of sources") {
-        let path = entry
-            .expect("a directory that was just opened can be listed")
-            .path();
+        let path = entry.expect("a directory that was just opened can be listed").path();
         if path.is_dir() {
             found.extend(rust_files(&path));
         } else if path.extension().is_some_and(|extension| extension == "rs") {

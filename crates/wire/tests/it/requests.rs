@@ -15,11 +15,7 @@ fn read<R: Request>(body: &str) -> Result<R, Vec<FormError>> {
     let mut form = Form::new(&params, R::CALL.fields);
     let request = R::read(&mut form);
     let errors = form.into_errors();
-    if errors.is_empty() {
-        Ok(request.expect("no error, but no request"))
-    } else {
-        Err(errors)
-    }
+    if errors.is_empty() { Ok(request.expect("no error, but no request")) } else { Err(errors) }
 }
 
 fn reads_its_table<R: Request>() {
@@ -57,10 +53,8 @@ fn all_mistakes_are_gathered() {
             "orderPeriod":"1.5","payAmount":"-1","payCurrency":"POUND","autoRenewal":"yes"}"#,
     )
     .unwrap_err();
-    let found: Vec<(&str, Problem)> = errors
-        .iter()
-        .map(|error| (error.field.as_str(), error.problem))
-        .collect();
+    let found: Vec<(&str, Problem)> =
+        errors.iter().map(|error| (error.field.as_str(), error.problem)).collect();
     assert_eq!(
         found,
         [
@@ -82,10 +76,7 @@ fn numbers_are_taken_for_strings_and_null_for_absence() {
     let page: SingleServicePlanPage =
         read(r#"{"deviceCode":89852420180910340793,"area":null,"pageNo":2,"pageSize":""}"#)
             .unwrap();
-    assert_eq!(
-        (page.area.as_str(), page.page_no, page.page_size),
-        ("", 2, 20)
-    );
+    assert_eq!((page.area.as_str(), page.page_no, page.page_size), ("", 2, 20));
     assert_eq!(page.iccid.as_str(), "89852420180910340793");
 }
 
@@ -94,21 +85,14 @@ fn the_first_of_three_numbers_counts() {
     let sim = r#""sim_id":"89852420180910340793""#;
     let order = |body: &str| read::<QueryOrder>(body).unwrap();
     assert_eq!(
-        order(&format!(
-            r#"{{"purchase_order_id":"a","order_id":"b",{sim}}}"#
-        )),
+        order(&format!(r#"{{"purchase_order_id":"a","order_id":"b",{sim}}}"#)),
         QueryOrder::Purchase("a".into())
     );
     assert_eq!(
-        order(&format!(
-            r#"{{"purchase_order_id":"","order_id":"b",{sim}}}"#
-        )),
+        order(&format!(r#"{{"purchase_order_id":"","order_id":"b",{sim}}}"#)),
         QueryOrder::Order("b".into())
     );
-    assert!(matches!(
-        order(&format!("{{{sim}}}")),
-        QueryOrder::Sim { page_size: 100, .. }
-    ));
+    assert!(matches!(order(&format!("{{{sim}}}")), QueryOrder::Sim { page_size: 100, .. }));
     let none = read::<QueryOrder>("{}").unwrap_err();
     assert_eq!(none[0].problem, Problem::NoneOfThem);
 }

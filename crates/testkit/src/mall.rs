@@ -1,0 +1,158 @@
+//! A running mall.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use carriers::Behaviour;
+use domain::{Clock, Ctx, Mode, Span, Timestamp, Zone};
+use mall::{Mall, Settings};
+use rand::rngs::StdRng;
+use sdk::{Client, Credentials, Prefix};
+use serde_json::Value;
+use server::{Running, Wiring};
+use store::{Sealer, Store};
+
+use crate::clock::HandClock;
+use crate::database::{Database, Engine};
+
+/// How a test mall is made.
+#[derive(Debug, Clone, Copy)]
+pub struct Recipe {
+    /// What the operator set.
+    pub settings: Settings,
+    /// How the built-in network behaves.
+    pub simulator: Behaviour,
+    /// Which mode the paths without a prefix mean.
+    pub root_mode: Option<Mode>,
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Self {
+            settings: Settings { poll: Span::millis(20), ..Settings::default() },
+            simulator: Behaviour::Accept,
+            root_mode: Some(Mode::Test),
+        }
+    }
+}
+
+/// A running mall with the demo's data, a database of its own and a clock moved by hand.
+#[derive(Debug)]
+pub struct TestMall {
+    /// Its database.
+    pub database: Database,
+    /// Its clock.
+    pub clock: Arc<HandClock>,
+    /// The HMAC key of the demo's partner `P012345`.
+    pub demo_key: String,
+    running: Running,
+}
+
+/// The sealing key of all test malls.
+const TEST_SEALING_KEY: [u8; 32] = [7; 32];
+
+impl TestMall {
+    /// Starts a mall on an engine.
+    pub async fn start(engine: Engine) -> Self {
+        Self::with(engine, Recipe::default()).await
+    }
+
+    /// Starts a mall that is made in some way.
+    pub async fn with(engine: Engine, recipe: Recipe) -> Self {
+        let database = Database::fresh(engine).await;
+        let start = Zone::UTC.parse_date_time("2024-03-10 08:00:00").unwrap();
+        let clock = Arc::new(HandClock::at(start));
+        let running = run(&database, &clock, recipe).await;
+        let seeded = mall::demo::seed(&running.mall).await.unwrap();
+        let demo_key = seeded.key.unwrap().text;
+        Self { database, clock, demo_key, running }
+    }
+
+    /// Starts another node on the same database and clock.
+    pub async fn another_node(&self, recipe: Recipe) -> Running {
+        run(&self.database, &self.clock, recipe).await
+    }
+
+    /// Where it listens, as `http://ADDRESS`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.running.address)
+    }
+
+    /// The mall itself, to look behind the scenes.
+    pub fn mall(&self) -> &Arc<Mall> {
+        &self.running.mall
+    }
+
+    /// Its database, to look behind the scenes.
+    pub fn store(&self) -> &Store {
+        self.mall().store()
+    }
+
+    /// What its clock says.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A client with the mall's clock.
+    pub fn client(&self, prefix: Prefix, credentials: Credentials) -> Client {
+        let clock = Arc::clone(&self.clock);
+        let client = Client::new(&self.url(), prefix, credentials).unwrap();
+        client.with_clock(move || clock.now().as_millis())
+    }
+
+    /// Posts a body as it is, and gives status and answer.
+    pub async fn post(&self, path: &str, body: &str) -> (u16, Value) {
+        let request = http_client().post(format!("{}{path}", self.url())).body(body.to_owned());
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, serde_json::from_str(&response.text().await.unwrap()).unwrap())
+    }
+
+    /// Moves the clock, and waits until all jobs that fell due are done.
+    pub async fn advance(&self, span: Span) {
+        self.clock.advance(span);
+        self.settle().await;
+    }
+
+    /// Waits until no job is due or runs.
+    pub async fn settle(&self) {
+        let mut calm = 0;
+        for _ in 0..2_000 {
+            calm = if self.mall().is_idle().await.unwrap() { calm + 1 } else { 0 };
+            // A job that ended between two looks may have written another.
+            if calm == 2 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let due = self.store().next_job_at().await;
+        panic!("jobs are still due after 20 seconds: {due:?}, it is {:?}", self.now());
+    }
+
+    /// Stops it.
+    pub async fn stop(self) {
+        self.running.stop().await;
+    }
+}
+
+/// An HTTP client for requests that the SDK would not make.
+pub fn http_client() -> reqwest::Client {
+    // An error means that there is a provider already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
+}
+
+async fn run(database: &Database, clock: &Arc<HandClock>, recipe: Recipe) -> Running {
+    let clock: Arc<HandClock> = Arc::clone(clock);
+    let wiring = Wiring {
+        store: database.open().await,
+        ctx: Ctx::new(clock, rand::make_rng::<StdRng>()),
+        sealer: Sealer::new(&TEST_SEALING_KEY),
+        settings: recipe.settings,
+        simulator: recipe.simulator,
+        root_mode: recipe.root_mode,
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+    };
+    server::start(wiring).await.unwrap()
+}
