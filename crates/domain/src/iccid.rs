@@ -56,6 +56,24 @@ impl fmt::Debug for Iccid {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Of the ten numbers that differ in the last digit only, exactly one has the right one.
+        #[test]
+        fn one_check_digit_in_ten_is_right(stem in "[0-9]{17,21}") {
+            let good = (0..10).filter(|digit| {
+                format!("{stem}{digit}").parse::<Iccid>().unwrap().luhn_holds()
+            });
+            prop_assert_eq!(good.count(), 1);
+        }
+
+        #[test]
+        fn only_digits_of_the_right_number_are_taken(text in ".{0,24}") {
+            let right = (18..=22).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+            prop_assert_eq!(text.parse::<Iccid>().is_ok(), right);
+        }
+    }
 
     #[test]
     fn lengths_and_digits() {

@@ -113,6 +113,24 @@ kinds! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_id_reads_back_and_sorts_by_its_time(
+            early in 0_u64..1 << 48, late in 0_u64..1 << 48, random: [[u8; 10]; 2],
+        ) {
+            let [first, second] = [(early, random[0]), (late, random[1])]
+                .map(|(millis, random)| OrderId::from_parts(millis, random).to_string());
+            prop_assert_eq!(first.parse::<OrderId>().unwrap().to_string(), first.clone());
+            prop_assert!(early == late || (early < late) == (first < second));
+        }
+
+        #[test]
+        fn no_text_panics(text in "(ord_)?.{0,40}") {
+            let _ = text.parse::<OrderId>();
+        }
+    }
 
     #[test]
     fn text_and_back() {

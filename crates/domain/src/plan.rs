@@ -86,6 +86,30 @@ pub fn match_price(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    fn any_money() -> impl Strategy<Value = Money> {
+        let currency = prop::sample::select(vec!["GBP", "JPY", "KWD"]);
+        (0_i64..2_000, currency).prop_map(|(minor, code)| Money::new(minor, code.parse().unwrap()))
+    }
+
+    proptest! {
+        /// What is accepted is exactly the amounts of the book, and the reason of a refusal is true.
+        #[test]
+        fn a_price_book_takes_its_own_prices_only(
+            book in prop::collection::vec(any_money(), 0..6), paid in any_money(), periods in 1_u32..20,
+        ) {
+            let fits = |unit: &&Money| unit.checked_mul(periods) == Ok(paid);
+            let currency = book.iter().any(|unit| unit.currency == paid.currency);
+            match match_price(paid, periods, book.iter().copied()) {
+                Ok(unit) => prop_assert_eq!(Some(&unit), book.iter().find(fits)),
+                Err(refusal) => {
+                    prop_assert_eq!(book.iter().find(fits), None);
+                    prop_assert_eq!(refusal == PriceRefusal::Amount, currency);
+                }
+            }
+        }
+    }
 
     #[test]
     fn a_price_matches_in_amount_and_currency() {

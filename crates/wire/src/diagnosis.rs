@@ -10,7 +10,7 @@ use crate::params::Params;
 use crate::sign::{Key, same, sign};
 
 /// Contents larger than this are not searched: the search costs some hundred hashes.
-pub const CONTENT_BYTES_MAX: usize = 16 * 1024;
+pub const CONTENT_BYTES_MAX: usize = 4 * 1024;
 
 /// What a client did that the rules do not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
