@@ -16,11 +16,11 @@ const AMOUNT_DIGITS_MAX: u32 = 18;
 /// A text without control characters.
 const PRINTABLE: &str = r"[^\u0000-\u001f\u007f-\u009f]*";
 
-/// `yyyy-MM-dd HH:mm:ss`, with the days that each month has.
+/// `yyyy-MM-dd HH:mm:ss`, with the days that each month has; a leap second is taken for the one before.
 const DATE_TIME: &str = "(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])\
     |(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))\
     |(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)\
-    [ ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]";
+    [ ](?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60)";
 
 /// Where a field stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -305,7 +305,7 @@ mod tests {
         };
         for good in [
             r#"{"at":"2024-02-29 23:59:59","of":"0","n":"000000999"}"#,
-            r#"{"at":"0000-02-29 00:00:00","of":1.5,"n":1}"#,
+            r#"{"at":"0000-02-29 00:00:60","of":1.5,"n":1}"#,
             r#"{"at":"9999-12-30 00:00:00","of":"00.0000000000000000000000000000","n":"1"}"#,
         ] {
             assert_eq!(problems(good), [], "{good}");
