@@ -1,0 +1,213 @@
+"""What the fuzzer must know of the mall: signing content, signatures, and when a request is good.
+
+The judgement of a request is made from the bytes that were sent and the document alone, so that it
+holds the document and the server against each other.
+"""
+
+import hashlib
+import json
+import re
+from urllib.parse import parse_qsl, urlsplit
+
+import jsonschema_rs
+
+# Codes of a request that did not get past its signature.
+BEFORE_THE_SIGNATURE = {
+    "BAD_REQUEST",
+    "PARTNER_UNKNOWN",
+    "SIGN_MISMATCH",
+    "IP_NOT_ALLOWED",
+    "NOT_FOUND",
+    "METHOD_NOT_ALLOWED",
+    "PAYLOAD_TOO_LARGE",
+    "UNSUPPORTED_MEDIA_TYPE",
+    "RATE_LIMITED",
+    "UNAVAILABLE",
+    "INTERNAL",
+}
+
+# How deep the values of a request may nest; a schema cannot say it.
+DEPTH_MAX = 32
+
+
+def written(value):
+    """A value as compact JSON with sorted keys."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def body_text(tokens):
+    """A body from its members' JSON texts, which stand in it as they are."""
+    members = (f"{written(name)}:{token}" for name, token in sorted(tokens.items()))
+    return "{" + ",".join(members) + "}"
+
+
+def signature(tokens):
+    """The keyless signature over members' JSON texts: without `sign` and nulls."""
+    kept = {name: token for name, token in tokens.items() if name != "sign" and token != "null"}
+    return hashlib.md5(body_text(kept).encode()).hexdigest()
+
+
+def outcome(status, text):
+    """`S`, the code of a failure, or the status of whatever else it is."""
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        return str(status)
+    if status == 200:
+        return "S"
+    data = answer.get("data") if isinstance(answer, dict) else None
+    return data.get("code") if isinstance(data, dict) else str(status)
+
+
+def is_past_the_signature(result):
+    """Whether an outcome shows that the signature was good."""
+    return result not in BEFORE_THE_SIGNATURE and not result.isdigit()
+
+
+class Unreadable(Exception):
+    """A request without readable parameters."""
+
+
+def _members(pairs):
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise Unreadable("a name occurs twice")
+    return dict(pairs)
+
+
+def _no_constant(token):
+    raise Unreadable(f"{token} is not JSON")
+
+
+def _depth(value):
+    if isinstance(value, dict):
+        return 1 + max(map(_depth, value.values()), default=0)
+    if isinstance(value, list):
+        return 1 + max(map(_depth, value), default=0)
+    return 0
+
+
+def sent_parameters(method, url, body):
+    """The parameters of a request; a number is the text of its token, as the mall reads it."""
+    query = parse_qsl(urlsplit(url).query, keep_blank_values=True, errors="replace")
+    if any("\ufffd" in part for pair in query for part in pair):
+        raise Unreadable("the query is not UTF-8")
+    members = []
+    if body and body.strip():
+        try:
+            text = body.decode() if isinstance(body, bytes) else body
+            parsed = json.loads(
+                text,
+                parse_int=str,
+                parse_float=str,
+                parse_constant=_no_constant,
+                object_pairs_hook=_members,
+            )
+        except (ValueError, RecursionError) as error:
+            raise Unreadable(f"not JSON: {error}") from error
+        if not isinstance(parsed, dict):
+            raise Unreadable("not an object")
+        if _depth(parsed) > DEPTH_MAX:
+            raise Unreadable("too deep")
+        # Python reads a lone half of a surrogate pair, which is no character.
+        if re.search("[\ud800-\udfff]", json.dumps(parsed, ensure_ascii=False)):
+            raise Unreadable("half a character")
+        members = list(parsed.items())
+    return _members(query + members)
+
+
+class Judge:
+    """Says of a request whether it is good by the document."""
+
+    def __init__(self, document):
+        self.operations = {}
+        components = document["components"]
+        for path, methods in document["paths"].items():
+            for method, operation in methods.items():
+                if "requestBody" in operation:
+                    name = operation["requestBody"]["$ref"].rsplit("/", 1)[1]
+                    content = components["requestBodies"][name]["content"]
+                    schema = content["application/json"]["schema"]
+                else:
+                    schema = self._query_schema(components, operation["parameters"])
+                self.operations[method.upper(), path] = (
+                    operation["operationId"],
+                    jsonschema_rs.Draft202012Validator({**schema, "components": components}),
+                )
+
+    @staticmethod
+    def _query_schema(components, references):
+        named = [components["parameters"][one["$ref"].rsplit("/", 1)[1]] for one in references]
+        query = [one for one in named if one["in"] == "query"]
+        return {
+            "type": "object",
+            "properties": {one["name"]: one["schema"] for one in query},
+            "required": [one["name"] for one in query if one["required"]],
+            "maxProperties": 256,
+        }
+
+    def operation(self, method, url):
+        """The operation that a request is for, if the document has it."""
+        found = self.operations.get((method, urlsplit(url).path))
+        return found and found[0]
+
+    def fault(self, method, url, body):
+        """Why a request is not good; `None` if it is."""
+        name, validator = self.operations[method, urlsplit(url).path]
+        try:
+            params = sent_parameters(method, url, body)
+        except Unreadable as error:
+            return str(error)
+        if name.startswith("queryOrder_") and not any(
+            params.get(one) for one in ("purchase_order_id", "order_id", "sim_id")
+        ):
+            # OpenAPI cannot say that one of several parameters must be there.
+            return "none of the numbers is there"
+        error = next(validator.iter_errors(params), None)
+        return error and f"{'/'.join(map(str, error.instance_path))}: {error.message}"
+
+    def disagreement(self, request, status, text):
+        """How the mall's answer differs from what the document says of a request, and whether the
+        request was good. A good request is not a BAD_REQUEST, and one that is not good is."""
+        fault, result = self.fault(*request), outcome(status, text)
+        if fault is None:
+            wrong = result == "BAD_REQUEST" and not self._depends_on_partner(request, text)
+            return (f"good by the document, and yet refused: {text}" if wrong else None), True
+        if self._is_near_the_largest_amount(request):
+            return None, False
+        if status != 400:
+            return f"not good by the document ({fault}), and yet taken", False
+        late = result in BEFORE_THE_SIGNATURE and self._is_about_pay_unit(request)
+        if result != "BAD_REQUEST" and not late:
+            return f"not good by the document ({fault}), but called {result}", False
+        return None, False
+
+    @staticmethod
+    def _is_near_the_largest_amount(request):
+        """Whether an amount may or may not fit into 64 bits: the document stops where all do."""
+        try:
+            params = sent_parameters(*request)
+        except Unreadable:
+            return False
+        amounts = (params.get(name) for name in ("payAmount", "payUnit"))
+        near = re.compile(r"0*[1-9][0-9]{14,18}(?:\.[0-9]+)?")
+        return any(isinstance(amount, str) and near.fullmatch(amount) for amount in amounts)
+
+    def _is_about_pay_unit(self, request):
+        """Whether `payUnit` alone is wrong, which the mall sees after the signature only."""
+        try:
+            params = sent_parameters(*request)
+        except Unreadable:
+            return False
+        params.pop("payUnit", None)
+        method, url, _ = request
+        return self.operations[method, urlsplit(url).path][1].is_valid(params)
+
+    @staticmethod
+    def _depends_on_partner(request, text):
+        """Whether a refusal rests on the partner's settlement currency, which no document knows:
+        the demo's have two decimals."""
+        if json.loads(text)["data"].get("field") != "settlePrice":
+            return False
+        price = sent_parameters(*request)["settlePrice"]
+        return re.fullmatch(r"0*[0-9]{1,13}(?:\.[0-9]{1,2}0*)?", price) is None
