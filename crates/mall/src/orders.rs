@@ -51,14 +51,13 @@ pub(crate) async fn find_twin(
     hash: &[u8],
 ) -> Result<Option<Order>> {
     let (mode, id) = (partner.mode, partner.id);
-    if let Some(order) = tx.order_by_no(mode, id, &fields.order_no).await? {
-        return if order.content_hash == hash {
-            Ok(Some(order))
-        } else {
-            Err(Code::OrderConflict.into())
-        };
-    }
-    match tx.order_by_pay_id(mode, id, &fields.pay_id).await? {
+    let found = match tx.order_by_no(mode, id, &fields.order_no).await? {
+        Some(order) => Some(order),
+        // An equal request may have made the order since the first look: then it is found here.
+        None => tx.order_by_pay_id(mode, id, &fields.pay_id).await?,
+    };
+    match found {
+        Some(order) if order.content_hash == hash => Ok(Some(order)),
         Some(_) => Err(Code::OrderConflict.into()),
         None => Ok(None),
     }

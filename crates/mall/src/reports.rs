@@ -172,8 +172,17 @@ impl Mall {
     /// The partner's payment reference may stand for one order only.
     async fn check_transaction(&self, tx: &mut Tx, order: &Order, read: &Read<'_>) -> Result<()> {
         let id = &read.request.transaction_id;
-        let taken = tx.transaction_taken(order.mode, order.partner_id, id, order.id).await?;
-        if taken { Err(Code::OrderConflict.into()) } else { Ok(()) }
+        let (mode, partner) = (order.mode, order.partner_id);
+        if !tx.transaction_taken(mode, partner, id, order.id).await? {
+            return Ok(());
+        }
+        // An equal report that came since the look for one holds the reference by right: look again.
+        match tx.order_by_no(mode, partner, &order.order_no).await? {
+            Some(twin) if twin.id != order.id => {
+                Err(store::StoreError::Changed("the order's number").into())
+            }
+            _ => Err(Code::OrderConflict.into()),
+        }
     }
 }
 

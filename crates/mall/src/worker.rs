@@ -94,7 +94,7 @@ impl Mall {
         };
         match written {
             Ok(()) => {}
-            Err(Error::Store(StoreError::Changed(_))) => {
+            Err(Error::Store(StoreError::LeaseLost)) => {
                 tracing::warn!(job_id = %job.id, "the lease was lost; another worker has the job");
             }
             // The lease runs out, and the job is claimed again.
@@ -118,7 +118,7 @@ impl Mall {
     }
 
     async fn job_failed(&self, job: &Job, error: Error) -> Result<()> {
-        if let Error::Store(StoreError::Changed(_)) = error {
+        if let Error::Store(StoreError::LeaseLost) = error {
             return Err(error);
         }
         let (failures, why) = (job.failures + 1, error.to_string());

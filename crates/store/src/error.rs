@@ -24,9 +24,12 @@ pub enum StoreError {
         /// What is wrong.
         why: String,
     },
-    /// A compare-and-set found another version, or a lease was lost: somebody else was faster.
+    /// A compare-and-set found another version: somebody else was faster.
     #[error("{0} was changed by somebody else")]
     Changed(&'static str),
+    /// Another worker has the job, or it is done: whoever held it before can write nothing.
+    #[error("the lease of the job was lost")]
+    LeaseLost,
     /// A sealed value cannot be opened.
     #[error("a sealed key cannot be opened: {0}")]
     Seal(#[from] crate::seal::SealerError),

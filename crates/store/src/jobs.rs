@@ -8,8 +8,8 @@ use std::str::FromStr;
 use domain::id::{JobId, PartnerId};
 use domain::{Mode, Timestamp, UnknownWord};
 
-use crate::engine::{Engine, Store, Tx, execute, fetch_all, fetch_optional, one_row, statements};
-use crate::error::{Result, Row};
+use crate::engine::{Engine, Store, Tx, execute, fetch_all, fetch_optional, statements};
+use crate::error::{Result, Row, StoreError};
 
 /// The columns of a claimed job.
 macro_rules! claim {
@@ -152,6 +152,11 @@ impl JobRow {
     }
 }
 
+/// Whether the writer still held the lease.
+fn held(changed: u64) -> Result<()> {
+    if changed == 1 { Ok(()) } else { Err(StoreError::LeaseLost) }
+}
+
 impl Store {
     /// When the next job is due, if there is any.
     pub async fn next_job_at(&self) -> Result<Option<Timestamp>> {
@@ -213,7 +218,7 @@ impl Tx {
     pub async fn finish_job(&mut self, job: &Job) -> Result<()> {
         let (mode, partner) = (job.mode.as_str(), job.partner_id.to_string());
         let changed = execute!(self, FINISH, mode, partner, job.id.to_string(), job.fence)?;
-        one_row(changed, "the job")
+        held(changed)
     }
 
     /// Puts a job off, provided that its lease still holds.
@@ -236,7 +241,7 @@ impl Tx {
             failures,
             last_error,
         )?;
-        one_row(changed, "the job")
+        held(changed)
     }
 
     /// Gives a job up; it stays for a person to look at.
@@ -244,7 +249,7 @@ impl Tx {
         let (mode, partner) = (job.mode.as_str(), job.partner_id.to_string());
         let changed =
             execute!(self, BURY, mode, partner, job.id.to_string(), job.fence, last_error)?;
-        one_row(changed, "the job")
+        held(changed)
     }
 
     /// The jobs of a partner that are not done: kind, subject, state, failures and last error.
