@@ -98,14 +98,17 @@ fn read_form<R: wire::Request>(params: &Params) -> Result<(Common, R), Vec<FormE
     }
 }
 
-/// Whether a body is JSON by its own account; the published pages leave the header out.
+/// Whether a body may be JSON by its own account. The published pages leave the header out, and `curl -d`
+/// then calls the body a form, which says nothing about it.
 fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
         return true;
     };
     let kind = value.to_str().unwrap_or("").split(';').next().unwrap_or("").trim();
     let kind = kind.to_ascii_lowercase();
-    kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
+    kind == "application/json"
+        || kind == "application/x-www-form-urlencoded"
+        || (kind.starts_with("application/") && kind.ends_with("+json"))
 }
 
 /// A `languageCode`: 0 English, 1 simplified Chinese, or a BCP 47 tag.
@@ -167,6 +170,7 @@ mod tests {
         let json = |kind| is_json(&headers(header::CONTENT_TYPE, kind));
         assert!(json("application/json") && json("Application/JSON; charset=utf-8"));
         assert!(json("application/problem+json") && is_json(&HeaderMap::new()));
-        assert!(!json("text/plain") && !json("application/x-www-form-urlencoded"));
+        assert!(json("application/x-www-form-urlencoded"), "what curl says of itself");
+        assert!(!json("text/plain") && !json("application/xml"));
     }
 }

@@ -137,7 +137,7 @@ impl Mall {
                 refusal.diagnosis = Some(Diagnosis {
                     sign_content: signing_content(request.params),
                     causes: Vec::new(),
-                    stale_seconds: Some(off / 1_000_000),
+                    stale_seconds: Some(off.saturating_abs() / 1_000_000),
                 });
             }
             return Err(refusal.into());

@@ -162,8 +162,16 @@ pub fn parse_json(text: &str) -> Result<Value, ParamsError> {
     parse_raw(raw.get(), DEPTH_MAX)
 }
 
+/// What is wrong with a text as a whole, and where.
 fn json_error(error: &serde_json::Error) -> ParamsError {
     ParamsError::NotJson(error.to_string())
+}
+
+/// What is wrong with a value inside; the place is left out, since it counts from the value's start.
+fn inner_error(error: &serde_json::Error) -> ParamsError {
+    let text = error.to_string();
+    let what = text.split(" at line ").next().unwrap_or_default();
+    ParamsError::NotJson(what.to_owned())
 }
 
 /// `raw` is known to be one valid JSON value, but for its strings' escapes and its nesting.
@@ -173,7 +181,7 @@ fn parse_raw(raw: &str, depth: usize) -> Result<Value, ParamsError> {
     match raw.as_bytes().first() {
         Some(b'{' | b'[') if depth == 0 => Err(ParamsError::TooDeep),
         Some(b'{') => {
-            let members = reader.deserialize_map(Members).map_err(|error| json_error(&error))?;
+            let members = reader.deserialize_map(Members).map_err(|error| inner_error(&error))?;
             let mut object: Vec<(String, Value)> = Vec::with_capacity(members.len());
             let mut names = std::collections::HashSet::with_capacity(members.len());
             for (name, value) in members {
@@ -185,12 +193,12 @@ fn parse_raw(raw: &str, depth: usize) -> Result<Value, ParamsError> {
             Ok(Value::Object(object))
         }
         Some(b'[') => {
-            let items = reader.deserialize_seq(Items).map_err(|error| json_error(&error))?;
+            let items = reader.deserialize_seq(Items).map_err(|error| inner_error(&error))?;
             let values = items.into_iter().map(|item| parse_raw(item.get(), depth - 1));
             values.collect::<Result<_, _>>().map(Value::Array)
         }
         Some(b'"') => {
-            serde_json::from_str(raw).map(Value::String).map_err(|error| json_error(&error))
+            serde_json::from_str(raw).map(Value::String).map_err(|error| inner_error(&error))
         }
         Some(b'n') => Ok(Value::Null),
         Some(b't') => Ok(Value::Bool(true)),
