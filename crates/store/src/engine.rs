@@ -1,5 +1,6 @@
 //! The two engines behind one face: connections, transactions, and the dispatch of statements.
 
+use std::path::Path;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
@@ -73,11 +74,20 @@ impl Store {
             Self::connect_sqlite(url, options).await
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             let connect: PgConnectOptions = url.parse()?;
+            let server = format!("{}:{}", connect.get_host(), connect.get_port());
             let pool = PgPoolOptions::new()
                 .max_connections(options.connections_max)
                 .acquire_timeout(ACQUIRE_TIMEOUT)
                 .connect_with(connect.disable_statement_logging())
-                .await?;
+                .await;
+            let pool = pool.map_err(|error| match error {
+                // The pool knocks again and again, and at last no longer knows why it was in vain.
+                sqlx::Error::PoolTimedOut => StoreError::Unfit(format!(
+                    "PostgreSQL at {server} took no connection for {} seconds",
+                    ACQUIRE_TIMEOUT.as_secs()
+                )),
+                other => other.into(),
+            })?;
             Ok(Self(Pools::Postgres(pool)))
         } else {
             let why = "the database URL must begin with sqlite:// or postgres://";
@@ -101,7 +111,9 @@ impl Store {
                 .idle_timeout(None)
                 .max_lifetime(None)
         };
-        let writer = pool(1).connect_with(connect.clone()).await?;
+        let file = connect.get_filename().to_owned();
+        let writer = pool(1).connect_with(connect.clone()).await;
+        let writer = writer.map_err(|error| cannot_open(&file, &error))?;
         let version: String =
             sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&writer).await?;
         let parts: Vec<u32> = version.split('.').filter_map(|part| part.parse().ok()).collect();
@@ -150,6 +162,19 @@ impl Store {
             Pools::Postgres(pool) => pool.close().await,
         }
     }
+}
+
+/// SQLite says neither which file it could not open nor why.
+fn cannot_open(file: &Path, error: &sqlx::Error) -> StoreError {
+    let directory = file.parent().filter(|directory| !directory.as_os_str().is_empty());
+    let why = if directory.is_some_and(|directory| !directory.is_dir()) {
+        "its directory is not there".to_owned()
+    } else if file.exists() {
+        error.to_string()
+    } else {
+        "it is not there; `simmall migrate` makes it".to_owned()
+    };
+    StoreError::Unfit(format!("the SQLite file {} cannot be opened: {why}", file.display()))
 }
 
 impl Tx {
