@@ -13,7 +13,7 @@ use domain::{Ctx, Mode, Span};
 use mall::Settings;
 use store::{Options, Sealer, Store};
 
-use crate::run::{Wiring, build, serve as serve_mall, start};
+use crate::run::{Wiring, build, serve as serve_mall, start, told_to_stop};
 use crate::telemetry::{self, LogFormat};
 use crate::{clock, demo, sealing, sign};
 
@@ -144,13 +144,29 @@ impl Common {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    if let Err(error) = check_environment().and_then(|()| run(cli)) {
+    let done = match Cli::try_parse() {
+        Ok(cli) => check_environment().and_then(|()| run(cli)),
+        // A slip in a variable's name may be why something is missed here. Help is always given.
+        Err(error) if error.use_stderr() => check_environment().and_then(|()| error.exit()),
+        Err(help) => help.exit(),
+    };
+    if let Err(error) = done {
         // Nothing can be done if standard error is closed.
-        let _ = writeln!(std::io::stderr(), "error: {error:#}");
+        let _ = writeln!(std::io::stderr(), "error: {}", describe(&error));
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
+}
+
+/// An error with its causes, but for those that it has told already.
+fn describe(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// Refuses variables that begin like ours but mean nothing: a slip in a name must not go unnoticed.
@@ -219,9 +235,11 @@ async fn serve(args: Serve) -> anyhow::Result<()> {
     let store = Store::connect(&args.database.database_url, options).await?;
     store.check_schema().await?;
     let ctx = clock::system_ctx();
+    let told = told_to_stop()?;
     let running = start(args.common.wiring(store, ctx, sealer, args.root_mode)).await?;
     say(&format!("listening on http://{}", running.address))?;
-    running.until_signal().await
+    running.until(told).await;
+    Ok(())
 }
 
 async fn run_demo(args: Demo) -> anyhow::Result<()> {
@@ -230,8 +248,10 @@ async fn run_demo(args: Demo) -> anyhow::Result<()> {
     let wiring = args.common.wiring(store, ctx, sealer, args.root_mode);
     let mall = build(&wiring);
     let seeded = mall::demo::seed(&mall).await?;
+    let told = told_to_stop()?;
     let running = serve_mall(mall, wiring.listen, wiring.root_mode).await?;
     demo::welcome(&running, &seeded, &args.data)?;
     say(&format!("listening on http://{}", running.address))?;
-    running.until_signal().await
+    running.until(told).await;
+    Ok(())
 }

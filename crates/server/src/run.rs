@@ -10,6 +10,7 @@ use domain::{Ctx, Mode};
 use mall::{Mall, Settings};
 use store::{Sealer, Store};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -101,16 +102,23 @@ impl Running {
         self.mall.store().close().await;
     }
 
-    /// Serves until the process is told to stop (SIGTERM or SIGINT), then stops.
-    pub async fn until_signal(self) -> anyhow::Result<()> {
-        let mut terminate =
-            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            interrupted = tokio::signal::ctrl_c() => interrupted?,
-        }
+    /// Serves until told to stop, then stops.
+    pub(crate) async fn until(self, told: impl Future<Output = ()>) {
+        told.await;
         tracing::info!("stopping");
         self.stop().await;
-        Ok(())
     }
+}
+
+/// Ends when the process is told to stop (SIGTERM or SIGINT). It heeds signals as soon as it is
+/// called, which must be before anybody is told that the server listens.
+pub(crate) fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
