@@ -145,6 +145,13 @@ fn parse_query(query: &str) -> Result<Vec<(String, String)>, ParamsError> {
         .collect();
     // The decoder puts U+FFFD where the bytes are not UTF-8; nobody has a reason to send it.
     let broken = |text: &String| text.contains(char::REPLACEMENT_CHARACTER);
+    // It leaves a `%` alone that begins no byte: a text that was not encoded, and reads otherwise
+    // whenever two hexadecimal digits happen to follow.
+    let escape =
+        |rest: &str| rest.len() >= 2 && rest.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
+    if !query.split('%').skip(1).all(escape) {
+        return Err(ParamsError::BadQuery);
+    }
     if pairs.iter().any(|(name, value)| broken(name) || broken(value)) {
         return Err(ParamsError::BadQuery);
     }
@@ -289,7 +296,9 @@ mod tests {
             assert_eq!(read(bad), Err(ParamsError::NotAnObject), "{bad}");
         }
         assert!(matches!(Params::read(None, b"{\"a\":\"\xff\"}"), Err(ParamsError::NotJson(_))));
-        assert_eq!(Params::read(Some("a=%ff"), b""), Err(ParamsError::BadQuery));
+        for bad in ["a=%ff", "a=%zz", "a=100%", "%4=a", "a=%%20"] {
+            assert_eq!(Params::read(Some(bad), b""), Err(ParamsError::BadQuery), "{bad}");
+        }
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(60), "]".repeat(60));
         assert_eq!(read(&deep), Err(ParamsError::TooDeep));
         let deeper = format!("{{\"a\":{}", "[".repeat(100_000));
