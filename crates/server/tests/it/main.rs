@@ -2,5 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panic")]
 
+mod answers;
 mod arrows;
+mod bad_input;
+mod diagnosis;
+mod modes;
+mod privacy;
 mod published;
+mod raw;
+mod signatures;

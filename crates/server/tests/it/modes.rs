@@ -1,0 +1,152 @@
+//! The prefix of a path selects the mode, and the two modes share nothing.
+
+use domain::Mode;
+use domain::sim::{Sim, SimState};
+use serde_json::{Value, json};
+use testkit::{Engine, Recipe, TestMall, TestPartner, on_both_engines};
+use wire::call::CALLS;
+use wire::payment::RESULT_QUERY;
+use wire::sign::Scheme;
+use wire::topup::QUERY_ORDER;
+use wire::vshop::SINGLE_VERIFY;
+use wire::{Call, Method};
+
+use crate::raw::{Answer, fields, get, post, send, signed};
+
+on_both_engines!(
+    each_service_has_a_prefix_per_mode,
+    the_root_means_what_the_operator_set,
+    the_modes_share_nothing,
+);
+
+/// Makes a call at a path, signed by the partner.
+async fn at(
+    mall: &TestMall,
+    shop: &TestPartner,
+    call: &Call,
+    (path, more): (&str, Value),
+) -> Answer {
+    let fields = fields(mall, &shop.partner.code, call, more);
+    let members = signed(Scheme::HmacSha256, &shop.key, fields);
+    match call.method {
+        Method::Get => get(mall, path, &members).await,
+        Method::Post => post(mall, path, Value::Object(members).to_string()).await,
+    }
+}
+
+async fn each_service_has_a_prefix_per_mode(engine: Engine) {
+    let mall = TestMall::start(engine).await;
+    let live = mall.add_partner("LIVE", Mode::Live, |_| ()).await;
+    let test = mall.add_partner("TEST", Mode::Test, |_| ()).await;
+    for (own, other, prefixes) in [
+        (&live, &test, ["/vshop", "/payment", "/topup"]),
+        (&test, &live, ["/vshop_uat", "/payment_uat", "/topup_test"]),
+    ] {
+        let sim = json!({"deviceCode": own.sims[0]});
+        let path = format!("{}/singleVerify", prefixes[0]);
+        at(&mall, own, &SINGLE_VERIFY, (&path, sim.clone())).await.accepted();
+        // The other mode's partner does not exist here.
+        let stranger = at(&mall, other, &SINGLE_VERIFY, (&path, sim)).await;
+        let live_mode = own.partner.mode == Mode::Live;
+        stranger.refused(if live_mode { "SIGN_MISMATCH" } else { "PARTNER_UNKNOWN" });
+        let path = format!("{}/resultQuery", prefixes[1]);
+        let none = at(&mall, own, &RESULT_QUERY, (&path, json!({"payId": "P1"}))).await;
+        none.refused("PAYMENT_UNKNOWN");
+        let path = format!("{}/mall/order", prefixes[2]);
+        let none = at(&mall, own, &QUERY_ORDER, (&path, json!({"order_id": "N1"}))).await;
+        none.refused("ORDER_UNKNOWN");
+    }
+    mall.stop().await;
+}
+
+async fn the_root_means_what_the_operator_set(engine: Engine) {
+    for root_mode in [None, Some(Mode::Test), Some(Mode::Live)] {
+        let mall = TestMall::with(engine, Recipe { root_mode, ..Recipe::default() }).await;
+        let live = mall.add_partner("LIVE", Mode::Live, |_| ()).await;
+        let test = mall.add_partner("TEST", Mode::Test, |_| ()).await;
+        for shop in [&live, &test] {
+            let sim = json!({"deviceCode": shop.sims[0]});
+            let root = at(&mall, shop, &SINGLE_VERIFY, ("/singleVerify", sim.clone())).await;
+            let expected = match root_mode {
+                None => (404, "NOT_FOUND"),
+                Some(mode) if mode == shop.partner.mode => (200, ""),
+                Some(Mode::Live) => (400, "SIGN_MISMATCH"),
+                Some(Mode::Test) => (400, "PARTNER_UNKNOWN"),
+            };
+            assert_eq!(root.outcome(), (expected.0, expected.1.to_owned()), "{root_mode:?}");
+            // The prefixes stay what they are.
+            let prefix = SINGLE_VERIFY.service.prefix(shop.partner.mode);
+            let path = format!("{prefix}/singleVerify");
+            at(&mall, shop, &SINGLE_VERIFY, (&path, sim)).await.accepted();
+        }
+        for call in CALLS {
+            let method = if call.method == Method::Get { "GET" } else { "POST" };
+            let root = send(&mall, method, call.path, |request| request).await;
+            let expected = if root_mode.is_none() { 404 } else { 400 };
+            assert_eq!(root.status, expected, "{} {root_mode:?}", call.path);
+        }
+        mall.stop().await;
+    }
+}
+
+async fn the_modes_share_nothing(engine: Engine) {
+    let mall = TestMall::start(engine).await;
+    let test = mall.add_partner("SHOP", Mode::Test, |_| ()).await;
+    let mut live = mall.add_partner("SHOP", Mode::Live, |_| ()).await;
+    // One card number in both stocks.
+    let iccid = &test.sims[0];
+    let sim = Sim {
+        id: mall.mall().ctx().id(),
+        iccid: iccid.parse().unwrap(),
+        carrier: "simulator".to_owned(),
+        state: SimState::Ready,
+    };
+    let mut tx = mall.store().begin().await.unwrap();
+    tx.insert_sim(Mode::Live, live.partner.id, &sim, mall.now()).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let (in_test, in_live) = (test.client(&mall), live.client(&mall));
+    let mut order = test.paid_order(iccid, "N1");
+    "ch_1".clone_into(&mut order.transaction_id);
+    order.order.auto_renewal = true;
+    let first = in_test.syn_order_info(&order).await.unwrap();
+    mall.settle().await;
+    // Live mode has heard of nothing.
+    assert_eq!(in_live.single_verify(iccid).await.unwrap().card_status, "1");
+    assert_eq!(in_live.single_query_order(iccid).await.unwrap().order_list, []);
+    assert_eq!(in_live.query_auto_renewal_record(iccid).await.unwrap(), None);
+    assert_eq!(in_live.orders_of_sim(iccid, 1).await.unwrap().total_count, 0);
+    let unknown = in_live.result_query(&order.order.pay_id).await.unwrap_err();
+    assert_eq!(unknown.code(), Some("PAYMENT_UNKNOWN"));
+    for number in ["N1", first.order_id.as_str()] {
+        let unknown = in_live.order(number).await.unwrap_err();
+        assert_eq!(unknown.code(), Some("ORDER_UNKNOWN"));
+    }
+    let cancelled = in_live.cancel_auto_renewal_record(iccid, "N1", &order.order.pay_id).await;
+    assert_eq!(cancelled.unwrap_err().code(), Some("RENEWAL_UNKNOWN"));
+    assert_eq!((test.owes(&mall).await, live.owes(&mall).await), (800, 0));
+
+    // The same numbers with other content are an order of its own there.
+    order.order.order_period = 2;
+    "20.00".clone_into(&mut order.order.pay_amount);
+    order.order.auto_renewal = false;
+    let second = in_live.syn_order_info(&order).await.unwrap();
+    assert_ne!(second.order_id, first.order_id);
+    mall.settle().await;
+    assert_eq!((test.owes(&mall).await, live.owes(&mall).await), (800, 1_600));
+    assert_eq!(in_test.order("N1").await.unwrap().order_period, 1);
+    assert_eq!(in_live.order("N1").await.unwrap().order_period, 2);
+    assert_eq!(in_live.query_auto_renewal_record(iccid).await.unwrap(), None);
+    assert!(in_test.query_auto_renewal_record(iccid).await.unwrap().is_some());
+
+    // What the operator does to one of them does not touch the other.
+    mall.change_partner(&mut live, |partner| partner.suspended = true).await;
+    let suspended = in_live.single_verify(iccid).await.unwrap_err();
+    assert_eq!(suspended.code(), Some("PARTNER_SUSPENDED"));
+    in_test.single_verify(iccid).await.unwrap();
+    // Nor is one's key good for the other.
+    let crossed = live.client_with(&mall, Scheme::HmacSha256, &test.key);
+    let refused = crossed.single_verify(iccid).await.unwrap_err();
+    assert_eq!(refused.code(), Some("SIGN_MISMATCH"));
+    mall.stop().await;
+}
