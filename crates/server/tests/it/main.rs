@@ -4,6 +4,7 @@
 
 mod answers;
 mod arrows;
+mod binary;
 mod bad_input;
 mod diagnosis;
 mod jobs;

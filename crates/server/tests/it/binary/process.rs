@@ -1,0 +1,216 @@
+//! Processes of the binary. Each ends with its test, by its number, however the test ends.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// The pause between two looks at a process.
+const PAUSE: Duration = Duration::from_millis(20);
+/// How often a process is looked at: for a minute at least. Looks are counted instead of time, so
+/// that a slow machine gets longer.
+const LOOKS_MAX: u32 = 3_000;
+
+/// The binary with arguments and without any variable of whoever runs the tests.
+pub(super) fn simmall<const N: usize>(args: [&str; N]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_simmall"));
+    command.args(args).env_clear();
+    command
+}
+
+/// How a process ended, and all it said.
+#[derive(Debug)]
+pub(super) struct Ended {
+    /// `None` after a signal that it did not handle.
+    pub(super) code: Option<i32>,
+    pub(super) stdout: String,
+    pub(super) stderr: String,
+}
+
+impl Ended {
+    /// What it printed, if it did well.
+    pub(super) fn success(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self.stdout
+    }
+
+    /// What it complained of. It must have failed by itself, without a panic.
+    pub(super) fn failure(self) -> String {
+        assert!(self.code.is_some_and(|code| code != 0 && code != 101), "{self:?}");
+        assert!(self.stdout.is_empty() && self.stderr.starts_with("error: "), "{self:?}");
+        self.stderr
+    }
+}
+
+/// Runs a command to its end, with a text on its standard input.
+pub(super) fn run(command: &mut Command, input: &str) -> Ended {
+    let mut process = Process::spawn(command.stdin(Stdio::piped()));
+    let mut stdin = process.child.stdin.take().unwrap();
+    let input = input.to_owned();
+    // On a thread of its own, since a process may print before it has read all. One that does not
+    // want to read all is right to go away.
+    let writer = std::thread::spawn(move || {
+        let _ = stdin.write_all(input.as_bytes());
+    });
+    let ended = process.wait();
+    writer.join().unwrap();
+    ended
+}
+
+/// A process. Dropped, it is killed.
+pub(super) struct Process {
+    child: Child,
+    stdout: Output,
+    stderr: Output,
+}
+
+impl Process {
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stdout = Output::of(child.stdout.take().unwrap());
+        let stderr = Output::of(child.stderr.take().unwrap());
+        Self { child, stdout, stderr }
+    }
+
+    /// Waits until it has ended by itself.
+    fn wait(&mut self) -> Ended {
+        for _ in 0..LOOKS_MAX {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                let (stdout, stderr) = (self.stdout.all(), self.stderr.all());
+                return Ended { code: status.code(), stdout, stderr };
+            }
+            std::thread::sleep(PAUSE);
+        }
+        panic!("it does not end; it said {:?} and {:?}", self.stdout.text(), self.stderr.text());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Errors mean that it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a process writes, gathered by a thread while it writes.
+struct Output {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Output {
+    fn of(mut pipe: impl Read + Send + 'static) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let gathered = Arc::clone(&bytes);
+        let reader = std::thread::spawn(move || {
+            let mut chunk = [0; 4096];
+            while let Ok(length @ 1..) = pipe.read(&mut chunk) {
+                gathered.lock().unwrap().extend_from_slice(&chunk[..length]);
+            }
+        });
+        Self { bytes, reader: Some(reader) }
+    }
+
+    /// What has been written so far.
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
+    }
+
+    /// All of it, once the process has ended.
+    fn all(&mut self) -> String {
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+        self.text()
+    }
+}
+
+/// A process that serves a mall.
+pub(super) struct Server {
+    process: Process,
+    /// Where it listens, as `http://ADDRESS`.
+    pub(super) url: String,
+}
+
+impl Server {
+    /// Starts it on a free port and waits until it listens.
+    pub(super) fn start(command: &mut Command) -> Self {
+        let mut process = Process::spawn(command.arg("--listen=127.0.0.1:0"));
+        for _ in 0..LOOKS_MAX {
+            let said = process.stdout.text();
+            let line = said.split_inclusive('\n').find(|line| line.starts_with("listening on "));
+            if let Some(url) = line.and_then(|line| line.strip_suffix('\n')) {
+                let url = url.trim_start_matches("listening on ").to_owned();
+                assert!(url.starts_with("http://127.0.0.1:") && !url.ends_with(":0"), "{url}");
+                return Self { process, url };
+            }
+            assert!(process.child.try_wait().unwrap().is_none(), "{:?}", process.wait());
+            std::thread::sleep(PAUSE);
+        }
+        panic!("it does not listen; it said {:?}", process.stdout.text());
+    }
+
+    /// What it has printed so far.
+    pub(super) fn stdout(&self) -> String {
+        self.process.stdout.text()
+    }
+
+    /// Asks it to stop, as an operating system does.
+    pub(super) fn terminate(&self) {
+        let pid = self.process.child.id().to_string();
+        // The shell has this command built in, so that no package is needed for it.
+        let sent = Command::new("sh").args(["-c", "kill -s TERM \"$0\"", &pid]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits until it has ended.
+    pub(super) fn wait(mut self) -> Ended {
+        self.process.wait()
+    }
+
+    /// Asks it to stop and waits until it has.
+    pub(super) fn stop(self) -> Ended {
+        self.terminate();
+        self.wait()
+    }
+
+    /// Kills it on the spot, as a power failure does (SIGKILL).
+    pub(super) fn kill(&mut self) {
+        self.process.child.kill().unwrap();
+    }
+}
+
+/// A directory of a test's own, gone with it.
+pub(super) struct Directory(PathBuf);
+
+impl Directory {
+    pub(super) fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::SeqCst);
+        let name = format!("simmall_binary_{}_{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        // A directory of an earlier process with the same number is worth nothing.
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// A path in it, as text.
+    pub(super) fn join(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
