@@ -4,8 +4,8 @@
 
 mod answers;
 mod arrows;
-mod binary;
 mod bad_input;
+mod binary;
 mod diagnosis;
 mod jobs;
 mod modes;
