@@ -23,6 +23,7 @@ on_both_engines!(
     fields_of_a_wrong_type,
     fields_of_a_wrong_form,
     amounts_that_their_currency_does_not_have,
+    times_at_the_ends_of_the_calendar,
     queries_that_cannot_be_read,
     all_mistakes_are_told_at_once,
     what_is_just_within_the_limits_is_taken,
@@ -398,6 +399,34 @@ async fn amounts_that_their_currency_does_not_have(engine: Engine) {
         }
     }
     desk.close().await;
+}
+
+async fn times_at_the_ends_of_the_calendar(engine: Engine) {
+    let mut desk = Desk::open(engine).await;
+    let mut taken = Vec::new();
+    for zone in ["Pacific/Kiritimati", "UTC", "Pacific/Pago_Pago"] {
+        desk.mall.change_partner(&mut desk.shop, |p| p.zone = zone.parse().unwrap()).await;
+        for time in ["0000-01-01 00:00:00", "9999-12-30 21:59:59", "9999-12-31 23:59:59"] {
+            let number = format!("N{}", taken.len());
+            let mut more = sample(&SYN_ORDER_INFO, &desk.shop.sims[0], &number);
+            more["payResultDate"] = time.into();
+            let answer = call_well(&desk.mall, &desk.shop, &SYN_ORDER_INFO, more).await;
+            if answer.status == 200 {
+                // What is taken can be told again.
+                let client = desk.shop.client(&desk.mall);
+                let result = client.result_query(&format!("P-{number}")).await.unwrap();
+                assert_eq!(result.pay_result_date, time);
+                taken.push(number);
+            } else {
+                blames(&answer, "payResultDate", &format!("{time} {zone}"));
+            }
+        }
+    }
+    assert!(!taken.is_empty());
+    desk.mall.settle().await;
+    let orders = desk.shop.client(&desk.mall).orders_of_sim(&desk.shop.sims[0], 1).await.unwrap();
+    assert!(orders.orders.iter().all(|order| order.status == "PROVISIONED"), "{orders:?}");
+    desk.mall.stop().await;
 }
 
 async fn queries_that_cannot_be_read(engine: Engine) {
