@@ -3,9 +3,10 @@
 use std::process::Command;
 
 use carriers::Carriers;
+use domain::Mode;
 use mall::{Mall, Settings};
 use sdk::{Client, Credentials, Prefix};
-use store::Sealer;
+use store::{Sealer, Store};
 use testkit::{Database, Engine};
 
 use super::process::{run, simmall};
@@ -28,17 +29,31 @@ impl Installation {
         let migrate = &mut simmall(["migrate"]);
         let said = run(migrate.env("SIMMALL_DATABASE_URL", &database.url), "").success();
         assert_eq!(said, "the schema is up to date\n");
-        let (store, ctx) = (database.open().await, server::system_ctx());
-        let sealer = Sealer::new(&[7; 32]);
-        let mall = Mall::new(store, ctx, Carriers::new(), sealer, Settings::default());
+        let mall = mall_on(database.open().await, [7; 32]);
         let demo_key = mall::demo::seed(&mall).await.unwrap().key.unwrap().text;
         mall.store().close().await;
         Self { database, demo_key }
     }
 
+    /// Gives the demo's partner `P012345` a key that was sealed by some other mall, as a bad restore of
+    /// a backup could: whoever needs it comes upon an internal error.
+    pub(super) async fn spoil_demo_keys(&self) {
+        let mall = mall_on(self.store().await, [8; 32]);
+        let mut tx = mall.store().begin().await.unwrap();
+        let partner = tx.partner_by_code(Mode::Test, "P012345").await.unwrap().unwrap();
+        mall.add_key(&mut tx, &partner).await.unwrap();
+        tx.commit().await.unwrap();
+        mall.store().close().await;
+    }
+
     /// The database's URL, with a password where the engine knows such a thing.
     pub(super) fn database_url(&self) -> String {
         self.database.url.replace("//postgres@", &format!("//postgres:{PASSWORD}@"))
+    }
+
+    /// Its database, to look behind the scenes while nobody serves it.
+    pub(super) async fn store(&self) -> Store {
+        self.database.open().await
     }
 
     /// `simmall serve` on it.
@@ -48,6 +63,11 @@ impl Installation {
         command.env("SIMMALL_SEALING_KEY", SEALING_KEY).args(args);
         command
     }
+}
+
+fn mall_on(store: Store, sealing_key: [u8; 32]) -> Mall {
+    let (ctx, sealer) = (server::system_ctx(), Sealer::new(&sealing_key));
+    Mall::new(store, ctx, Carriers::new(), sealer, Settings::default())
 }
 
 /// A client of the demo's partner `P000818`, which signs with keyless MD5.

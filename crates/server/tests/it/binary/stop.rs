@@ -1,9 +1,15 @@
 //! How the mall stops, gently or not: nothing that it said yes to is lost, nothing happens twice.
 
 use std::collections::HashSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
+use domain::Mode;
+use domain::order::OrderState;
 use sdk::{Client, NewOrder, PaidOrder};
+use serde_json::Value;
+use store::JobKind;
 use testkit::{Engine, on_both_engines};
 use tokio::task::JoinSet;
 
@@ -12,6 +18,7 @@ use super::process::Server;
 
 on_both_engines!(
     a_told_server_finishes_what_it_began,
+    a_request_that_is_under_way_is_answered,
     a_killed_server_loses_nothing_that_it_acknowledged,
 );
 
@@ -89,6 +96,25 @@ async fn find_or_repeat(client: &Client, orders: &[PaidOrder], acknowledged: &Ha
     }
 }
 
+/// No worker took a job with it: each order has its plan, or a job that is due at once.
+async fn no_job_is_held(installed: &Installation, order_numbers: &HashSet<String>) {
+    let store = installed.store().await;
+    let now = server::system_ctx().now();
+    // Claimed for no time at all, which leaves them due.
+    let due = store.claim_jobs(now, now, 1_000).await.unwrap();
+    let due = due.into_iter().filter(|job| job.kind == JobKind::Provision);
+    let due: HashSet<String> = due.map(|job| job.subject).collect();
+    let mut tx = store.read().await.unwrap();
+    let partner = tx.partner_by_code(Mode::Test, "P000818").await.unwrap().unwrap();
+    for number in order_numbers {
+        let order = tx.order_by_no(Mode::Test, partner.id, number).await.unwrap().unwrap();
+        let has_plan = matches!(order.state, OrderState::Provisioned { .. });
+        assert!(has_plan || due.contains(&order.id.to_string()), "{number}: {:?}", order.state);
+    }
+    drop(tx);
+    store.close().await;
+}
+
 /// Waits until all orders are provisioned; each then has exactly one plan on its SIM.
 async fn all_have_their_plan(client: &Client, orders: &[PaidOrder]) {
     let mut looks = 0;
@@ -125,11 +151,50 @@ async fn a_told_server_finishes_what_it_began(engine: Engine) {
     // It had no need of the time that it is given.
     assert!(ended.stderr.contains("stopping") && !ended.stderr.contains("cut off"), "{ended:?}");
     assert!(!ended.stderr.contains("ERROR"), "{ended:?}");
+    no_job_is_held(&installed, &acknowledged).await;
 
     let server = Server::start(&mut installed.serve([]));
     let client = demo_client(&server.url);
     find_or_repeat(&client, &orders, &acknowledged).await;
     all_have_their_plan(&client, &orders).await;
+    server.stop().success();
+}
+
+async fn a_request_that_is_under_way_is_answered(engine: Engine) {
+    let installed = Installation::new(engine).await;
+    let server = Server::start(&mut installed.serve([]));
+    let address = server.url.strip_prefix("http://").unwrap().to_owned();
+    let order = paid_order(1, 1);
+    let fields = demo_client(&server.url).sign(&wire::vshop::SYN_ORDER_INFO, order.fields());
+    let body = Value::Object(fields.unwrap()).to_string();
+    let mut stream = TcpStream::connect(&address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+    let head = format!(
+        "POST /vshop_uat/synPartner/SynOrderInfo HTTP/1.1\r\nHost: {address}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\r\n",
+        body.len(),
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    // The server asks for the body: so it is at work on the request.
+    let mut go_on = [0; 25];
+    stream.read_exact(&mut go_on).unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    server.terminate();
+    let mut looks = 0;
+    while TcpStream::connect(&address).is_ok() {
+        looks += 1;
+        assert!(looks < LOOKS_MAX, "it still takes connections");
+        tokio::time::sleep(PAUSE).await;
+    }
+    stream.write_all(body.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.contains(r#""orderNo":"NO-1-1""#), "{answer}");
+    assert_eq!(server.wait().code, Some(0));
+
+    let server = Server::start(&mut installed.serve([]));
+    all_have_their_plan(&demo_client(&server.url), &[order]).await;
     server.stop().success();
 }
 
