@@ -20,6 +20,7 @@ on_both_engines!(
     what_nobody_can_tell_goes_to_a_person,
     a_dead_workers_job_is_taken_over,
     a_dead_workers_poll_is_taken_over,
+    a_late_word_does_not_touch_the_next_workers_job,
     two_nodes_share_the_work,
     a_stopped_node_finishes_what_it_runs,
     a_backlog_drains,
@@ -244,6 +245,31 @@ async fn a_dead_workers_poll_is_taken_over(engine: Engine) {
     assert_eq!(plans_on(&client, &sim).await, 1);
     assert_late_words_are_refused(&mall, &dead[0]).await;
     living.stop().await;
+    mall.stop().await;
+}
+
+async fn a_late_word_does_not_touch_the_next_workers_job(engine: Engine) {
+    let mall = TestMall::with(engine, without_workers()).await;
+    let partner = mall.add_partner("P100", Mode::Test, |_| ()).await;
+    let (sim, client) = (&partner.sims[0], partner.client(&mall));
+    client.syn_order_info(&partner.paid_order(sim, "N1")).await.unwrap();
+    let asleep = claim_and_die(&mall).await.remove(0);
+    assert!(claim_and_die(&mall).await.is_empty(), "a job was claimed twice");
+    mall.clock.advance(Settings::default().lease);
+    let next = claim_and_die(&mall).await.remove(0);
+    assert_eq!(next.id, asleep.id);
+    assert!(next.fence > asleep.fence);
+    // The first one wakes up while the next one works: the job is still there, but no longer its own.
+    assert_late_words_are_refused(&mall, &asleep).await;
+    // The next one's word counts.
+    let mut tx = mall.store().begin().await.unwrap();
+    tx.reschedule_job(&next, mall.now(), 0, "").await.unwrap();
+    tx.commit().await.unwrap();
+    let node = mall.another_node(Recipe::default()).await;
+    settle_nodes(&[mall.mall(), &node.mall]).await;
+    assert_eq!(client.order("N1").await.unwrap().status, "PROVISIONED");
+    assert_eq!(plans_on(&client, sim).await, 1);
+    node.stop().await;
     mall.stop().await;
 }
 
