@@ -80,5 +80,5 @@ bad-body-object = The body must be a JSON object: parameters between curly brack
 bad-query = The query string is not percent-encoded UTF-8. Please encode its names and values.
 bad-duplicate = The name { $name } occurs twice. Please send it once, in the query or in the body.
 bad-too-deep = The request nests too deeply: at most { $max } levels of lists and objects are read.
-bad-too-many = The request has too many parameters: at most { $max } are read.
+bad-too-many = The request has too much in it: at most { $max } parameters, and { $values } values in all, are read.
 bad-content-type = This call takes its parameters as JSON. Please send them with Content-Type: application/json.

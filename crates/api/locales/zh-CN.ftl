@@ -76,5 +76,5 @@ bad-body-object = 请求体必须是 JSON 对象，即用花括号括起来的�
 bad-query = 查询字符串不是经过百分号编码的 UTF-8，请对参数名和参数值进行编码。
 bad-duplicate = 参数 { $name } 重复出现，在查询字符串和请求体中总共只能出现一次。
 bad-too-deep = 请求嵌套过深，数组和对象最多 { $max } 层。
-bad-too-many = 请求参数过多，最多 { $max } 个。
+bad-too-many = 请求内容过多：最多 { $max } 个参数，所有取值合计最多 { $values } 个。
 bad-content-type = 该接口只接受 JSON 参数，请设置 Content-Type: application/json 后发送。

@@ -8,7 +8,7 @@ use fluent_bundle::concurrent::FluentBundle;
 use fluent_bundle::{FluentArgs, FluentResource, FluentValue};
 use unic_langid::LanguageIdentifier;
 use wire::diagnosis::Cause;
-use wire::params::{DEPTH_MAX, PARAMS_MAX, ParamsError};
+use wire::params::{DEPTH_MAX, PARAMS_MAX, ParamsError, VALUES_MAX};
 use wire::{Code, FormError, Problem};
 
 /// The most characters of a caller's own text in a message: an answer shall not grow with what it
@@ -116,7 +116,9 @@ pub fn params_error(locale: Locale, error: &ParamsError) -> String {
         ParamsError::BadQuery => say("bad-query", &[]),
         ParamsError::Duplicate(name) => say("bad-duplicate", &[("name", name.as_str().into())]),
         ParamsError::TooDeep => say("bad-too-deep", &[("max", DEPTH_MAX.into())]),
-        ParamsError::TooMany => say("bad-too-many", &[("max", PARAMS_MAX.into())]),
+        ParamsError::TooMany => {
+            say("bad-too-many", &[("max", PARAMS_MAX.into()), ("values", VALUES_MAX.into())])
+        }
     }
 }
 

@@ -13,7 +13,8 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Numbers a request, and logs how it went: never its query or its body, which carry people's data.
 pub(crate) async fn number(State(ctx): State<Ctx>, request: Request, next: Next) -> Response {
     let id: RequestId = ctx.id();
-    let span = tracing::info_span!("request", id = %id);
+    // An error span, so that it is there however little is logged.
+    let span = tracing::error_span!("request", id = %id);
     let began = ctx.now();
     let method = request.method().clone();
     // A path that matches no route may be anything, a person's data included.

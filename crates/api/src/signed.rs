@@ -71,7 +71,12 @@ impl<R: wire::Request> FromRequest<App> for Signed<R> {
             address,
         };
         let partner = app.mall.authenticate(credentials).await;
-        let partner = partner.map_err(|error| voice.error(error))?;
+        let partner = partner.map_err(|error| {
+            if let (None, mall::Error::Refused(refusal)) = (spoken, &error) {
+                voice.locale = refusal.locale.unwrap_or(voice.locale);
+            }
+            voice.error(error)
+        })?;
         voice.locale = spoken.unwrap_or(partner.locale);
         voice.enveloped =
             R::CALL.shape == Shape::Envelope || partner.response_style == ResponseStyle::Envelope;

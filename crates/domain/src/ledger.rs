@@ -60,6 +60,16 @@ impl PostingKind {
     }
 }
 
+impl FromStr for PostingKind {
+    type Err = UnknownWord;
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        [Self::Sale, Self::Reversal]
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| UnknownWord(text.to_owned(), "posting kind"))
+    }
+}
+
 /// An amount moved from one account to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Posting {

@@ -185,6 +185,8 @@ pub enum OrderEvent {
     TimedOut,
     /// A worker is about to ask the carrier.
     ProvisioningStarted,
+    /// The carrier did nothing and asks to come again later.
+    PutOff,
     /// The carrier put the plan on the SIM.
     Provisioned {
         /// When.
@@ -273,6 +275,7 @@ impl OrderState {
             }
             (Self::AwaitingPayment { .. }, E::TimedOut) => Ok(Self::Closed),
             (Self::Paid { paid_at }, E::ProvisioningStarted) => Ok(Self::Provisioning { paid_at }),
+            (Self::Provisioning { paid_at }, E::PutOff) => Ok(Self::Paid { paid_at }),
             (
                 Self::Provisioning { paid_at } | Self::Review { paid_at, .. },
                 E::Provisioned { at },
@@ -313,6 +316,7 @@ mod tests {
             OrderEvent::PaymentFailed(failure()),
             OrderEvent::TimedOut,
             OrderEvent::ProvisioningStarted,
+            OrderEvent::PutOff,
             OrderEvent::Provisioned { at },
             OrderEvent::CarrierRefused(failure()),
             OrderEvent::OutcomeUnknown(failure()),

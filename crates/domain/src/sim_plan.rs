@@ -65,10 +65,15 @@ pub struct QueuedPlan {
 
 /// Brings a SIM's queue up to `now`: plans whose time is over finish, and the next one begins where
 /// the last one ended, so that there is neither gap nor overlap however late this is called. `queue`
-/// is in order of `queue_no`. Returns the ids of the plans that changed.
-pub fn advance(queue: &mut [QueuedPlan], now: Timestamp, zone: &Zone) -> Vec<SimPlanId> {
+/// is in order of `queue_no`; `free_since` is when the plan before it ended. Returns the ids of the
+/// plans that changed.
+pub fn advance(
+    queue: &mut [QueuedPlan],
+    mut free_since: Option<Timestamp>,
+    now: Timestamp,
+    zone: &Zone,
+) -> Vec<SimPlanId> {
     let mut changed = Vec::new();
-    let mut free_since = None;
     for plan in queue {
         let before = plan.state;
         if plan.state == SimPlanState::Waiting {
@@ -93,7 +98,7 @@ pub fn advance(queue: &mut [QueuedPlan], now: Timestamp, zone: &Zone) -> Vec<Sim
     changed
 }
 
-/// When each plan of a queue begins and ends if nothing else happens, as far as it can run.
+/// When each plan of an advanced queue begins and ends if nothing else happens.
 pub fn schedule(queue: &[QueuedPlan], zone: &Zone) -> Vec<(SimPlanId, Timestamp, Timestamp)> {
     let mut free_since: Option<Timestamp> = None;
     let mut times = Vec::new();
@@ -142,22 +147,32 @@ mod tests {
     #[test]
     fn plans_run_one_after_another() {
         let mut plans = queue(&[1, 2, 1], &[0, 1, 200]);
-        advance(&mut plans, hour(1), &Zone::UTC);
+        advance(&mut plans, None, hour(1), &Zone::UTC);
         assert_eq!(
             plans[0].state,
             SimPlanState::InUse { effective_at: hour(0), expires_at: hour(24) }
         );
         assert_eq!(plans[1].state, SimPlanState::Waiting);
-        advance(&mut plans, hour(24), &Zone::UTC);
+        advance(&mut plans, None, hour(24), &Zone::UTC);
         assert_eq!(
             plans[1].state,
             SimPlanState::InUse { effective_at: hour(24), expires_at: hour(72) }
         );
         // The third was added long after the second had ended.
-        advance(&mut plans, hour(201), &Zone::UTC);
+        advance(&mut plans, None, hour(201), &Zone::UTC);
         assert_eq!(
             plans[2].state,
             SimPlanState::InUse { effective_at: hour(200), expires_at: hour(224) }
+        );
+    }
+
+    #[test]
+    fn nothing_begins_before_the_last_one_ended() {
+        let mut plans = queue(&[1], &[5]);
+        advance(&mut plans, Some(hour(7)), hour(8), &Zone::UTC);
+        assert_eq!(
+            plans[0].state,
+            SimPlanState::InUse { effective_at: hour(7), expires_at: hour(31) }
         );
     }
 
@@ -172,9 +187,9 @@ mod tests {
             let mut now = 0;
             for step in steps {
                 now += step;
-                advance(&mut often, hour(now), &Zone::UTC);
+                advance(&mut often, None, hour(now), &Zone::UTC);
             }
-            advance(&mut late, hour(now), &Zone::UTC);
+            advance(&mut late, None, hour(now), &Zone::UTC);
             prop_assert_eq!(&often, &late);
             let in_use = late.iter().filter(|plan| matches!(plan.state, SimPlanState::InUse { .. })).count();
             prop_assert!(in_use <= 1);

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use store::{PartnerKey, Tx};
 use wire::common::Common;
 use wire::content::signing_content;
-use wire::diagnosis::{SuspectKeys, diagnose};
+use wire::diagnosis::{Cause, SuspectKeys, diagnose};
 use wire::form::Problem;
 use wire::sign::{Key, Match, verify};
 use wire::{Call, Code, Params};
@@ -60,15 +60,28 @@ impl Mall {
             return Err(refusal.into());
         };
         drop(tx);
-        check_scheme(&partner, &found)?;
+        check_scheme(&partner, &found, params)?;
+        // From here on it is certain who calls, at least as far as its scheme can prove it.
+        self.check_caller(&partner, &found, request)
+            .map_err(|error| error.in_language(partner.locale))?;
+        self.note_form(&partner, &found).await;
+        Ok(partner)
+    }
+
+    /// Suspension and time.
+    fn check_caller(
+        &self,
+        partner: &Partner,
+        found: &Match,
+        request: Credentials<'_>,
+    ) -> Result<()> {
         if partner.suspended {
             return Err(Code::PartnerSuspended.into());
         }
         if found.scheme == Scheme::HmacSha256 {
             self.check_hmac_fields(request)?;
         }
-        self.note_form(&partner, &found).await?;
-        Ok(partner)
+        Ok(())
     }
 
     /// Opens a partner's sealed keys.
@@ -81,9 +94,16 @@ impl Mall {
         let mut keys = SuspectKeys::default();
         for key in stored {
             let row = PartnerKey::seal_row(mode, partner_id, &key.key_id);
-            let text = self.sealer.open(&row, &key.sealed).map_err(store::StoreError::from)?;
-            let list = if key.retired_at.is_none() { &mut keys.current } else { &mut keys.retired };
-            list.push(Key { id: key.key_id.clone(), text });
+            let opened = self.sealer.open(&row, &key.sealed).map_err(store::StoreError::from);
+            let id = key.key_id.clone();
+            match (key.retired_at, opened) {
+                (None, opened) => keys.current.push(Key { id, text: opened? }),
+                (Some(_), Ok(text)) => keys.retired.push(Key { id, text }),
+                // A damaged key that is not used any more must not lock its partner out.
+                (Some(_), Err(error)) => {
+                    tracing::error!(key_id = id, %error, "a retired key is damaged");
+                }
+            }
         }
         Ok(keys)
     }
@@ -103,13 +123,28 @@ impl Mall {
                 let stored = tx.keys(other, twin.id).await?;
                 keys.other_mode = self.open_keys(other, twin.id, &stored)?.current;
             }
-            refusal.diagnosis = Some(Diagnosis {
-                sign_content: signing_content(request.params),
-                causes: diagnose(request.params, &request.common.sign, &partner.schemes, &keys),
-                stale_seconds: None,
-            });
+            refusal.diagnosis = self.diagnose(partner, request, keys).await;
         }
         Ok(refusal)
+    }
+
+    /// Searches for what the client did. That costs some hundred hashes and anybody can ask for it: one
+    /// search at a time, and not on the threads that serve others.
+    async fn diagnose(
+        &self,
+        partner: &Partner,
+        request: Credentials<'_>,
+        keys: SuspectKeys,
+    ) -> Option<Diagnosis> {
+        let _alone = self.diagnosing.acquire().await.ok()?;
+        let (params, sign) = (request.params.clone(), request.common.sign.clone());
+        let schemes = partner.schemes.clone();
+        let search = move || Diagnosis {
+            sign_content: signing_content(&params),
+            causes: diagnose(&params, &sign, &schemes, &keys),
+            stale_seconds: None,
+        };
+        tokio::task::spawn_blocking(search).await.ok()
     }
 
     /// `hmac-sha256` is strict: a fresh time and the interface's own name.
@@ -145,28 +180,34 @@ impl Mall {
         Ok(())
     }
 
-    /// Remembers which tolerated form of signature a partner uses, for its diagnosis.
-    async fn note_form(&self, partner: &Partner, found: &Match) -> Result<()> {
+    /// Remembers which tolerated form of signature a partner uses, for its diagnosis. The request does
+    /// not depend on it.
+    async fn note_form(&self, partner: &Partner, found: &Match) {
         let part = |kept, word: &str| {
             if kept { String::new() } else { format!(" without-{word}") }
         };
         let (empty, path) = (part(found.empty_kept, "empty"), part(found.path_kept, "path"));
         let form = format!("{}{empty}{path}", found.scheme.as_str());
         if !self.form_is_new(partner, &form) {
-            return Ok(());
+            return;
         }
         let form = form.as_str();
-        self.retry(|| async {
-            let mut tx = self.store.begin().await?;
-            tx.note_sign_form(partner, form, self.ctx.now()).await?;
-            Ok(tx.commit().await?)
-        })
-        .await
+        let noted = self
+            .retry(|| async {
+                let mut tx = self.store.begin().await?;
+                tx.note_sign_form(partner, form, self.ctx.now()).await?;
+                Ok(tx.commit().await?)
+            })
+            .await;
+        if let Err(error) = noted {
+            tracing::warn!(%error, "a form of signature could not be noted");
+            self.forget_form(partner, form);
+        }
     }
 }
 
 /// Whether the partner may sign like this.
-fn check_scheme(partner: &Partner, found: &Match) -> Result<()> {
+fn check_scheme(partner: &Partner, found: &Match, params: &Params) -> Result<()> {
     // Keyless MD5 in live mode without an allowlist is refused even if it got into the settings.
     let allowed = partner.schemes.contains(&found.scheme)
         && (found.scheme.proves_sender() || partner.check_policy().is_ok());
@@ -175,7 +216,19 @@ fn check_scheme(partner: &Partner, found: &Match) -> Result<()> {
     }
     // Anybody can make a keyless signature: in live mode it must not tell that the partner exists.
     let anybody = !found.scheme.proves_sender() && partner.mode == Mode::Live;
-    Err(if anybody { Code::SignMismatch } else { Code::SignSchemeNotAllowed }.into())
+    if anybody {
+        return Err(Code::SignMismatch.into());
+    }
+    let mut refusal = Refusal::new(Code::SignSchemeNotAllowed);
+    if partner.mode == Mode::Test && !found.scheme.proves_sender() {
+        // Who signs without a key where one is needed has most likely forgotten it.
+        refusal.diagnosis = Some(Diagnosis {
+            sign_content: signing_content(params),
+            causes: vec![Cause::KeyMissing],
+            stale_seconds: None,
+        });
+    }
+    Err(refusal.into())
 }
 
 fn address_allowed(partner: &Partner, address: IpAddr) -> bool {

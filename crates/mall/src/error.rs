@@ -1,5 +1,6 @@
 //! What can come of a use-case besides its answer.
 
+use domain::Locale;
 use store::StoreError;
 use wire::Code;
 use wire::diagnosis::Cause;
@@ -31,6 +32,8 @@ pub struct Refusal {
     pub errors: Vec<FormError>,
     /// Why a signature does not match; in test mode only.
     pub diagnosis: Option<Diagnosis>,
+    /// The partner's language, once it is certain that it calls.
+    pub locale: Option<Locale>,
 }
 
 /// Why a signature does not match.
@@ -47,13 +50,23 @@ pub struct Diagnosis {
 impl Refusal {
     /// A refusal with nothing more to say than its code.
     pub fn new(code: Code) -> Self {
-        Self { code, errors: Vec::new(), diagnosis: None }
+        Self { code, errors: Vec::new(), diagnosis: None, locale: None }
     }
 
     /// A refusal of a field.
     pub fn field(field: &str, problem: Problem) -> Self {
         let errors = vec![FormError { field: field.to_owned(), problem }];
         Self { errors, ..Self::new(Code::BadRequest) }
+    }
+}
+
+impl Error {
+    /// The same, in the language of the partner where it is a refusal.
+    pub(crate) fn in_language(self, locale: Locale) -> Self {
+        match self {
+            Self::Refused(refusal) => Refusal { locale: Some(locale), ..*refusal }.into(),
+            other => other,
+        }
     }
 }
 

@@ -22,6 +22,16 @@ impl std::fmt::Debug for NewKey {
 }
 
 impl Mall {
+    /// Whether the sealing key is the one with which this database's keys were sealed. With another one
+    /// no partner could be served.
+    pub async fn check_sealing_key(&self) -> Result<()> {
+        let mut tx = self.store.read().await?;
+        if let Some((row, sealed)) = tx.some_key().await? {
+            self.sealer.open(&row, &sealed).map_err(store::StoreError::from)?;
+        }
+        Ok(())
+    }
+
     /// Makes a key for a partner: 32 random bytes as hexadecimal text.
     pub async fn add_key(&self, tx: &mut Tx, partner: &Partner) -> Result<NewKey> {
         let id = format!("key_{}", hex::encode(self.ctx.random::<6>()));

@@ -20,13 +20,13 @@ mod worker;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use carriers::Carriers;
 use domain::partner::Partner;
 use domain::{Ctx, Locale, Mode, Span};
 use store::{Sealer, Store};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 pub use auth::Credentials;
 pub use error::{Diagnosis, Error, Refusal, Result};
@@ -84,6 +84,8 @@ pub struct Mall {
     bell: Notify,
     /// How many jobs this process runs or is about to claim.
     jobs_in_hand: AtomicUsize,
+    /// Held by the one search for a wrong signature's cause that may run at a time.
+    diagnosing: Semaphore,
     /// Forms of signature that this process has noted already.
     noted_forms: Mutex<HashSet<(Mode, String, String)>>,
 }
@@ -114,7 +116,8 @@ impl Mall {
     ) -> Self {
         let (bell, noted_forms) = (Notify::new(), Mutex::default());
         let jobs_in_hand = AtomicUsize::new(0);
-        Self { store, ctx, carriers, sealer, settings, bell, jobs_in_hand, noted_forms }
+        let diagnosing = Semaphore::new(1);
+        Self { store, ctx, carriers, sealer, settings, bell, jobs_in_hand, diagnosing, noted_forms }
     }
 
     /// The database, for whoever sets the mall up.
@@ -159,9 +162,17 @@ impl Mall {
 
     /// Whether a form of signature is new to this process.
     fn form_is_new(&self, partner: &Partner, form: &str) -> bool {
-        let key = (partner.mode, partner.code.clone(), form.to_owned());
+        self.forms().insert((partner.mode, partner.code.clone(), form.to_owned()))
+    }
+
+    /// Takes a form of signature for new again.
+    fn forget_form(&self, partner: &Partner, form: &str) {
+        self.forms().remove(&(partner.mode, partner.code.clone(), form.to_owned()));
+    }
+
+    fn forms(&self) -> MutexGuard<'_, HashSet<(Mode, String, String)>> {
         // A set of names is valid after any panic.
-        self.noted_forms.lock().unwrap_or_else(PoisonError::into_inner).insert(key)
+        self.noted_forms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

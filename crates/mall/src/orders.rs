@@ -36,8 +36,8 @@ pub(crate) fn content_hash(source: OrderSource, order: &OrderFields, more: &[&st
     ];
     let mut hash = Sha256::new();
     for field in fields.iter().chain(more) {
-        // The length keeps neighbours apart.
-        hash.update(field.len().to_be_bytes());
+        // The length keeps neighbours apart; no field is longer than 64 bits can count.
+        hash.update(u64::try_from(field.len()).unwrap_or(u64::MAX).to_be_bytes());
         hash.update(field);
     }
     hash.finalize().to_vec()
@@ -143,8 +143,11 @@ impl Mall {
         let units = prices.iter().filter(|price| price.kind == paid.kind).map(|price| price.unit);
         match match_price(paid.amount, fields.order_period, units) {
             Ok(_) => Ok(plan),
-            Err(PriceRefusal::Currency) => Err(Code::CurrencyMismatch.into()),
-            Err(PriceRefusal::Amount) => Err(Code::PriceMismatch.into()),
+            // What the end user paid in is the partner's own affair when it reports an order.
+            Err(PriceRefusal::Currency) if paid.kind == PriceKind::Sale => {
+                Err(Code::CurrencyMismatch.into())
+            }
+            Err(_) => Err(Code::PriceMismatch.into()),
         }
     }
 
@@ -242,8 +245,8 @@ impl Mall {
         Ok(tx.insert_job(order.mode, order.partner_id, &job, self.ctx.now()).await?)
     }
 
-    /// What follows from an order being paid, in the transaction that makes it so: the ledger, the
-    /// agreement to renew, and the job that provisions it. `holder` has the money or owes it.
+    /// What follows from an order being paid, in the transaction that makes it so: the ledger and the
+    /// job that provisions it. `holder` has the money or owes it.
     pub(crate) async fn on_paid(
         &self,
         tx: &mut Tx,
@@ -255,7 +258,6 @@ impl Mall {
         let posting = Posting::sale(holder, amount);
         let ids = (self.ctx.id(), order.id);
         tx.insert_posting(order.mode, order.partner_id, ids, posting, now).await?;
-        self.agree_renewal(tx, order).await?;
         self.write_job(tx, order, (JobKind::Provision, order.id.to_string()), now).await
     }
 

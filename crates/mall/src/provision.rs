@@ -11,7 +11,7 @@ use domain::ledger::{Account, Posting};
 use domain::order::{Failure, Order, OrderEvent, OrderState};
 use domain::sim_plan::{QueuedPlan, SimPlanState, advance, schedule};
 use domain::{Mode, Span, Timestamp, Zone};
-use store::{Job, JobKind, SimPlan, Tx};
+use store::{Job, JobKind, SimPlan, SimQueue, Tx};
 use tokio::time::timeout;
 
 use crate::Mall;
@@ -24,66 +24,123 @@ const POLL_LATER: Span = Span::seconds(20);
 /// Why a call is looked up.
 const NO_ANSWER: &str = "the carrier did not answer in time";
 
+/// Where a provisioning job begins.
+enum Start {
+    /// Another worker was faster, or a person decided.
+    Nothing,
+    /// This node does not know the order's carrier.
+    NoCarrier,
+    /// The carrier is to be asked.
+    Ready {
+        order: Box<Order>,
+        /// Whether it may have been asked before, with an outcome that nobody wrote down.
+        asked_before: bool,
+    },
+}
+
 /// What a carrier made of an order.
 enum Outcome {
+    /// The plan is on the SIM.
     Done(String),
+    /// It works on it under this id of its own.
     Pending(String),
+    /// It refused for good.
     Refused(Failure),
+    /// It did nothing; not now.
+    PutOff(Span, String),
+    /// It could not be asked; ask again.
     Later(Span, String),
+    /// Nobody can tell.
     Unknown(Failure),
 }
 
 impl Mall {
     /// The job `provision`.
     pub(crate) async fn provision(&self, job: &Job) -> Result<Next> {
-        let Some(order) = self.start_provisioning(job).await? else {
-            return Ok(Next::Done);
+        let (order, asked_before) = match self.start_provisioning(job).await? {
+            Start::Nothing => return Ok(Next::Done),
+            Start::NoCarrier => {
+                let message = "this node does not know the order's carrier".to_owned();
+                return self.later_or_review(job, POLL_LATER, message).await;
+            }
+            Start::Ready { order, asked_before } => (order, asked_before),
         };
         let Some(carrier) = self.carriers.get(&order.carrier).map(Arc::clone) else {
-            let message = format!("no carrier {:?} is configured", order.carrier);
-            let reason = Failure { code: "CARRIER_UNKNOWN".to_owned(), message };
-            return self.settle(job, OrderEvent::OutcomeUnknown(reason)).await;
+            return Err(Error::Internal(format!("{} lost its carrier", order.id)));
         };
-        let outcome = ask(&*carrier, &order, self.settings.carrier_timeout).await;
-        let now = self.ctx.now();
-        let overdue = now.since(job.created_at) > self.settings.provisioning_deadline;
-        match outcome {
+        let limit = self.settings.carrier_timeout;
+        match ask(&*carrier, &order, asked_before, limit).await {
             Outcome::Done(upstream_id) => self.deliver(job, upstream_id).await,
             Outcome::Refused(failure) => {
                 self.settle(job, OrderEvent::CarrierRefused(failure)).await
             }
             Outcome::Unknown(reason) => self.settle(job, OrderEvent::OutcomeUnknown(reason)).await,
-            Outcome::Pending(_) | Outcome::Later(..) if overdue => {
-                let message = "the carrier did not finish within the deadline".to_owned();
-                let reason = Failure { code: "CARRIER_OVERDUE".to_owned(), message };
-                self.settle(job, OrderEvent::OutcomeUnknown(reason)).await
-            }
             Outcome::Pending(upstream_id) => {
                 self.remember(&order, upstream_id).await?;
-                let young = now.since(job.created_at) < POLL_LATER;
+                let young = self.ctx.now().since(job.first_run_at) < POLL_LATER;
                 let pause = if young { POLL_FIRST } else { POLL_LATER };
-                Ok(Next::At(now + pause, "the carrier has not finished".to_owned()))
+                self.later_or_review(job, pause, "the carrier has not finished".to_owned()).await
             }
-            Outcome::Later(after, message) => Ok(Next::At(now + after, message)),
+            Outcome::PutOff(after, message) if !self.is_overdue(job) => {
+                self.put_order_off(job, after, &message).await
+            }
+            Outcome::PutOff(after, message) | Outcome::Later(after, message) => {
+                self.later_or_review(job, after, message).await
+            }
         }
     }
 
-    /// Marks the order as being provisioned before a byte leaves; `None` if there is nothing to do.
-    async fn start_provisioning(&self, job: &Job) -> Result<Option<Order>> {
+    /// Whether an order has been tried for too long. Time during which no node ran does not count
+    /// before the first try.
+    fn is_overdue(&self, job: &Job) -> bool {
+        self.ctx.now().since(job.first_run_at) > self.settings.provisioning_deadline
+    }
+
+    /// Tries again after a pause; an order that has been tried for too long goes to a person.
+    async fn later_or_review(&self, job: &Job, pause: Span, message: String) -> Result<Next> {
+        if !self.is_overdue(job) {
+            return Ok(Next::At(self.ctx.now() + pause, message));
+        }
+        let message = format!("not provisioned within the deadline: {message}");
+        let reason = Failure { code: "CARRIER_OVERDUE".to_owned(), message };
+        self.settle(job, OrderEvent::OutcomeUnknown(reason)).await
+    }
+
+    /// Marks the order as being provisioned before a byte leaves. The same transaction extends the
+    /// lease: a worker that lost it stops here.
+    async fn start_provisioning(&self, job: &Job) -> Result<Start> {
         self.retry(|| async {
             let mut tx = self.store.begin().await?;
             let mut order = order_of(&mut tx, job).await?;
-            match order.state {
-                OrderState::Provisioning { .. } => Ok(Some(order)),
-                OrderState::Paid { .. } => {
-                    let state = order.state.clone().on(OrderEvent::ProvisioningStarted)?;
-                    tx.update_order(&mut order, state).await?;
-                    tx.commit().await?;
-                    Ok(Some(order))
-                }
-                // Another worker was faster, or a person decided.
-                _ => Ok(None),
+            let asked_before = match order.state {
+                OrderState::Provisioning { .. } => true,
+                OrderState::Paid { .. } => false,
+                _ => return Ok(Start::Nothing),
+            };
+            if !self.carriers.contains_key(&order.carrier) {
+                return Ok(Start::NoCarrier);
             }
+            if !asked_before {
+                let state = order.state.clone().on(OrderEvent::ProvisioningStarted)?;
+                tx.update_order(&mut order, state).await?;
+            }
+            tx.extend_lease(job, self.ctx.now() + self.settings.lease).await?;
+            tx.commit().await?;
+            Ok(Start::Ready { order: Box::new(order), asked_before })
+        })
+        .await
+    }
+
+    /// The carrier did nothing: the order is as if it had not been asked, until the next try.
+    async fn put_order_off(&self, job: &Job, after: Span, why: &str) -> Result<Next> {
+        self.retry(|| async {
+            let mut tx = self.store.begin().await?;
+            let mut order = order_of(&mut tx, job).await?;
+            let state = order.state.clone().on(OrderEvent::PutOff)?;
+            tx.update_order(&mut order, state).await?;
+            tx.reschedule_job(job, self.ctx.now() + after, 0, why).await?;
+            tx.commit().await?;
+            Ok(Next::Settled)
         })
         .await
     }
@@ -103,8 +160,9 @@ impl Mall {
     /// The plan is on the SIM: order, queue, agreement and job in one transaction.
     async fn deliver(&self, job: &Job, upstream_id: String) -> Result<Next> {
         self.retry(|| async {
-            let now = self.ctx.now();
             let mut tx = self.store.begin().await?;
+            // Only now: waiting for the transaction may have taken a while.
+            let now = self.ctx.now();
             let mut order = order_of(&mut tx, job).await?;
             order.upstream_id.clone_from(&upstream_id);
             let state = order.state.clone().on(OrderEvent::Provisioned { at: now })?;
@@ -121,7 +179,7 @@ impl Mall {
     async fn put_on_sim(&self, tx: &mut Tx, order: &Order, now: Timestamp) -> Result<()> {
         let (mode, id) = (order.mode, order.partner_id);
         let zone = self.zone_of(tx, order).await?;
-        let before = tx.sim_queue(mode, id, &order.iccid).await?;
+        let SimQueue { plans: before, free_since } = tx.sim_queue(mode, id, &order.iccid).await?;
         let plan = QueuedPlan {
             id: self.ctx.id(),
             queue_no: tx.last_queue_no(mode, id, &order.iccid).await? + 1,
@@ -131,7 +189,7 @@ impl Mall {
         };
         let mut queue: Vec<QueuedPlan> = before.iter().map(|plan| plan.queued.clone()).collect();
         queue.push(plan);
-        advance(&mut queue, now, &zone);
+        advance(&mut queue, free_since, now, &zone);
         write_changes(tx, (mode, id), &before, &queue).await?;
         if let Some(added) = queue.last() {
             tx.insert_sim_plan(mode, id, &order.iccid, order.id, added).await?;
@@ -140,6 +198,7 @@ impl Mall {
             let subject = (JobKind::TurnPlan, order.iccid.as_str().to_owned());
             self.write_job(tx, order, subject, expires_at).await?;
         }
+        self.agree_renewal(tx, order).await?;
         let last_end = schedule(&queue, &zone).last().map(|(_, _, end)| *end);
         match last_end {
             Some(end) => self.schedule_renewal(tx, order, end).await,
@@ -176,7 +235,6 @@ impl Mall {
 
     /// Nothing was delivered: what the partner owed for it is taken off its books and its credit.
     async fn take_back(&self, tx: &mut Tx, order: &Order) -> Result<()> {
-        self.drop_renewal(tx, order).await?;
         let Some(unit) = order.settlement else {
             return Ok(());
         };
@@ -220,38 +278,46 @@ pub(crate) fn end_of_use(queue: &[QueuedPlan]) -> Option<Timestamp> {
     })
 }
 
-/// Asks the carrier: how far is it, or please do it. An ambiguous answer is looked up.
-async fn ask(carrier: &dyn Carrier, order: &Order, limit: Span) -> Outcome {
+/// Asks the carrier: how far is it, or please do it. What is ambiguous is looked up; where the same key
+/// may order twice, an order that may have been sent before is only looked for.
+async fn ask(carrier: &dyn Carrier, order: &Order, asked_before: bool, limit: Span) -> Outcome {
+    let limit = limit.to_std();
     if !order.upstream_id.is_empty() {
-        return match timeout(limit.to_std(), carrier.get_order(&order.upstream_id)).await {
+        return match timeout(limit, carrier.get_order(&order.upstream_id)).await {
             Ok(Ok(state)) => outcome(Submitted { upstream_id: order.upstream_id.clone(), state }),
             Ok(Err(error)) => Outcome::Later(POLL_LATER, error.message),
             Err(_) => Outcome::Later(POLL_LATER, NO_ANSWER.to_owned()),
         };
     }
+    let native = carrier.idempotency() == Idempotency::Native;
     let key = order.upstream_key();
     let line = Line {
         iccid: order.iccid.clone(),
         product: order.carrier_product.clone(),
         periods: order.length.periods,
     };
-    // A call that is cut off may have done its work.
-    let cut_off = || SubmitError::Ambiguous { message: NO_ANSWER.to_owned() };
-    let submitted = timeout(limit.to_std(), carrier.submit(&key, &line)).await;
-    match submitted.unwrap_or_else(|_| Err(cut_off())) {
+    let submitted = if asked_before && !native {
+        Err(SubmitError::Ambiguous { message: "an earlier try was cut off".to_owned() })
+    } else {
+        // A call that is cut off may have done its work.
+        let cut_off = SubmitError::Ambiguous { message: NO_ANSWER.to_owned() };
+        timeout(limit, carrier.submit(&key, &line)).await.unwrap_or(Err(cut_off))
+    };
+    match submitted {
         Ok(submitted) => outcome(submitted),
         Err(SubmitError::Permanent { code, message }) => {
             Outcome::Refused(Failure { code, message })
         }
-        Err(SubmitError::RetryLater { after, message }) => Outcome::Later(after, message),
+        Err(SubmitError::RetryLater { after, message }) => Outcome::PutOff(after, message),
         Err(SubmitError::Ambiguous { message }) => {
-            let native = carrier.idempotency() == Idempotency::Native;
-            match timeout(limit.to_std(), carrier.find_by_key(&key, &line)).await {
+            match timeout(limit, carrier.find_by_key(&key, &line)).await {
                 Ok(Lookup::Found(submitted)) => outcome(submitted),
                 // With a native key it is safe to ask again under the same one.
-                Ok(Lookup::NotFound) | Err(_) if native => Outcome::Later(POLL_FIRST, message),
-                Ok(Lookup::NotFound) | Err(_) => unknown(message),
+                Ok(Lookup::NotFound) if native => Outcome::Later(POLL_FIRST, message),
+                Ok(Lookup::NotFound) => unknown(message),
                 Ok(Lookup::CannotTell { message: why }) => unknown(format!("{message}; {why}")),
+                // Looking can be repeated.
+                Err(_) => Outcome::Later(POLL_LATER, NO_ANSWER.to_owned()),
             }
         }
     }

@@ -8,7 +8,7 @@ use wire::topup::{self, OrderFailure, OrderPage, QueryOrder};
 
 use crate::error::{Error, Result};
 use crate::payments::result_word;
-use crate::sims::{flag, known_sim, shown_name};
+use crate::sims::{PlanNames, flag, known_sim};
 use crate::{Caller, Mall};
 
 /// One order, or a page of them.
@@ -36,13 +36,14 @@ impl Mall {
                 },
             },
             QueryOrder::Sim { iccid, page_no, page_size } => {
-                known_sim(&mut tx, &caller.partner, iccid).await?;
+                known_sim(&mut tx, &caller.partner, iccid, "sim_id").await?;
                 let window =
                     (i64::from(*page_size), i64::from(*page_no - 1) * i64::from(*page_size));
                 let (total_count, orders) = tx.orders_of_sim(mode, id, iccid, window).await?;
                 let mut shown = Vec::with_capacity(orders.len());
+                let mut names = PlanNames::default();
                 for order in orders {
-                    shown.push(show(&mut tx, caller, order).await?);
+                    shown.push(show(&mut tx, caller, order, &mut names).await?);
                 }
                 let (page_no, page_size) = (*page_no, *page_size);
                 let page = OrderPage { total_count, page_no, page_size, orders: shown };
@@ -50,16 +51,22 @@ impl Mall {
             }
         };
         let order = order.ok_or(Code::OrderUnknown)?;
-        Ok(Found::One(Box::new(show(&mut tx, caller, order).await?)))
+        let mut names = PlanNames::default();
+        Ok(Found::One(Box::new(show(&mut tx, caller, order, &mut names).await?)))
     }
 }
 
 /// An order in Topup's words.
-async fn show(tx: &mut Tx, caller: &Caller, order: Order) -> Result<topup::Order> {
+async fn show(
+    tx: &mut Tx,
+    caller: &Caller,
+    order: Order,
+    names: &mut PlanNames,
+) -> Result<topup::Order> {
     let (mode, partner) = (order.mode, order.partner_id);
     let payment = tx.payment_of_order(mode, partner, order.id).await?;
     let payment = payment.ok_or_else(|| Error::Internal(format!("{} has no payment", order.id)))?;
-    let names = tx.plan_name(mode, &order.plan_code).await?;
+    let show_name = names.shown(tx, caller, &order.plan_code, &order.show_name).await?;
     let plan = tx.sim_plan_of_order(mode, partner, order.id).await?;
     let times = plan.and_then(|plan| plan.queued.state.times());
     let provisioned_at = match order.state {
@@ -87,7 +94,7 @@ async fn show(tx: &mut Tx, caller: &Caller, order: Order) -> Result<topup::Order
         effective_at: times.map(|(from, _)| from.as_millis()),
         expire_at: times.map(|(_, to)| to.as_millis()),
         failure,
-        service_plan_show_name: shown_name(names.get(caller.locale), &order.show_name),
+        service_plan_show_name: show_name,
         package_type: order.length.unit.code().to_owned(),
         order_period: order.length.periods,
         sim_id: order.iccid.as_str().to_owned(),

@@ -1,10 +1,10 @@
 //! Agreements to renew: made with a paid order, cancelled by the partner.
 
-use domain::id::PartnerId;
+use domain::id::OrderId;
 use domain::order::Order;
 use domain::partner::Partner;
 use domain::renewal::{Renewal, RenewalState};
-use domain::{Mode, Timestamp, Zone};
+use domain::{Timestamp, Zone};
 use store::Tx;
 use wire::Code;
 use wire::renewals::{
@@ -13,23 +13,25 @@ use wire::renewals::{
 };
 
 use crate::error::{Error, Result};
-use crate::sims::{known_sim, shown_name};
+use crate::sims::{DEVICE_CODE, known_sim, shown_name};
 use crate::{Caller, Mall};
 
 /// How many agreements of a SIM a history shows.
 const HISTORY_MAX: i64 = 200;
+/// Through how many orders a renewal is followed back to its first.
+const CHAIN_MAX: u32 = 1_000;
 
 impl Mall {
-    /// Makes the agreement that a paid order asks for, unless the order renews an agreement that is
-    /// in force. A later agreement takes the place of an earlier one: a SIM has one at most.
+    /// Makes the agreement that an order asks for, once its plan is on the SIM, unless the order renews
+    /// the agreement in force. A later agreement takes the place of an earlier one: a SIM has one at
+    /// most.
     pub(crate) async fn agree_renewal(&self, tx: &mut Tx, order: &Order) -> Result<()> {
         if !order.auto_renewal {
             return Ok(());
         }
         let (mode, partner, now) = (order.mode, order.partner_id, self.ctx.now());
         if let Some(mut in_force) = tx.active_renewal(mode, partner, &order.iccid).await? {
-            let renewed = renewed_order(tx, order).await?;
-            if renewed.is_some_and(|first| first.id == in_force.order_id) {
+            if renews(tx, order, in_force.order_id).await? {
                 in_force.renewed = true;
                 return Ok(tx.schedule_renewal(mode, partner, &in_force).await?);
             }
@@ -63,17 +65,6 @@ impl Mall {
         Ok(())
     }
 
-    /// Ends the agreement that began with an order which came to nothing.
-    pub(crate) async fn drop_renewal(&self, tx: &mut Tx, order: &Order) -> Result<()> {
-        let (mode, partner) = (order.mode, order.partner_id);
-        let renewal = tx.renewal_by_order(mode, partner, order.id).await?;
-        if let Some(renewal) = renewal.filter(|renewal| renewal.state == RenewalState::Active) {
-            let ended = (RenewalState::Cancelled, self.ctx.now());
-            tx.end_renewal(mode, partner, &renewal, ended).await?;
-        }
-        Ok(())
-    }
-
     /// 5.5: the agreement in force.
     pub async fn query_renewal(
         &self,
@@ -82,7 +73,7 @@ impl Mall {
     ) -> Result<Option<AutoRenewalRecord>> {
         let partner = &caller.partner;
         let mut tx = self.store.read().await?;
-        let sim = known_sim(&mut tx, partner, &request.iccid).await?;
+        let sim = known_sim(&mut tx, partner, &request.iccid, DEVICE_CODE).await?;
         match tx.active_renewal(partner.mode, partner.id, &sim.iccid).await? {
             Some(renewal) => record(&mut tx, caller, &renewal).await.map(Some),
             None => Ok(None),
@@ -97,7 +88,7 @@ impl Mall {
     ) -> Result<AutoRenewalRecordListAnswer> {
         let partner = &caller.partner;
         let mut tx = self.store.read().await?;
-        let sim = known_sim(&mut tx, partner, &request.iccid).await?;
+        let sim = known_sim(&mut tx, partner, &request.iccid, DEVICE_CODE).await?;
         let renewals =
             tx.renewals_of_sim(partner.mode, partner.id, &sim.iccid, HISTORY_MAX).await?;
         let mut record_list = Vec::with_capacity(renewals.len());
@@ -113,7 +104,8 @@ impl Mall {
         Ok(AutoRenewalRecordListAnswer { record_list })
     }
 
-    /// 5.6: cancels an agreement. Cancelling twice succeeds.
+    /// 5.6: cancels an agreement. Cancelling twice succeeds; one that a later agreement replaced is not
+    /// known any more, so that nobody believes to have stopped the later one.
     pub async fn cancel_renewal(
         &self,
         caller: &Caller,
@@ -122,12 +114,13 @@ impl Mall {
         let partner = &caller.partner;
         self.retry(|| async {
             let mut tx = self.store.begin().await?;
-            let sim = known_sim(&mut tx, partner, &request.iccid).await?;
+            let sim = known_sim(&mut tx, partner, &request.iccid, DEVICE_CODE).await?;
             let order = tx.order_by_no(partner.mode, partner.id, &request.order_no).await?;
             let order =
                 order.filter(|order| order.pay_id == request.pay_id && order.iccid == sim.iccid);
             let order = order.ok_or(Code::RenewalUnknown)?;
             let renewal = tx.renewal_by_order(partner.mode, partner.id, order.id).await?;
+            let renewal = renewal.filter(|renewal| renewal.state != RenewalState::Replaced);
             let renewal = renewal.ok_or(Code::RenewalUnknown)?;
             if renewal.state == RenewalState::Active {
                 let ended = (RenewalState::Cancelled, self.ctx.now());
@@ -140,20 +133,26 @@ impl Mall {
     }
 }
 
-/// The order that this one says it renews, if we know it: by the client's number or by our id. One from
-/// before the partner came to this mall is not known, and is no mistake.
-async fn renewed_order(tx: &mut Tx, order: &Order) -> Result<Option<Order>> {
-    let (mode, partner): (Mode, PartnerId) = (order.mode, order.partner_id);
-    if order.org_order_id.is_empty() {
-        return Ok(None);
+/// Whether an order renews, at once or through others, what began with `first`. An order that we do not
+/// know ends the chain and is no mistake: the partner may have come from elsewhere.
+async fn renews(tx: &mut Tx, order: &Order, first: OrderId) -> Result<bool> {
+    let (mode, partner) = (order.mode, order.partner_id);
+    let mut number = order.org_order_id.clone();
+    for _ in 0..CHAIN_MAX {
+        if number.is_empty() {
+            return Ok(false);
+        }
+        let mut earlier = tx.order_by_no(mode, partner, &number).await?;
+        if let (None, Ok(id)) = (&earlier, number.parse()) {
+            earlier = tx.order(mode, partner, id).await?;
+        }
+        match earlier {
+            Some(earlier) if earlier.id == first => return Ok(true),
+            Some(earlier) => number = earlier.org_order_id,
+            None => return Ok(false),
+        }
     }
-    if let Some(first) = tx.order_by_no(mode, partner, &order.org_order_id).await? {
-        return Ok(Some(first));
-    }
-    match order.org_order_id.parse() {
-        Ok(id) => Ok(tx.order(mode, partner, id).await?),
-        Err(_) => Ok(None),
-    }
+    Ok(false)
 }
 
 async fn record(tx: &mut Tx, caller: &Caller, renewal: &Renewal) -> Result<AutoRenewalRecord> {

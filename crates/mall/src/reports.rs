@@ -66,25 +66,26 @@ impl Mall {
             .map_err(|_| not_in_currency("settlePrice"))?;
         let owed = settle_unit.checked_mul(fields.order_period);
         let owed = owed.map_err(|_| not_in_currency("settlePrice"))?;
-        let currency = fields.pay_amount.currency;
-        let pay_unit = request.pay_unit.as_deref().map(|text| Money::parse(text, currency));
-        let pay_unit = pay_unit.transpose().map_err(|_| not_in_currency("payUnit"))?;
-        if partner.checks_pay_amount
-            && pay_unit.map(|unit| unit.checked_mul(fields.order_period))
-                != Some(Ok(fields.pay_amount))
-        {
-            return Err(Refusal::field("payAmount", Problem::NotTheProduct).into());
+        let pay_unit = request.pay_unit.as_deref().unwrap_or_default();
+        if partner.checks_pay_amount {
+            if pay_unit.is_empty() {
+                return Err(Refusal::field("payUnit", Problem::Missing).into());
+            }
+            let unit = Money::parse(pay_unit, fields.pay_amount.currency);
+            let unit = unit.map_err(|_| not_in_currency("payUnit"))?;
+            if unit.checked_mul(fields.order_period) != Ok(fields.pay_amount) {
+                return Err(Refusal::field("payAmount", Problem::NotTheProduct).into());
+            }
         }
         let dated = request.pay_result_date.as_deref();
         let dated = dated.map(|text| partner.zone.parse_date_time(text)).transpose();
         let not_a_date = |_| Refusal::field("payResultDate", Problem::NotDateTime);
-        let unit_minor = pay_unit.map(|unit| unit.minor.to_string()).unwrap_or_default();
         let settle_minor = settle_unit.minor.to_string();
         let more = [
             request.org_order_id.as_str(),
             &request.pay_account,
             &request.pay_type,
-            &unit_minor,
+            &shortest_decimal(pay_unit),
             &settle_minor,
         ];
         Ok(Read {
@@ -184,6 +185,13 @@ impl Mall {
             _ => Err(Code::OrderConflict.into()),
         }
     }
+}
+
+/// A decimal without the zeros that mean nothing: 012.360 is 12.36. An absent one stays empty.
+fn shortest_decimal(text: &str) -> String {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    let (whole, decimals) = (whole.trim_start_matches('0'), decimals.trim_end_matches('0'));
+    if text.is_empty() { String::new() } else { format!("{whole}.{decimals}") }
 }
 
 /// The state of an order after a report.

@@ -1,10 +1,12 @@
 //! Cards: is it ours, how does it stand, what runs on it.
 
+use std::collections::HashMap;
+
 use domain::partner::Partner;
 use domain::sim::{Sim, SimState};
 use domain::sim_plan::{QueuedPlan, SimPlanState, advance};
-use domain::{Iccid, Timestamp, Zone};
-use store::{SimPlan, Tx};
+use domain::{Iccid, LocalizedText, Timestamp, Zone};
+use store::{SimPlan, SimQueue, Tx};
 use wire::Code;
 use wire::form::Problem;
 use wire::vshop::{
@@ -14,10 +16,20 @@ use wire::vshop::{
 use crate::error::{Refusal, Result};
 use crate::{Caller, Mall};
 
-/// A SIM of the partner; another partner's is not told apart from none.
-pub(crate) async fn known_sim(tx: &mut Tx, partner: &Partner, iccid: &Iccid) -> Result<Sim> {
+/// The field in which Vshop names a SIM.
+pub(crate) const DEVICE_CODE: &str = wire::common::DEVICE_CODE.name;
+/// How many plans of a SIM are shown.
+const SHOWN_MAX: usize = 200;
+
+/// A SIM of the partner, named in a field; another partner's is not told apart from none.
+pub(crate) async fn known_sim(
+    tx: &mut Tx,
+    partner: &Partner,
+    iccid: &Iccid,
+    field: &str,
+) -> Result<Sim> {
     if partner.checks_luhn && !iccid.luhn_holds() {
-        return Err(Refusal::field("deviceCode", Problem::BadCheckDigit).into());
+        return Err(Refusal::field(field, Problem::BadCheckDigit).into());
     }
     let sim = tx.sim(partner.mode, partner.id, iccid).await?;
     sim.ok_or_else(|| Code::SimUnknown.into())
@@ -25,7 +37,7 @@ pub(crate) async fn known_sim(tx: &mut Tx, partner: &Partner, iccid: &Iccid) -> 
 
 /// A SIM of the partner for which something can be sold.
 pub(crate) async fn sellable_sim(tx: &mut Tx, partner: &Partner, iccid: &Iccid) -> Result<Sim> {
-    let sim = known_sim(tx, partner, iccid).await?;
+    let sim = known_sim(tx, partner, iccid, DEVICE_CODE).await?;
     if sim.state.sellable() { Ok(sim) } else { Err(Code::SimNotSellable.into()) }
 }
 
@@ -36,9 +48,9 @@ pub(crate) async fn queue_now(
     iccid: &Iccid,
     now: Timestamp,
 ) -> Result<Vec<SimPlan>> {
-    let mut plans = tx.sim_queue(partner.mode, partner.id, iccid).await?;
+    let SimQueue { mut plans, free_since } = tx.sim_queue(partner.mode, partner.id, iccid).await?;
     let mut queue: Vec<QueuedPlan> = plans.iter().map(|plan| plan.queued.clone()).collect();
-    advance(&mut queue, now, &partner.zone);
+    advance(&mut queue, free_since, now, &partner.zone);
     for (plan, queued) in plans.iter_mut().zip(queue) {
         plan.queued = queued;
     }
@@ -81,11 +93,11 @@ impl Mall {
     ) -> Result<SingleQueryOrderAnswer> {
         let (partner, now) = (&caller.partner, self.ctx.now());
         let mut tx = self.store.read().await?;
-        let sim = known_sim(&mut tx, partner, &request.iccid).await?;
-        let mut order_list = Vec::new();
-        for plan in queue_now(&mut tx, partner, &sim.iccid, now).await? {
-            let names = tx.plan_name(partner.mode, &plan.plan_code).await?;
-            let name = shown_name(names.get(caller.locale), &plan.show_name);
+        let sim = known_sim(&mut tx, partner, &request.iccid, DEVICE_CODE).await?;
+        let (mut order_list, mut names) = (Vec::new(), PlanNames::default());
+        let queue = queue_now(&mut tx, partner, &sim.iccid, now).await?;
+        for plan in queue.into_iter().take(SHOWN_MAX) {
+            let name = names.shown(&mut tx, caller, &plan.plan_code, &plan.show_name).await?;
             order_list.push(queued_order(&plan.queued, name, now, &partner.zone));
         }
         Ok(SingleQueryOrderAnswer {
@@ -103,7 +115,7 @@ fn queued_order(plan: &QueuedPlan, name: String, now: Timestamp, zone: &Zone) ->
     };
     let days = in_use.map_or_else(
         // A waiting plan shows its own whole length.
-        || plan.length.end(now, zone).since(now).whole_days(),
+        || plan.length.end(now, zone).calendar_days_since(now, zone),
         // On its last day a plan has none left, as on the published page.
         |expires_at| expires_at.calendar_days_since(now, zone).max(0),
     );
@@ -114,6 +126,28 @@ fn queued_order(plan: &QueuedPlan, name: String, now: Timestamp, zone: &Zone) ->
         unit: plan.length.unit.code().to_owned(),
         expire_date: in_use.map(|expires_at| expires_at.date(zone)),
         remaining_days: days.to_string(),
+    }
+}
+
+/// Names of plans, each looked up once for an answer.
+#[derive(Default)]
+pub(crate) struct PlanNames(HashMap<String, LocalizedText>);
+
+impl PlanNames {
+    /// The catalogue's name in the caller's language, else the one that the client showed.
+    pub(crate) async fn shown(
+        &mut self,
+        tx: &mut Tx,
+        caller: &Caller,
+        code: &str,
+        sent: &str,
+    ) -> Result<String> {
+        if !self.0.contains_key(code) {
+            let names = tx.plan_name(caller.partner.mode, code).await?;
+            self.0.insert(code.to_owned(), names);
+        }
+        let catalogue = self.0.get(code).map_or("", |names| names.get(caller.locale));
+        Ok(shown_name(catalogue, sent))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use domain::Iccid;
 use domain::sim_plan::{QueuedPlan, advance};
-use store::Job;
+use store::{Job, SimQueue};
 
 use crate::Mall;
 use crate::error::{Error, Result};
@@ -18,10 +18,11 @@ impl Mall {
         self.retry(|| async {
             let mut tx = self.store.begin().await?;
             let partner = tx.partner(job.mode, job.partner_id).await?.ok_or_else(broken)?;
-            let before = tx.sim_queue(job.mode, job.partner_id, iccid).await?;
+            let SimQueue { plans: before, free_since } =
+                tx.sim_queue(job.mode, job.partner_id, iccid).await?;
             let mut queue: Vec<QueuedPlan> =
                 before.iter().map(|plan| plan.queued.clone()).collect();
-            advance(&mut queue, self.ctx.now(), &partner.zone);
+            advance(&mut queue, free_since, self.ctx.now(), &partner.zone);
             write_changes(&mut tx, (job.mode, job.partner_id), &before, &queue).await?;
             match end_of_use(&queue) {
                 Some(expires_at) => tx.reschedule_job(job, expires_at, 0, "").await?,

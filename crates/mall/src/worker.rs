@@ -11,6 +11,7 @@ use domain::{Span, Timestamp};
 use store::{Job, JobKind, StoreError};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use crate::Mall;
 use crate::error::{Error, Result};
@@ -56,7 +57,9 @@ pub async fn run_workers(mall: Arc<Mall>, mut stop: watch::Receiver<bool>) {
             };
             let mall = Arc::clone(&mall);
             running.spawn(async move {
-                mall.run_job(job).await;
+                let kind = job.kind.as_str();
+                let span = tracing::error_span!("job", id = %job.id, kind, subject = subject(&job));
+                Arc::clone(&mall).run_job(job).instrument(span).await;
                 mall.jobs_in_hand.fetch_sub(1, Ordering::SeqCst);
                 drop(permit);
                 // A free slot may mean that more due jobs can be claimed.
@@ -67,11 +70,20 @@ pub async fn run_workers(mall: Arc<Mall>, mut stop: watch::Receiver<bool>) {
             tokio::select! {
                 () = mall.bell.notified() => {}
                 () = tokio::time::sleep(mall.settings.poll.to_std()) => {}
-                _ = stop.changed() => {}
+                // Nobody left to tell us to stop means that we should.
+                changed = stop.changed() => if changed.is_err() { break },
             }
         }
     }
     while running.join_next().await.is_some() {}
+}
+
+/// What a job is about, for the log: an order's id, but not a person's card.
+fn subject(job: &Job) -> &str {
+    match job.kind {
+        JobKind::Provision | JobKind::CloseOrder => &job.subject,
+        JobKind::TurnPlan => "a SIM",
+    }
 }
 
 impl Mall {
@@ -80,12 +92,19 @@ impl Mall {
         Ok(self.store.claim_jobs(now, now + self.settings.lease, limit).await?)
     }
 
-    async fn run_job(&self, job: Job) {
-        let outcome = match job.kind {
-            JobKind::Provision => self.provision(&job).await,
-            JobKind::CloseOrder => self.close_order(&job).await,
-            JobKind::TurnPlan => self.turn_plan(&job).await,
-        };
+    async fn handle(&self, job: &Job) -> Result<Next> {
+        match job.kind {
+            JobKind::Provision => self.provision(job).await,
+            JobKind::CloseOrder => self.close_order(job).await,
+            JobKind::TurnPlan => self.turn_plan(job).await,
+        }
+    }
+
+    async fn run_job(self: Arc<Self>, job: Job) {
+        // A task of its own, so that a panic is a failure of this job and of nothing else.
+        let (mall, claimed) = (Arc::clone(&self), job.clone());
+        let task = tokio::spawn(async move { mall.handle(&claimed).await }.in_current_span());
+        let outcome = task.await.unwrap_or_else(|error| Err(Error::Internal(error.to_string())));
         let written = match outcome {
             Ok(Next::Settled) => Ok(()),
             Ok(Next::Done) => self.end_job(&job).await,
@@ -95,11 +114,11 @@ impl Mall {
         match written {
             Ok(()) => {}
             Err(Error::Store(StoreError::LeaseLost)) => {
-                tracing::warn!(job_id = %job.id, "the lease was lost; another worker has the job");
+                tracing::warn!("the lease was lost; another worker has the job");
             }
             // The lease runs out, and the job is claimed again.
             Err(error) => {
-                tracing::error!(job_id = %job.id, %error, "a job's outcome is not written");
+                tracing::error!(%error, "a job's outcome is not written");
             }
         }
     }
@@ -122,7 +141,7 @@ impl Mall {
             return Err(error);
         }
         let (failures, why) = (job.failures + 1, error.to_string());
-        tracing::warn!(job_id = %job.id, kind = job.kind.as_str(), failures, error = why, "a job failed");
+        tracing::warn!(failures, error = why, "a job failed");
         if failures < FAILURES_MAX {
             let seconds = 1_i64 << failures.min(9);
             let pause = Span::seconds(seconds).min(PAUSE_MAX);
@@ -133,7 +152,7 @@ impl Mall {
             let reason = Failure { code, message: "the job failed too often".to_owned() };
             match self.settle(job, OrderEvent::OutcomeUnknown(reason)).await {
                 Ok(_) => return Ok(()),
-                Err(error) => tracing::error!(job_id = %job.id, %error, "no review either"),
+                Err(error) => tracing::error!(%error, "no review either"),
             }
         }
         let mut tx = self.store.begin().await?;

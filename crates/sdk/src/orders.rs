@@ -57,6 +57,12 @@ pub struct PaidOrder {
     pub transaction_id: String,
     /// The order that this one renews; may be empty.
     pub org_order_id: String,
+    /// What the end user paid per period; may be empty.
+    pub pay_unit: String,
+    /// Your code of the way of payment; may be empty.
+    pub pay_type: String,
+    /// Your code of the account; may be empty.
+    pub pay_account: String,
 }
 
 fn text(text: impl Into<String>) -> Value {
@@ -91,6 +97,9 @@ impl PaidOrder {
             ("payResultDate", text(&self.pay_result_date)),
             ("transactionId", text(&self.transaction_id)),
             ("orgOrderId", text(&self.org_order_id)),
+            ("payUnit", text(&self.pay_unit)),
+            ("payType", text(&self.pay_type)),
+            ("payAccount", text(&self.pay_account)),
         ]);
         fields
     }

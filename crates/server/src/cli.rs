@@ -13,7 +13,7 @@ use domain::{Ctx, Mode, Span};
 use mall::Settings;
 use store::{Options, Sealer, Store};
 
-use crate::run::{Wiring, build, serve as serve_mall, start, told_to_stop};
+use crate::run::{Wiring, bind, build, serve as serve_mall, start, told_to_stop};
 use crate::telemetry::{self, LogFormat};
 use crate::{clock, demo, sealing, sign};
 
@@ -238,20 +238,19 @@ async fn serve(args: Serve) -> anyhow::Result<()> {
     let told = told_to_stop()?;
     let running = start(args.common.wiring(store, ctx, sealer, args.root_mode)).await?;
     say(&format!("listening on http://{}", running.address))?;
-    running.until(told).await;
-    Ok(())
+    running.until(told).await
 }
 
 async fn run_demo(args: Demo) -> anyhow::Result<()> {
     let ctx = clock::system_ctx();
     let (store, sealer) = demo::open(&ctx, &args.data).await?;
     let wiring = args.common.wiring(store, ctx, sealer, args.root_mode);
+    let listener = bind(wiring.listen).await?;
     let mall = build(&wiring);
     let seeded = mall::demo::seed(&mall).await?;
     let told = told_to_stop()?;
-    let running = serve_mall(mall, wiring.listen, wiring.root_mode).await?;
+    let running = serve_mall(mall, listener, wiring.root_mode)?;
     demo::welcome(&running, &seeded, &args.data)?;
     say(&format!("listening on http://{}", running.address))?;
-    running.until(told).await;
-    Ok(())
+    running.until(told).await
 }

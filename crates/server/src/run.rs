@@ -15,7 +15,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// How long a stopping server waits for what still runs.
-const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+const STOP_TIMEOUT: Duration = Duration::from_secs(29);
+/// How long it then waits for the database's connections; 30 seconds in all.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Everything a mall is made of.
 #[derive(Debug)]
@@ -59,18 +61,23 @@ pub(crate) fn build(wiring: &Wiring) -> Arc<Mall> {
 
 /// Starts a mall.
 pub async fn start(wiring: Wiring) -> anyhow::Result<Running> {
+    let listener = bind(wiring.listen).await?;
     let mall = build(&wiring);
-    serve(mall, wiring.listen, wiring.root_mode).await
+    mall.check_sealing_key().await.context("the sealing key does not fit the database")?;
+    serve(mall, listener, wiring.root_mode)
+}
+
+/// Takes the address, before anything is done that could not be done again.
+pub(crate) async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))
 }
 
 /// Starts to accept requests and to run jobs.
-pub(crate) async fn serve(
+pub(crate) fn serve(
     mall: Arc<Mall>,
-    listen: SocketAddr,
+    listener: TcpListener,
     root_mode: Option<Mode>,
 ) -> anyhow::Result<Running> {
-    let listener =
-        TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     let address = listener.local_addr()?;
     let router = api::router(&mall, root_mode);
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
@@ -99,14 +106,22 @@ impl Running {
             server.abort();
             workers.abort();
         }
-        self.mall.store().close().await;
+        if tokio::time::timeout(CLOSE_TIMEOUT, self.mall.store().close()).await.is_err() {
+            tracing::warn!("some database connections did not close in time");
+        }
     }
 
-    /// Serves until told to stop, then stops.
-    pub(crate) async fn until(self, told: impl Future<Output = ()>) {
-        told.await;
+    /// Serves until told to stop, then stops. A mall that loses its listener or its workers must not
+    /// go on taking orders: that is an error.
+    pub(crate) async fn until(mut self, told: impl Future<Output = ()>) -> anyhow::Result<()> {
+        tokio::select! {
+            () = told => {}
+            _ = &mut self.server => anyhow::bail!("the listener ended by itself"),
+            _ = &mut self.workers => anyhow::bail!("the workers ended by themselves"),
+        }
         tracing::info!("stopping");
         self.stop().await;
+        Ok(())
     }
 }
 

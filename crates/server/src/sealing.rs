@@ -31,17 +31,24 @@ fn read(file: &Path) -> anyhow::Result<Sealer> {
 /// Reads the key from a file, which is made first if it is not there.
 pub(crate) fn read_or_create(ctx: &Ctx, file: &Path) -> anyhow::Result<Sealer> {
     if !file.exists() {
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut created = options
-            .open(file)
+        // Written beside and moved: a key cut short by a crash must not block every later start.
+        let unfinished = file.with_extension("unfinished");
+        write_new(&unfinished, &hex::encode(ctx.random::<32>()))
+            .and_then(|()| std::fs::rename(&unfinished, file))
             .with_context(|| format!("the sealing key cannot be written to {}", file.display()))?;
-        writeln!(created, "{}", hex::encode(ctx.random::<32>()))?;
-        created.sync_all()?;
     }
     read(file)
+}
+
+/// Writes a file that only its owner may read.
+fn write_new(file: &Path, text: &str) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut created = options.open(file)?;
+    writeln!(created, "{text}")?;
+    created.sync_all()
 }
 
 fn parse(text: &str) -> anyhow::Result<Sealer> {

@@ -1,5 +1,5 @@
 -- The mall's first schema. One text for SQLite and PostgreSQL: TEXT, BIGINT, BOOLEAN, BYTEA only.
--- Every key begins with what one would shard by: the mode, then the partner.
+-- Every key begins with what one would shard by: the mode, then the partner where a row has one.
 -- Times are microseconds since the Unix epoch, money is minor units.
 
 CREATE TABLE partners (
@@ -246,6 +246,7 @@ CREATE TABLE jobs (
     fence BIGINT NOT NULL,
     failures BIGINT NOT NULL,
     last_error TEXT NOT NULL,
+    first_run_at BIGINT,
     created_at BIGINT NOT NULL,
     PRIMARY KEY (mode, partner_id, job_id)
 );

@@ -15,11 +15,13 @@ use crate::error::{Result, Row, StoreError};
 macro_rules! claim {
     ($lock:literal) => {
         concat!(
-            "UPDATE jobs SET run_at = $2, fence = fence + 1 WHERE (mode, partner_id, job_id) IN (
+            "UPDATE jobs SET run_at = $2, fence = fence + 1,
+            first_run_at = COALESCE(first_run_at, $1) WHERE (mode, partner_id, job_id) IN (
             SELECT mode, partner_id, job_id FROM jobs WHERE state = 'ready' AND run_at <= $1
-            ORDER BY run_at LIMIT $3 ",
+            AND kind IN ('provision', 'close_order', 'turn_plan') ORDER BY run_at LIMIT $3 ",
             $lock,
-            ") RETURNING mode, partner_id, job_id, kind, subject, fence, failures, created_at"
+            ") RETURNING mode, partner_id, job_id, kind, subject, fence, failures,
+            first_run_at"
         )
     };
 }
@@ -29,10 +31,13 @@ statements! {
     INSERT = "INSERT INTO jobs (mode, partner_id, job_id, kind, subject, state, run_at, fence,
         failures, last_error, created_at) VALUES ($1, $2, $3, $4, $5, 'ready', $6, 0, 0, '', $7)
         ON CONFLICT (mode, partner_id, kind, subject) DO UPDATE SET state = 'ready',
-        run_at = excluded.run_at, fence = jobs.fence + 1, failures = 0, last_error = ''";
+        run_at = excluded.run_at, fence = jobs.fence + 1, failures = 0, last_error = '',
+        first_run_at = NULL";
     CLAIM_SQLITE = claim!("");
     FINISH = "DELETE FROM jobs WHERE mode = $1 AND partner_id = $2 AND job_id = $3 AND fence = $4";
     RESCHEDULE = "UPDATE jobs SET run_at = $5, failures = $6, last_error = $7
+        WHERE mode = $1 AND partner_id = $2 AND job_id = $3 AND fence = $4";
+    EXTEND = "UPDATE jobs SET run_at = $5
         WHERE mode = $1 AND partner_id = $2 AND job_id = $3 AND fence = $4";
     BURY = "UPDATE jobs SET state = 'dead', last_error = $5
         WHERE mode = $1 AND partner_id = $2 AND job_id = $3 AND fence = $4";
@@ -106,8 +111,8 @@ pub struct Job {
     pub fence: i64,
     /// How often it failed in a row.
     pub failures: i64,
-    /// When it was written.
-    pub created_at: Timestamp,
+    /// When it was first claimed.
+    pub first_run_at: Timestamp,
 }
 
 #[derive(sqlx::FromRow)]
@@ -119,7 +124,7 @@ struct JobRow {
     subject: String,
     fence: i64,
     failures: i64,
-    created_at: i64,
+    first_run_at: i64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -147,7 +152,7 @@ impl JobRow {
             subject: self.subject,
             fence: self.fence,
             failures: self.failures,
-            created_at: Timestamp::from_micros(self.created_at),
+            first_run_at: Timestamp::from_micros(self.first_run_at),
         })
     }
 }
@@ -187,7 +192,11 @@ impl Store {
         let (now, until) = (now.as_micros(), lease_until.as_micros());
         let rows = fetch_all!(tx, JobRow, statement, now, until, limit)?;
         tx.commit().await?;
-        rows.into_iter().map(JobRow::into_job).collect()
+        // A row that cannot be read must not take the others with it; it comes up again and again.
+        let readable = rows.into_iter().filter_map(|row| {
+            row.into_job().inspect_err(|error| tracing::error!(%error, "a job cannot be read")).ok()
+        });
+        Ok(readable.collect())
     }
 }
 
@@ -242,6 +251,13 @@ impl Tx {
             last_error,
         )?;
         held(changed)
+    }
+
+    /// Holds a job for longer, provided that its lease still holds.
+    pub async fn extend_lease(&mut self, job: &Job, lease_until: Timestamp) -> Result<()> {
+        let (mode, partner) = (job.mode.as_str(), job.partner_id.to_string());
+        let (id, until) = (job.id.to_string(), lease_until.as_micros());
+        held(execute!(self, EXTEND, mode, partner, id, job.fence, until)?)
     }
 
     /// Gives a job up; it stays for a person to look at.

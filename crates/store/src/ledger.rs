@@ -1,7 +1,7 @@
 //! Postings: one row with a debit and a credit account, so that each sums to zero by its shape.
 
 use domain::id::{OrderId, PartnerId, PostingId};
-use domain::ledger::{Posting, PostingKind};
+use domain::ledger::Posting;
 use domain::{Mode, Money, Timestamp};
 
 use crate::engine::{Tx, execute, fetch_all, statements};
@@ -71,10 +71,7 @@ impl Tx {
                 Ok(BookedPosting {
                     order_id: row.parse("order_id", &posting.order_id)?,
                     posting: Posting {
-                        kind: match posting.kind.as_str() {
-                            "sale" => PostingKind::Sale,
-                            _ => PostingKind::Reversal,
-                        },
+                        kind: row.parse("kind", &posting.kind)?,
                         debit: row.parse("debit", &posting.debit)?,
                         credit: row.parse("credit", &posting.credit)?,
                         amount: Money::new(posting.minor, currency),

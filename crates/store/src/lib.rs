@@ -27,4 +27,4 @@ pub use ledger::BookedPosting;
 pub use partners::{Credit, PartnerKey};
 pub use plans::Price;
 pub use seal::{Sealer, SealerError};
-pub use sim_plans::SimPlan;
+pub use sim_plans::{SimPlan, SimQueue};

@@ -41,8 +41,11 @@ impl Store {
     pub async fn check_schema(&self) -> Result<()> {
         let newest = MIGRATIONS.iter().map(|(version, ..)| *version).max().unwrap_or(0);
         let mut tx = self.read().await?;
-        // A database without the table has never been migrated.
-        let applied = fetch_all!(tx, Applied, APPLIED).unwrap_or_default();
+        let applied = match fetch_all!(tx, Applied, APPLIED) {
+            // A database without the table has never been migrated.
+            Err(sqlx::Error::Database(error)) if names_no_table(&*error) => Vec::new(),
+            answer => answer?,
+        };
         match applied.first().map_or(0, |row| row.version) {
             version if version == newest => Ok(()),
             version if version < newest => Err(StoreError::Unfit(format!(
@@ -53,4 +56,10 @@ impl Store {
             ))),
         }
     }
+}
+
+/// Whether an error says that a table is not there.
+fn names_no_table(error: &dyn sqlx::error::DatabaseError) -> bool {
+    let undefined_table = error.code().is_some_and(|code| code == "42P01");
+    undefined_table || error.message().starts_with("no such table")
 }

@@ -26,6 +26,7 @@ statements! {
         VALUES ($1, $2, $3, $4, $5)";
     KEYS = "SELECT key_id, sealed, retired_at FROM partner_keys
         WHERE mode = $1 AND partner_id = $2 ORDER BY created_at, key_id";
+    SOME_KEY = "SELECT mode, partner_id, key_id, sealed FROM partner_keys LIMIT 1";
     RETIRE_KEY = "UPDATE partner_keys SET retired_at = $4
         WHERE mode = $1 AND partner_id = $2 AND key_id = $3 AND retired_at IS NULL";
     NOTE_FORM = "INSERT INTO sign_forms (mode, partner_id, form, first_seen_at)
@@ -116,6 +117,14 @@ struct KeyRow {
     key_id: String,
     sealed: Vec<u8>,
     retired_at: Option<i64>,
+}
+
+#[derive(sqlx::FromRow)]
+struct SomeKeyRow {
+    mode: String,
+    partner_id: String,
+    key_id: String,
+    sealed: Vec<u8>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -219,6 +228,15 @@ impl Tx {
             retired_at: row.retired_at.map(Timestamp::from_micros),
         };
         Ok(rows.into_iter().map(key).collect())
+    }
+
+    /// Some sealed key with the row it is sealed for, if there is any: what a sealing key must open.
+    pub async fn some_key(&mut self) -> Result<Option<(String, Vec<u8>)>> {
+        let Some(key) = fetch_optional!(self, SomeKeyRow, SOME_KEY)? else { return Ok(None) };
+        let row = Row { table: "partner_keys", key: &key.key_id };
+        let mode = row.parse("mode", &key.mode)?;
+        let partner_id = row.parse("partner_id", &key.partner_id)?;
+        Ok(Some((PartnerKey::seal_row(mode, partner_id, &key.key_id), key.sealed)))
     }
 
     /// Retires a key.

@@ -28,8 +28,12 @@ statements! {
     UPDATE = "UPDATE sim_plans SET state = $4, effective_at = $5, expires_at = $6
         WHERE mode = $1 AND partner_id = $2 AND sim_plan_id = $3 AND state = $7";
     /// The queue of a SIM: what runs and what waits, in order.
-    QUEUE = select!("AND s.iccid = $3 AND s.state IN ('in_use', 'waiting') ORDER BY s.queue_no");
+    QUEUE = select!("AND s.iccid = $3 AND s.state IN ('in_use', 'waiting')
+        ORDER BY s.queue_no LIMIT $4");
     OF_ORDER = select!("AND s.order_id = $3");
+    /// When the last plan that ran to its end did so.
+    LAST_END = "SELECT CAST(MAX(expires_at) AS BIGINT) AS expires_at FROM sim_plans
+        WHERE mode = $1 AND partner_id = $2 AND iccid = $3 AND state = 'finished'";
     LAST_QUEUE_NO = "SELECT CAST(COALESCE(MAX(queue_no), 0) AS BIGINT) AS queue_no FROM sim_plans
         WHERE mode = $1 AND partner_id = $2 AND iccid = $3";
 }
@@ -61,6 +65,23 @@ struct SimPlanRow {
     expires_at: Option<i64>,
     plan_code: String,
     show_name: String,
+}
+
+/// What runs and what waits on a SIM.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SimQueue {
+    /// The plans in the order in which they run, the first 1,000.
+    pub plans: Vec<SimPlan>,
+    /// When the plan before them ended; nothing may begin earlier.
+    pub free_since: Option<Timestamp>,
+}
+
+/// How many plans of a SIM are looked at; those behind them wait unseen.
+const QUEUE_MAX: i64 = 1_000;
+
+#[derive(sqlx::FromRow)]
+struct EndRow {
+    expires_at: Option<i64>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -167,10 +188,14 @@ impl Tx {
         mode: Mode,
         partner: PartnerId,
         iccid: &Iccid,
-    ) -> Result<Vec<SimPlan>> {
-        let (mode, partner) = (mode.as_str(), partner.to_string());
-        let rows = fetch_all!(self, SimPlanRow, QUEUE, mode, partner, iccid.as_str())?;
-        rows.into_iter().map(SimPlanRow::into_sim_plan).collect()
+    ) -> Result<SimQueue> {
+        let (mode, partner, iccid) = (mode.as_str(), partner.to_string(), iccid.as_str());
+        let rows = fetch_all!(self, SimPlanRow, QUEUE, mode, &partner, iccid, QUEUE_MAX)?;
+        let end = fetch_optional!(self, EndRow, LAST_END, mode, &partner, iccid)?;
+        Ok(SimQueue {
+            plans: rows.into_iter().map(SimPlanRow::into_sim_plan).collect::<Result<_>>()?,
+            free_since: end.and_then(|row| row.expires_at).map(Timestamp::from_micros),
+        })
     }
 
     /// The plan that an order put on its SIM.

@@ -205,6 +205,9 @@ impl TestPartner {
             pay_result_date: "2024-03-10 16:00:00".to_owned(),
             transaction_id: String::new(),
             org_order_id: String::new(),
+            pay_unit: String::new(),
+            pay_type: String::new(),
+            pay_account: String::new(),
         }
     }
 

@@ -79,7 +79,7 @@ impl Common {
         let trade_time = form.text("tradeTime", 64);
         let trade_type = form.text("tradeType", 64);
         let (mut mark, mut terminal) = (Some(String::new()), Some(String::new()));
-        if set.len() == VSHOP.len() {
+        if set.iter().any(|field| field.name == LANGUAGE_CODE.name) {
             form.text("languageCode", 35);
             mark = form.text("mark", 32);
             terminal = form.text("terminal", 32);

@@ -38,6 +38,9 @@ pub enum Numbers {
     AsStrings,
     /// Strings that are JSON numbers as numbers.
     FromStrings,
+    /// Of the first 64 parameters, those whose bit is set the other way round: a number as a string, a
+    /// string as a number.
+    Flipped(u64),
 }
 
 /// One way to write the parameters down. The default is the published one.
@@ -87,24 +90,41 @@ pub fn write_content(params: &Params, style: Style) -> String {
             && (style.empty_kept || param.value != Value::String(String::new()))
             && (style.path_kept || param.source == Source::Sent)
     };
-    let mut members: Vec<(&str, &Value)> =
-        params.iter().filter(kept).map(|param| (param.name.as_str(), &param.value)).collect();
+    let mut members: Vec<(&str, &Value, Style)> = (0_u32..)
+        .zip(params.iter())
+        .filter(|(_, param)| kept(param))
+        .map(|(place, param)| (param.name.as_str(), &param.value, style.at(place, &param.value)))
+        .collect();
     if style.sorted {
-        members.sort_unstable_by_key(|(name, _)| *name);
+        members.sort_unstable_by_key(|(name, ..)| *name);
     }
     let mut out = String::new();
     write_members(&mut out, members.into_iter(), style);
     out
 }
 
+impl Style {
+    /// The style of the parameter at a place.
+    fn at(self, place: u32, value: &Value) -> Self {
+        let Numbers::Flipped(places) = self.numbers else { return self };
+        let flipped = places.checked_shr(place).is_some_and(|bits| bits & 1 == 1);
+        let numbers = match value {
+            Value::Number(_) if flipped => Numbers::AsStrings,
+            Value::String(_) if flipped => Numbers::FromStrings,
+            _ => Numbers::AsSent,
+        };
+        Self { numbers, ..self }
+    }
+}
+
 fn write_members<'a>(
     out: &mut String,
-    members: impl Iterator<Item = (&'a str, &'a Value)>,
+    members: impl Iterator<Item = (&'a str, &'a Value, Style)>,
     style: Style,
 ) {
     let (comma, colon) = separators(style);
     out.push('{');
-    for (place, (name, value)) in members.enumerate() {
+    for (place, (name, value, style)) in members.enumerate() {
         if place > 0 {
             out.push_str(comma);
         }
@@ -145,17 +165,18 @@ fn write_value(out: &mut String, value: &Value, style: Style) {
             out.push(']');
         }
         Value::Object(object) => {
-            let mut members: Vec<(&str, &Value)> =
-                object.iter().map(|(name, value)| (name.as_str(), value)).collect();
+            let mut members: Vec<(&str, &Value, Style)> =
+                object.iter().map(|(name, value)| (name.as_str(), value, style)).collect();
             if style.sorted {
-                members.sort_unstable_by_key(|(name, _)| *name);
+                members.sort_unstable_by_key(|(name, ..)| *name);
             }
             write_members(out, members.into_iter(), style);
         }
     }
 }
 
-fn is_number(text: &str) -> bool {
+/// Whether a text is a JSON number.
+pub(crate) fn is_number(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_digit() || first == '-')
         && serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok()
 }

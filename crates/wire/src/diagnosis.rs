@@ -5,12 +5,17 @@ use std::collections::HashSet;
 
 use domain::partner::Scheme;
 
-use crate::content::{NonAscii, Numbers, PUBLISHED, Spacing, Style, write_content};
-use crate::params::Params;
+use crate::content::{NonAscii, Numbers, PUBLISHED, Spacing, Style, is_number, write_content};
+use crate::params::{Params, Value};
 use crate::sign::{Key, same, sign};
 
 /// Contents larger than this are not searched: the search costs some hundred hashes.
 pub const CONTENT_BYTES_MAX: usize = 4 * 1024;
+
+/// How many parameters are tried as numbers and as strings, in all combinations.
+const NUMBERS_MAX: usize = 12;
+/// The longest text that a client may have taken for a number: a double has so many digits.
+const NUMBER_CHARS_MAX: usize = 15;
 
 /// What a client did that the rules do not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +115,7 @@ pub fn diagnose(
         return Vec::new();
     }
     let mut seen = HashSet::new();
-    for (style, style_causes) in styles() {
+    for (style, style_causes) in styles().into_iter().chain(number_styles(params)) {
         let content = write_content(params, style);
         if !seen.insert(content.clone()) {
             continue;
@@ -159,6 +164,39 @@ fn explain_key(
     let bare = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(content));
     let keyless = same(&sign(scheme, "", content), sign_given) || same(&bare, sign_given);
     (scheme == Scheme::HmacSha256 && keyless).then(|| vec![Cause::KeyMissing])
+}
+
+/// Every choice of parameters whose numbers and strings a typed client may have mixed up, with the rest
+/// as published. Texts that are too long for a number type are left alone.
+fn number_styles(params: &Params) -> Vec<(Style, Vec<Cause>)> {
+    let places: Vec<(u64, Cause)> = (0_u32..64)
+        .zip(params.iter())
+        .filter_map(|(place, param)| match &param.value {
+            Value::Number(_) => Some((1 << place, Cause::NumberAsString)),
+            Value::String(text) if text.len() <= NUMBER_CHARS_MAX && is_number(text) => {
+                Some((1 << place, Cause::StringAsNumber))
+            }
+            _ => None,
+        })
+        .take(NUMBERS_MAX)
+        .collect();
+    let mut choices: Vec<(u64, Vec<Cause>)> = vec![(0, Vec::new())];
+    for (bit, cause) in places {
+        let more: Vec<(u64, Vec<Cause>)> = choices
+            .iter()
+            .map(|(bits, causes)| {
+                let mut causes = causes.clone();
+                if !causes.contains(&cause) {
+                    causes.push(cause);
+                }
+                (bits | bit, causes)
+            })
+            .collect();
+        choices.extend(more);
+    }
+    choices.sort_by_key(|(bits, _)| bits.count_ones());
+    let style = |bits| Style { numbers: Numbers::Flipped(bits), ..PUBLISHED };
+    choices.into_iter().map(|(bits, causes)| (style(bits), causes)).collect()
 }
 
 /// Every combination of mistakes in writing the content, those with few mistakes first.
@@ -252,6 +290,20 @@ mod tests {
         let python = Style { spacing: Spacing::Spaced, sorted: false, ..PUBLISHED };
         let made = sign(Scheme::HmacSha256, &key("old").text, &write_content(&params(), python));
         assert_eq!(causes_of(&made), [Cause::KeysUnsorted, Cause::Spaces, Cause::KeyRetired]);
+    }
+
+    #[test]
+    fn a_typed_client_mixes_up_some_numbers_only() {
+        let body = r#"{"deviceCode":"89852420180910340793","orderPeriod":"2","payAmount":"12.36","mark":"0","n":1}"#;
+        let params = Params::read(None, body.as_bytes()).unwrap();
+        let made = |content: &str| sign(Scheme::HmacSha256, &key("one").text, content);
+        let causes = |content| diagnose(&params, &made(content), &Scheme::ALL, &keys());
+        let one = r#"{"deviceCode":"89852420180910340793","mark":"0","n":1,"orderPeriod":2,"payAmount":"12.36"}"#;
+        assert_eq!(causes(one), [Cause::StringAsNumber]);
+        let two = r#"{"deviceCode":"89852420180910340793","mark":"0","n":1,"orderPeriod":2,"payAmount":12.36}"#;
+        assert_eq!(causes(two), [Cause::StringAsNumber]);
+        let both = r#"{"deviceCode":"89852420180910340793","mark":"0","n":"1","orderPeriod":2,"payAmount":"12.36"}"#;
+        assert_eq!(causes(both).len(), 2, "{:?}", causes(both));
     }
 
     #[test]

@@ -49,6 +49,12 @@ pub struct Field {
     pub doc: &'static str,
 }
 
+/// Whether a character does something other than to be seen: controls, line separators, and overrides of
+/// the writing direction, which can make a number look like another.
+fn is_unprintable(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// A field that must be there.
 pub const fn required(name: &'static str, kind: Kind, doc: &'static str) -> Field {
     Field { name, required: true, kind, doc }
@@ -189,7 +195,7 @@ impl<'a> Form<'a> {
         if text.chars().count() > max {
             self.fail(name, Problem::TooLong(max));
             None
-        } else if text.chars().any(char::is_control) {
+        } else if text.chars().any(is_unprintable) {
             self.fail(name, Problem::NotPrintable);
             None
         } else {

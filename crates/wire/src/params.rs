@@ -8,6 +8,8 @@ use serde_json::value::RawValue;
 
 /// How deep arrays and objects may nest in a request.
 pub const DEPTH_MAX: usize = 32;
+/// How many values a request may have in all, those in lists and objects included.
+pub const VALUES_MAX: usize = 20_000;
 /// How many parameters a request may have at the top.
 pub const PARAMS_MAX: usize = 256;
 
@@ -70,8 +72,8 @@ pub enum ParamsError {
     /// Values nest too deeply.
     #[error("values nest deeper than {DEPTH_MAX} levels")]
     TooDeep,
-    /// Too many parameters.
-    #[error("more than {PARAMS_MAX} parameters")]
+    /// Too many parameters, or too many values in them.
+    #[error("more than {PARAMS_MAX} parameters or {VALUES_MAX} values")]
     TooMany,
 }
 
@@ -166,7 +168,7 @@ pub fn write_query<'a>(pairs: impl Iterator<Item = (&'a str, String)>) -> String
 /// Reads one JSON value.
 pub fn parse_json(text: &str) -> Result<Value, ParamsError> {
     let raw: &RawValue = serde_json::from_str(text).map_err(|error| json_error(&error))?;
-    parse_raw(raw.get(), DEPTH_MAX)
+    parse_raw(raw.get(), DEPTH_MAX, &mut { VALUES_MAX })
 }
 
 /// What is wrong with a text as a whole, and where.
@@ -182,7 +184,8 @@ fn inner_error(error: &serde_json::Error) -> ParamsError {
 }
 
 /// `raw` is known to be one valid JSON value, but for its strings' escapes and its nesting.
-fn parse_raw(raw: &str, depth: usize) -> Result<Value, ParamsError> {
+fn parse_raw(raw: &str, depth: usize, values_left: &mut usize) -> Result<Value, ParamsError> {
+    *values_left = values_left.checked_sub(1).ok_or(ParamsError::TooMany)?;
     let raw = raw.trim_ascii();
     let mut reader = serde_json::Deserializer::from_str(raw);
     match raw.as_bytes().first() {
@@ -195,13 +198,14 @@ fn parse_raw(raw: &str, depth: usize) -> Result<Value, ParamsError> {
                 if !names.insert(name.clone()) {
                     return Err(ParamsError::Duplicate(name));
                 }
-                object.push((name, parse_raw(value.get(), depth - 1)?));
+                object.push((name, parse_raw(value.get(), depth - 1, values_left)?));
             }
             Ok(Value::Object(object))
         }
         Some(b'[') => {
             let items = reader.deserialize_seq(Items).map_err(|error| inner_error(&error))?;
-            let values = items.into_iter().map(|item| parse_raw(item.get(), depth - 1));
+            let values =
+                items.into_iter().map(|item| parse_raw(item.get(), depth - 1, values_left));
             values.collect::<Result<_, _>>().map(Value::Array)
         }
         Some(b'"') => {
@@ -303,6 +307,8 @@ mod tests {
         assert_eq!(read(&deep), Err(ParamsError::TooDeep));
         let deeper = format!("{{\"a\":{}", "[".repeat(100_000));
         assert!(read(&deeper).is_err());
+        let long = format!("{{\"a\":[{}1]}}", "1,".repeat(VALUES_MAX));
+        assert_eq!(read(&long), Err(ParamsError::TooMany));
         let many: Vec<String> = (0..=PARAMS_MAX).map(|n| format!("\"{n}\":1")).collect();
         assert_eq!(read(&format!("{{{}}}", many.join(","))), Err(ParamsError::TooMany));
     }

@@ -9,7 +9,7 @@ use crate::form::{Form, Kind, Problem, optional};
 use crate::vshop::{NUMBER_CHARS_MAX, PAGE_NO_MAX};
 
 /// The most orders on one page.
-pub const PAGE_SIZE_MAX: u32 = 1_000;
+pub const PAGE_SIZE_MAX: u32 = 200;
 
 /// `GET /mall/order`, published; answer chosen.
 pub const QUERY_ORDER: Call = Call {

@@ -13,8 +13,8 @@ const EXPONENT_MAX: u32 = 4;
 /// Amounts of so many digits, decimals included, fit into 64 bits whatever the digits are.
 const AMOUNT_DIGITS_MAX: u32 = 18;
 
-/// A text without control characters.
-const PRINTABLE: &str = r"[^\u0000-\u001f\u007f-\u009f]*";
+/// A text without control characters, line separators and overrides of the writing direction.
+const PRINTABLE: &str = r"[^\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]*";
 
 /// `yyyy-MM-dd HH:mm:ss`, with the days that each month has; a leap second is taken for the one before.
 const DATE_TIME: &str = "(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])\
@@ -88,7 +88,7 @@ pub fn body(call: &Call) -> Value {
         "additionalProperties": true,
     }));
     let amounts: Vec<&Field> =
-        call.all_fields().filter(|field| ["payAmount", "payUnit"].contains(&field.name)).collect();
+        call.all_fields().filter(|field| field.name == "payAmount").collect();
     if !amounts.is_empty() {
         body.insert("allOf".into(), amounts_in_currency(&amounts));
     }

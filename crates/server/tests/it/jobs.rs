@@ -140,11 +140,12 @@ async fn a_busy_network_is_asked_again(engine: Engine) {
     let partner = mall.add_partner("P100", Mode::Test, |_| ()).await;
     let client = partner.client(&mall);
     let sim = order_for(&mall, &partner, "9003").await;
-    // It is put off twice, by two seconds each.
+    // It is put off twice, by two seconds each. The network did nothing, so that the order is paid and
+    // no more.
     for _ in 0..2 {
-        assert_eq!(client.order("N9003").await.unwrap().status, "PROVISIONING");
+        assert_eq!(client.order("N9003").await.unwrap().status, "PAID");
         mall.advance(Span::seconds(1)).await;
-        assert_eq!(client.order("N9003").await.unwrap().status, "PROVISIONING");
+        assert_eq!(client.order("N9003").await.unwrap().status, "PAID");
         mall.advance(Span::seconds(1)).await;
     }
     assert_eq!(client.order("N9003").await.unwrap().status, "PROVISIONED");

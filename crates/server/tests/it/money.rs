@@ -89,7 +89,8 @@ async fn a_report_owes_the_settlement_price(engine: Engine) {
     // A partner that settles in a currency in which it has no prices.
     let dollars = |partner: &mut Partner| partner.settlement_currency = "USD".parse().unwrap();
     mall.change_partner(&mut partner, dollars).await;
-    assert_eq!(report(&partner, "N4", 1, "8.00").await, "CURRENCY_MISMATCH");
+    // What its end users pay in is its own affair: only the settlement price can be wrong.
+    assert_eq!(report(&partner, "N4", 1, "8.00").await, "PRICE_MISMATCH");
     mall.stop().await;
 }
 
@@ -361,10 +362,17 @@ async fn a_partner_may_ask_for_its_amounts_to_be_checked(engine: Engine) {
     // Unless it asks, whatever it took from its end user is its own business.
     assert_eq!(code(report(&partner, "N1", json!("99.99")).await), "ok");
     assert_eq!(code(report(&partner, "N2", Value::Null).await), "ok");
+    assert_eq!(code(report(&partner, "N2b", json!("8.333")).await), "ok");
     mall.change_partner(&mut partner, |partner| partner.checks_pay_amount = true).await;
-    for unit in [json!("99.99"), json!("25.00"), json!("12.49"), Value::Null] {
+    for (unit, field) in [
+        (json!("99.99"), "payAmount"),
+        (json!("25.00"), "payAmount"),
+        (json!("12.49"), "payAmount"),
+        (json!("12.505"), "payUnit"),
+        (Value::Null, "payUnit"),
+    ] {
         let refused = report(&partner, "N3", unit).await.unwrap_err();
-        assert_eq!(field_of(&refused), Some("payAmount"), "{refused}");
+        assert_eq!(field_of(&refused), Some(field), "{refused}");
     }
     assert_eq!(code(report(&partner, "N3", json!("12.5")).await), "ok");
     mall.stop().await;

@@ -1,6 +1,7 @@
 //! Agreements to renew (sections 5.5, 5.6 and 5.8): made by a paid order, one per SIM, ended by the
 //! partner or by the next one.
 
+use domain::sim::SimState;
 use domain::{Mode, Span};
 use sdk::{Client, PaidOrder};
 use serde_json::{Value, json};
@@ -17,6 +18,8 @@ on_both_engines!(
     an_agreement_is_cancelled_by_its_own_numbers_only,
     a_later_agreement_replaces_an_earlier_one,
     a_renewal_keeps_the_agreement,
+    a_chain_of_renewals_is_one_agreement,
+    what_is_refused_leaves_the_agreement_alone,
     an_unknown_original_order_is_no_mistake,
 );
 
@@ -197,6 +200,34 @@ async fn a_later_agreement_replaces_an_earlier_one(engine: Engine) {
     // The one that was replaced is over: whatever is said of cancelling it, the later one stays.
     let _ = code(client.cancel_auto_renewal_record(sim, "N1", "P100N1").await);
     assert_eq!(history(&client, sim).await, expected);
+    mall.stop().await;
+}
+
+async fn what_is_refused_leaves_the_agreement_alone(engine: Engine) {
+    let mall = TestMall::start(engine).await;
+    let partner = mall.add_partner("P100", Mode::Test, |_| ()).await;
+    let client = partner.client(&mall);
+    let sim = &mall.add_sim(&partner, "9002", "simulator", SimState::Ready).await;
+    client.syn_order_info(&renewing(&partner, sim, "N1", "")).await.unwrap();
+    mall.settle().await;
+    assert_eq!(client.order("N1").await.unwrap().status, "FAILED");
+    assert_eq!((flag(&client, sim).await, history(&client, sim).await), ("0".to_owned(), vec![]));
+    mall.stop().await;
+}
+
+async fn a_chain_of_renewals_is_one_agreement(engine: Engine) {
+    let mall = TestMall::start(engine).await;
+    let partner = mall.add_partner("P100", Mode::Test, |_| ()).await;
+    let (sim, client) = (&partner.sims[0], partner.client(&mall));
+    // Each names the one before it, not the first.
+    for (number, original) in [("N1", ""), ("N2", "N1"), ("N3", "N2"), ("N4", "N3")] {
+        client.syn_order_info(&renewing(&partner, sim, number, original)).await.unwrap();
+        mall.settle().await;
+    }
+    assert_eq!(history(&client, sim).await.len(), 1);
+    assert_eq!(client.query_auto_renewal_record(sim).await.unwrap().unwrap().order_no, "N1");
+    client.cancel_auto_renewal_record(sim, "N1", "P100N1").await.unwrap();
+    assert_eq!(client.query_auto_renewal_record(sim).await.unwrap(), None);
     mall.stop().await;
 }
 
