@@ -2,13 +2,14 @@
 
 use domain::Timestamp;
 use domain::order::{Order, OrderState};
+use domain::sim_plan::SimPlanState;
 use store::Tx;
 use wire::Code;
 use wire::topup::{self, OrderFailure, OrderPage, QueryOrder};
 
 use crate::error::{Error, Result};
 use crate::payments::result_word;
-use crate::sims::{PlanNames, flag, known_sim};
+use crate::sims::{PlanNames, flag, known_sim, turned_queue};
 use crate::{Caller, Mall};
 
 /// One order, or a page of them.
@@ -43,7 +44,7 @@ impl Mall {
                 let mut shown = Vec::with_capacity(orders.len());
                 let mut names = PlanNames::default();
                 for order in orders {
-                    shown.push(show(&mut tx, caller, order, &mut names).await?);
+                    shown.push(show(&mut tx, caller, order, &mut names, self.ctx.now()).await?);
                 }
                 let (page_no, page_size) = (*page_no, *page_size);
                 let page = OrderPage { total_count, page_no, page_size, orders: shown };
@@ -52,7 +53,7 @@ impl Mall {
         };
         let order = order.ok_or(Code::OrderUnknown)?;
         let mut names = PlanNames::default();
-        Ok(Found::One(Box::new(show(&mut tx, caller, order, &mut names).await?)))
+        Ok(Found::One(Box::new(show(&mut tx, caller, order, &mut names, self.ctx.now()).await?)))
     }
 }
 
@@ -62,13 +63,22 @@ async fn show(
     caller: &Caller,
     order: Order,
     names: &mut PlanNames,
+    now: Timestamp,
 ) -> Result<topup::Order> {
     let (mode, partner) = (order.mode, order.partner_id);
     let payment = tx.payment_of_order(mode, partner, order.id).await?;
     let payment = payment.ok_or_else(|| Error::Internal(format!("{} has no payment", order.id)))?;
     let show_name = names.shown(tx, caller, &order.plan_code, &order.show_name).await?;
     let plan = tx.sim_plan_of_order(mode, partner, order.id).await?;
-    let times = plan.and_then(|plan| plan.queued.state.times());
+    let times = match plan.map(|plan| plan.queued.state) {
+        // It may run since, without a job having written it down.
+        Some(SimPlanState::Waiting) => {
+            let turned = turned_queue(tx, &caller.partner, &order.iccid, now).await?;
+            let own = turned.iter().find(|plan| plan.order_id == order.id);
+            own.and_then(|plan| plan.queued.state.times())
+        }
+        stored => stored.and_then(SimPlanState::times),
+    };
     let provisioned_at = match order.state {
         OrderState::Provisioned { provisioned_at, .. } => Some(provisioned_at.as_millis()),
         _ => None,

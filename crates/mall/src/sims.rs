@@ -41,8 +41,9 @@ pub(crate) async fn sellable_sim(tx: &mut Tx, partner: &Partner, iccid: &Iccid) 
     if sim.state.sellable() { Ok(sim) } else { Err(Code::SimNotSellable.into()) }
 }
 
-/// The queue of a SIM as it is now, even if no job has turned it yet.
-pub(crate) async fn queue_now(
+/// The stored queue of a SIM turned to now, even if no job has done so yet. Plans that ended since are
+/// among it.
+pub(crate) async fn turned_queue(
     tx: &mut Tx,
     partner: &Partner,
     iccid: &Iccid,
@@ -54,6 +55,17 @@ pub(crate) async fn queue_now(
     for (plan, queued) in plans.iter_mut().zip(queue) {
         plan.queued = queued;
     }
+    Ok(plans)
+}
+
+/// What runs and what waits on a SIM now.
+async fn queue_now(
+    tx: &mut Tx,
+    partner: &Partner,
+    iccid: &Iccid,
+    now: Timestamp,
+) -> Result<Vec<SimPlan>> {
+    let mut plans = turned_queue(tx, partner, iccid, now).await?;
     plans.retain(|plan| !matches!(plan.queued.state, SimPlanState::Finished { .. }));
     Ok(plans)
 }
