@@ -34,10 +34,7 @@ impl Account {
 impl FromStr for Account {
     type Err = UnknownWord;
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        Self::ALL
-            .into_iter()
-            .find(|account| account.as_str() == text)
-            .ok_or_else(|| UnknownWord(text.to_owned(), "ledger account"))
+        UnknownWord::or_find(&Self::ALL, Self::as_str, text, "ledger account")
     }
 }
 
@@ -63,10 +60,7 @@ impl PostingKind {
 impl FromStr for PostingKind {
     type Err = UnknownWord;
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        [Self::Sale, Self::Reversal]
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| UnknownWord(text.to_owned(), "posting kind"))
+        UnknownWord::or_find(&[Self::Sale, Self::Reversal], Self::as_str, text, "posting kind")
     }
 }
 

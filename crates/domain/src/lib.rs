@@ -31,3 +31,16 @@ pub use time::{Span, Timestamp, Zone};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a known {1}")]
 pub struct UnknownWord(pub String, pub &'static str);
+
+impl UnknownWord {
+    /// The value of a word among all that there are, or the error that names what it should have been.
+    pub fn or_find<T: Copy>(
+        all: &[T],
+        word: fn(T) -> &'static str,
+        text: &str,
+        what: &'static str,
+    ) -> Result<T, Self> {
+        let found = all.iter().copied().find(|value| word(*value) == text);
+        found.ok_or_else(|| Self(text.to_owned(), what))
+    }
+}

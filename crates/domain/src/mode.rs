@@ -44,9 +44,6 @@ impl fmt::Display for Mode {
 impl FromStr for Mode {
     type Err = UnknownWord;
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        Self::ALL
-            .into_iter()
-            .find(|mode| mode.as_str() == text)
-            .ok_or_else(|| UnknownWord(text.to_owned(), "mode"))
+        UnknownWord::or_find(&Self::ALL, Self::as_str, text, "mode")
     }
 }

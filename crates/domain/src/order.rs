@@ -35,10 +35,7 @@ impl OrderSource {
 impl FromStr for OrderSource {
     type Err = UnknownWord;
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        [Self::Mall, Self::Reported]
-            .into_iter()
-            .find(|source| source.as_str() == text)
-            .ok_or_else(|| UnknownWord(text.to_owned(), "order source"))
+        UnknownWord::or_find(&[Self::Mall, Self::Reported], Self::as_str, text, "order source")
     }
 }
 

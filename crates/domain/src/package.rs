@@ -72,10 +72,7 @@ impl PackageType {
 impl FromStr for PackageType {
     type Err = UnknownWord;
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.code() == text)
-            .ok_or_else(|| UnknownWord(text.to_owned(), "package type"))
+        UnknownWord::or_find(&Self::ALL, Self::code, text, "package type")
     }
 }
 

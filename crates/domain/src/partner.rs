@@ -42,10 +42,7 @@ impl Scheme {
 impl FromStr for Scheme {
     type Err = UnknownWord;
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        Self::ALL
-            .into_iter()
-            .find(|scheme| scheme.as_str() == text)
-            .ok_or_else(|| UnknownWord(text.to_owned(), "signature scheme"))
+        UnknownWord::or_find(&Self::ALL, Self::as_str, text, "signature scheme")
     }
 }
 
@@ -83,10 +80,12 @@ impl ResponseStyle {
 impl FromStr for ResponseStyle {
     type Err = UnknownWord;
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        [Self::AsPublished, Self::Envelope]
-            .into_iter()
-            .find(|style| style.as_str() == text)
-            .ok_or_else(|| UnknownWord(text.to_owned(), "response style"))
+        UnknownWord::or_find(
+            &[Self::AsPublished, Self::Envelope],
+            Self::as_str,
+            text,
+            "response style",
+        )
     }
 }
 

@@ -65,10 +65,12 @@ impl Channel {
 impl FromStr for Channel {
     type Err = UnknownWord;
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        [Self::ThirdParty, Self::Stripe]
-            .into_iter()
-            .find(|channel| channel.as_str() == text)
-            .ok_or_else(|| UnknownWord(text.to_owned(), "payment channel"))
+        UnknownWord::or_find(
+            &[Self::ThirdParty, Self::Stripe],
+            Self::as_str,
+            text,
+            "payment channel",
+        )
     }
 }
 

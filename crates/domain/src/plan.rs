@@ -48,10 +48,7 @@ impl PriceKind {
 impl FromStr for PriceKind {
     type Err = UnknownWord;
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        [Self::Sale, Self::Settlement]
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| UnknownWord(text.to_owned(), "price kind"))
+        UnknownWord::or_find(&[Self::Sale, Self::Settlement], Self::as_str, text, "price kind")
     }
 }
 

@@ -55,9 +55,6 @@ impl RenewalState {
 impl FromStr for RenewalState {
     type Err = UnknownWord;
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        Self::ALL
-            .into_iter()
-            .find(|state| state.as_str() == text)
-            .ok_or_else(|| UnknownWord(text.to_owned(), "renewal state"))
+        UnknownWord::or_find(&Self::ALL, Self::as_str, text, "renewal state")
     }
 }

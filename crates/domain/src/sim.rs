@@ -41,10 +41,7 @@ impl SimState {
 impl FromStr for SimState {
     type Err = UnknownWord;
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        Self::ALL
-            .into_iter()
-            .find(|state| state.as_str() == text)
-            .ok_or_else(|| UnknownWord(text.to_owned(), "SIM state"))
+        UnknownWord::or_find(&Self::ALL, Self::as_str, text, "SIM state")
     }
 }
 

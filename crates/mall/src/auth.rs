@@ -4,6 +4,7 @@
 //! that codes cannot be guessed.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use domain::id::PartnerId;
 use domain::partner::{Partner, Scheme};
@@ -19,6 +20,9 @@ use wire::{Call, Code, Params};
 
 use crate::Mall;
 use crate::error::{Diagnosis, Refusal, Result};
+
+/// How long a refusal waits for its turn to be searched for a cause; then it goes without.
+const DIAGNOSIS_WAIT: Duration = Duration::from_secs(2);
 
 /// What a request says of its caller.
 #[derive(Debug, Clone, Copy)]
@@ -136,7 +140,8 @@ impl Mall {
         request: Credentials<'_>,
         keys: SuspectKeys,
     ) -> Option<Diagnosis> {
-        let _alone = self.diagnosing.acquire().await.ok()?;
+        let alone = tokio::time::timeout(DIAGNOSIS_WAIT, self.diagnosing.acquire()).await;
+        let _alone = alone.ok()?.ok()?;
         let (params, sign) = (request.params.clone(), request.common.sign.clone());
         let schemes = partner.schemes.clone();
         let search = move || Diagnosis {

@@ -74,10 +74,12 @@ impl JobKind {
 impl FromStr for JobKind {
     type Err = UnknownWord;
     fn from_str(text: &str) -> std::result::Result<Self, UnknownWord> {
-        [Self::Provision, Self::CloseOrder, Self::TurnPlan]
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| UnknownWord(text.to_owned(), "job kind"))
+        UnknownWord::or_find(
+            &[Self::Provision, Self::CloseOrder, Self::TurnPlan],
+            Self::as_str,
+            text,
+            "job kind",
+        )
     }
 }
 
