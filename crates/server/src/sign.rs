@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use anyhow::{Context, bail};
+use clap::builder::BoolishValueParser;
 use domain::partner::Scheme;
 use wire::Params;
 use wire::content::signing_content;
@@ -26,7 +27,7 @@ pub(crate) struct Args {
     #[arg(long = "path-param", env = "SIMMALL_PATH_PARAM", value_name = "NAME=VALUE")]
     path_params: Vec<String>,
     /// Print the signing content instead of the signature.
-    #[arg(long, env = "SIMMALL_CONTENT")]
+    #[arg(long, env = "SIMMALL_CONTENT", value_parser = BoolishValueParser::new())]
     content: bool,
 }
 

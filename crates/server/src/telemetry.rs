@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use anyhow::Context;
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -17,6 +18,12 @@ pub(crate) enum LogFormat {
 
 /// Starts logging.
 pub(crate) fn start(filter: &str, format: LogFormat) -> anyhow::Result<()> {
+    // A word alone would be taken for a target, and a misspelt level would silence everything.
+    for word in filter.split(',').map(str::trim).filter(|word| !word.contains('=')) {
+        word.parse::<LevelFilter>().map_err(|_| {
+            anyhow::anyhow!("--log: {word:?} is no level; use error, warn, info, debug or trace")
+        })?;
+    }
     let filter = EnvFilter::try_new(filter).context("--log")?;
     // Colours are for a terminal; in a file or a journal they are rubbish.
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();

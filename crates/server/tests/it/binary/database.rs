@@ -10,6 +10,7 @@ use super::process::{Directory, Server, run, simmall};
 
 on_both_engines!(
     an_unmigrated_database_is_refused_and_a_migrated_one_is_served,
+    a_sealing_key_that_opens_nothing_is_refused,
     the_root_means_what_the_flag_says,
 );
 
@@ -41,6 +42,15 @@ async fn an_unmigrated_database_is_refused_and_a_migrated_one_is_served(engine: 
     // Nor does a migration harm a mall that is being served.
     run(simmall(["migrate"]).args(url), "").success();
     server.stop().success();
+}
+
+async fn a_sealing_key_that_opens_nothing_is_refused(engine: Engine) {
+    let installed = Installation::new(engine).await;
+    let other = SEALING_KEY.replace('0', "1");
+    let mut serve = installed.serve([]);
+    let refusal = run(serve.env("SIMMALL_SEALING_KEY", &other), "").failure();
+    assert!(refusal.contains("sealing key does not fit"), "{refusal}");
+    assert!(!refusal.contains(&other), "{refusal}");
 }
 
 async fn the_root_means_what_the_flag_says(engine: Engine) {

@@ -94,6 +94,7 @@ fn a_flag_or_value_that_means_nothing_is_named() {
         ("workers", "0"),
         ("simulator", "explode"),
         ("root-mode", "prod"),
+        ("log", "inof"),
     ] {
         let complain = |command: &mut Command| {
             let complaint = run(command.args(["--data", &directory.join("data")]), "").failure();
