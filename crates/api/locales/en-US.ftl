@@ -60,9 +60,12 @@ hint-keys-unsorted = The keys of the signing content are not in ascending byte o
 hint-spaces = The signing content has spaces between its parts; write compact JSON.
 hint-non-ascii-escaped = Characters beyond ASCII were escaped in the signing content (like \u6b27); write them as they are, in UTF-8.
 hint-slash-escaped = Slashes were escaped in the signing content; write / and not \/.
+hint-html-escaped = The characters <, > and & were escaped in the signing content (like \u0026); write them as they are.
+hint-trailing-newline = A line feed was signed with the content; sign the content alone (printf, or echo -n).
 hint-number-as-string = A number of the request was signed as a text; sign it as it is sent, without quotation marks.
 hint-string-as-number = A text of the request was signed as a number; sign it as it is sent, with quotation marks.
 hint-upper-case-hex = The signature is written in upper case; use lower-case hexadecimal digits.
+hint-wrong-length = A signature has 32 hexadecimal digits (md5, md5-key) or 64 (hmac-sha256); this one has another length.
 hint-key-missing = The signature was made without a key; use the partner's key.
 hint-key-retired = The signature was made with a key that is no longer valid; use the current one.
 hint-key-of-other-mode = The signature was made with the key of the other mode; live and test mode have keys of their own.
@@ -72,13 +75,27 @@ hint-stale-time =
         [one] tradeTime differs from the server's clock by one second. Please set the clock of the caller.
        *[other] tradeTime differs from the server's clock by { $seconds } seconds. Please set the clock of the caller.
     }
+hint-too-large = The signing content is too large to be searched for the usual mistakes. Please compare signContent with what was signed.
+hint-busy = Too many signatures are being searched for mistakes just now. Please compare signContent with what was signed, or repeat the call.
+
+# An order's outcome that contradicts a known one.
+
+conflict-outcome = Another outcome of this order's payment was reported before, and only one can be true. Please look the order up, and ask the operator if the earlier report was wrong.
+
+# Why an order failed or waits for a person.
+
+failure-payment-failed = The partner reported that the payment failed.
+failure-carrier-unclear = The network's answer was lost and cannot be looked up. The operator decides.
+failure-carrier-overdue = The network did not finish in time. The operator decides.
+failure-provisioning-failed = The plan could not be put on the SIM. The operator decides.
 
 # Why a request has no parameters that could be read.
 
-bad-json = The body is not valid JSON: { $why }
+bad-utf8 = The body is not UTF-8 text. Please send JSON in UTF-8, not compressed.
+bad-json = The body is not valid JSON: the error is at line { $line }, column { $column }. JSON in UTF-8, without a byte order mark, is read.
+bad-escape = A text in the body has an escape that means no character (a lone surrogate such as \ud800). Please send whole characters.
 bad-body-object = The body must be a JSON object: parameters between curly brackets.
 bad-query = The query string is not percent-encoded UTF-8. Please encode its names and values.
 bad-duplicate = The name { $name } occurs twice. Please send it once, in the query or in the body.
 bad-too-deep = The request nests too deeply: at most { $max } levels of lists and objects are read.
 bad-too-many = The request has too much in it: at most { $max } parameters, and { $values } values in all, are read.
-bad-content-type = This call takes its parameters as JSON. Please send them with Content-Type: application/json.

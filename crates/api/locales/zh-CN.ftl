@@ -60,21 +60,38 @@ hint-keys-unsorted = 签名原文的键没有按字节升序排列，请先排�
 hint-spaces = 签名原文的各部分之间有空格，应使用紧凑的 JSON。
 hint-non-ascii-escaped = 签名原文对非 ASCII 字符做了转义（如 \u6b27），应直接使用 UTF-8 原字符。
 hint-slash-escaped = 签名原文对斜杠做了转义，应写作 /，而不是 \/。
+hint-html-escaped = 签名原文对 <、> 和 & 做了转义（如 \u0026），应直接写出这些字符。
+hint-trailing-newline = 签名原文末尾多了一个换行符，应只对原文签名（可用 printf 或 echo -n）。
 hint-number-as-string = 请求中的数字在签名时被当作字符串，应与发送的内容一致，不加引号。
 hint-string-as-number = 请求中的字符串在签名时被当作数字，应与发送的内容一致，保留引号。
 hint-upper-case-hex = 签名使用了大写字母，应使用小写的十六进制。
+hint-wrong-length = 签名应为 32 位（md5、md5-key）或 64 位（hmac-sha256）十六进制数字，当前长度不符。
 hint-key-missing = 签名时没有使用密钥，请使用合作伙伴的密钥。
 hint-key-retired = 签名使用了已失效的密钥，请换用当前有效的密钥。
 hint-key-of-other-mode = 签名使用了另一个环境的密钥，正式环境和测试环境的密钥各不相同。
 hint-none = 常见错误都不能解释这个签名：可能是签名后又修改了字段，或者使用了未知的密钥。请将 signContent 与您实际签名的内容进行比对。
 hint-stale-time = tradeTime 与服务器时钟相差 { $seconds } 秒，请校准调用方时钟。
+hint-too-large = 签名原文过大，无法逐一排查常见错误。请将 signContent 与您实际签名的内容进行比对。
+hint-busy = 当前正在排查的签名过多。请将 signContent 与您实际签名的内容进行比对，或稍后重试。
+
+# An order's outcome that contradicts a known one.
+
+conflict-outcome = 该订单此前已上报过另一种支付结果，两者只能有一个为真。请先查询订单；如先前上报有误，请联系运营商。
+
+# Why an order failed or waits for a person.
+
+failure-payment-failed = 合作伙伴上报支付失败。
+failure-carrier-unclear = 未收到网络侧的应答，也无法查询结果，由运营商人工处理。
+failure-carrier-overdue = 网络侧未在规定时间内完成，由运营商人工处理。
+failure-provisioning-failed = 套餐未能开通到 SIM 卡，由运营商人工处理。
 
 # Why a request has no parameters that could be read.
 
-bad-json = 请求体不是有效的 JSON：{ $why }
+bad-utf8 = 请求体不是 UTF-8 文本，请以 UTF-8 发送未压缩的 JSON。
+bad-json = 请求体不是有效的 JSON：第 { $line } 行第 { $column } 列有误。请使用不带 BOM 的 UTF-8。
+bad-escape = 请求体中有不代表任何字符的转义（如单独的代理项 \ud800），请发送完整的字符。
 bad-body-object = 请求体必须是 JSON 对象，即用花括号括起来的参数。
 bad-query = 查询字符串不是经过百分号编码的 UTF-8，请对参数名和参数值进行编码。
 bad-duplicate = 参数 { $name } 重复出现，在查询字符串和请求体中总共只能出现一次。
 bad-too-deep = 请求嵌套过深，数组和对象最多 { $max } 层。
 bad-too-many = 请求内容过多：最多 { $max } 个参数，所有取值合计最多 { $values } 个。
-bad-content-type = 该接口只接受 JSON 参数，请设置 Content-Type: application/json 后发送。

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::Locale;
-use mall::{Diagnosis, Error, Refusal};
+use mall::{Diagnosis, Error, Hint, Refusal};
 use serde::Serialize;
 use wire::Code;
 use wire::answer::{Envelope, Failure};
@@ -58,9 +58,9 @@ impl Voice {
 
     /// A request with wrong fields.
     pub(crate) fn wrong_fields(&self, errors: &[FormError]) -> Response {
-        let texts: Vec<String> =
-            errors.iter().map(|error| messages::problem(self.locale, error)).collect();
-        self.fail(Code::BadRequest, texts.join(" "), |failure| {
+        let sentences = errors.iter().map(|error| messages::problem(self.locale, error));
+        let text = messages::joined(self.locale, sentences);
+        self.fail(Code::BadRequest, text, |failure| {
             name_fields(failure, errors);
         })
     }
@@ -84,8 +84,14 @@ impl Voice {
         if !refusal.errors.is_empty() {
             return self.wrong_fields(&refusal.errors);
         }
-        let message = messages::code(self.locale, refusal.code);
+        let message = match (refusal.code, refusal.field) {
+            (Code::OrderConflict, Some("payRst")) => {
+                messages::message(self.locale, messages::OUTCOME_CONFLICT, &[])
+            }
+            (code, _) => messages::code(self.locale, code),
+        };
         self.fail(refusal.code, message, |failure| {
+            failure.field = refusal.field.map(str::to_owned);
             if let Some(diagnosis) = &refusal.diagnosis {
                 failure.sign_content = Some(diagnosis.sign_content.clone());
                 failure.hint = Some(self.hint(diagnosis));
@@ -94,12 +100,14 @@ impl Voice {
     }
 
     fn hint(&self, diagnosis: &Diagnosis) -> String {
-        match diagnosis.stale_seconds {
-            Some(seconds) => {
-                let args = [("seconds", Arg::Number(seconds))];
+        match &diagnosis.hint {
+            Hint::Causes(causes) => messages::hint(self.locale, causes),
+            Hint::TooLarge => messages::message(self.locale, "hint-too-large", &[]),
+            Hint::Busy => messages::message(self.locale, "hint-busy", &[]),
+            Hint::Stale(seconds) => {
+                let args = [("seconds", Arg::Number(*seconds))];
                 messages::message(self.locale, "hint-stale-time", &args)
             }
-            None => messages::hint(self.locale, &diagnosis.causes),
         }
     }
 

@@ -110,7 +110,7 @@ fn refuse(headers: &HeaderMap, code: Code) -> Ready<Response> {
     ready(Voice::new(locale).refuse(code))
 }
 
-/// The answer of a handler that panicked. What it panicked about is in the log.
+/// The answer of a handler that panicked. What it panicked about, the panic hook has logged.
 fn after_panic(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
     tracing::error!("a handler panicked");
     Voice::new(Locale::EnUs).refuse(Code::Internal)

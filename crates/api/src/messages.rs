@@ -15,6 +15,9 @@ use wire::{Code, FormError, Problem};
 /// quotes.
 pub const ARG_CHARS_MAX: usize = 200;
 
+/// What is said of an outcome that contradicts a known one.
+pub const OUTCOME_CONFLICT: &str = "conflict-outcome";
+
 const EN_US: &str = include_str!("../locales/en-US.ftl");
 const ZH_CN: &str = include_str!("../locales/zh-CN.ftl");
 
@@ -111,7 +114,11 @@ pub fn problem(locale: Locale, error: &FormError) -> String {
 pub fn params_error(locale: Locale, error: &ParamsError) -> String {
     let say = |id, args: &[(&str, Arg<'_>)]| message(locale, id, args);
     match error {
-        ParamsError::NotJson(why) => say("bad-json", &[("why", why.as_str().into())]),
+        ParamsError::NotUtf8 => say("bad-utf8", &[]),
+        ParamsError::NotJson(line, column) => {
+            say("bad-json", &[("line", (*line).into()), ("column", (*column).into())])
+        }
+        ParamsError::BadEscape => say("bad-escape", &[]),
         ParamsError::NotAnObject => say("bad-body-object", &[]),
         ParamsError::BadQuery => say("bad-query", &[]),
         ParamsError::Duplicate(name) => say("bad-duplicate", &[("name", name.as_str().into())]),
@@ -127,13 +134,24 @@ pub fn hint(locale: Locale, causes: &[Cause]) -> String {
     if causes.is_empty() {
         return message(locale, "hint-none", &[]);
     }
-    let sentences: Vec<String> =
-        causes.iter().map(|cause| message(locale, cause.message_id(), &[])).collect();
+    joined(locale, causes.iter().map(|cause| message(locale, cause.message_id(), &[])))
+}
+
+/// Why an order failed or waits for a person, if the mall has words of its own for it.
+pub fn failure(locale: Locale, code: &str) -> Option<String> {
+    let id = format!("failure-{}", code.to_lowercase().replace('_', "-"));
+    let text = message(locale, &id, &[]);
+    (text != id).then_some(text)
+}
+
+/// Sentences one after another.
+pub fn joined(locale: Locale, sentences: impl Iterator<Item = String>) -> String {
     // Chinese sets no space between sentences.
-    sentences.join(match locale {
+    let space = match locale {
         Locale::EnUs => " ",
         Locale::ZhCn => "",
-    })
+    };
+    sentences.collect::<Vec<_>>().join(space)
 }
 
 fn bundle(locale: Locale, text: &str) -> Bundle {
@@ -159,6 +177,10 @@ fn shortened(text: &str) -> String {
 mod tests {
     use super::*;
 
+    /// The codes that the mall itself gives to orders which failed or wait for a person.
+    const FAILURES: [&str; 4] =
+        ["PAYMENT_FAILED", "CARRIER_UNCLEAR", "CARRIER_OVERDUE", "PROVISIONING_FAILED"];
+
     const PROBLEMS: [Problem; 18] = [
         Problem::Missing,
         Problem::WrongType,
@@ -180,9 +202,11 @@ mod tests {
         Problem::NoneOfThem,
     ];
 
-    fn params_errors() -> [ParamsError; 6] {
+    fn params_errors() -> [ParamsError; 8] {
         [
-            ParamsError::NotJson("expected `,` at line 1".into()),
+            ParamsError::NotUtf8,
+            ParamsError::NotJson(1, 20),
+            ParamsError::BadEscape,
             ParamsError::NotAnObject,
             ParamsError::BadQuery,
             ParamsError::Duplicate("payId".into()),
@@ -221,7 +245,9 @@ mod tests {
             .into_iter()
             .map(|cause| (cause.message_id().to_owned(), hint(locale, &[cause])));
         let bad_ids = [
+            "bad-utf8",
             "bad-json",
+            "bad-escape",
             "bad-body-object",
             "bad-query",
             "bad-duplicate",
@@ -238,10 +264,16 @@ mod tests {
                 "hint-stale-time".to_owned(),
                 message(locale, "hint-stale-time", &[("seconds", 12_345_u32.into())]),
             ),
-            ("bad-content-type".to_owned(), message(locale, "bad-content-type", &[])),
+            ("hint-too-large".to_owned(), message(locale, "hint-too-large", &[])),
+            ("hint-busy".to_owned(), message(locale, "hint-busy", &[])),
+            (OUTCOME_CONFLICT.to_owned(), message(locale, OUTCOME_CONFLICT, &[])),
         ];
+        let failures = FAILURES.into_iter().map(|code| {
+            let id = format!("failure-{}", wire_id(code));
+            (id, failure(locale, code).unwrap_or_default())
+        });
         let all = codes.chain(problems).chain(hints).chain(bad);
-        all.chain(others).collect()
+        all.chain(others).chain(failures).collect()
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! Every request gets a number, which stands on its answer and on every log line it causes.
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use domain::Ctx;
 use domain::id::RequestId;
+use domain::{Ctx, Locale};
 use tracing::Instrument;
+use wire::Code;
+
+use crate::answer::Voice;
+use crate::signed::accepted_locale;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -20,7 +24,14 @@ pub(crate) async fn number(State(ctx): State<Ctx>, request: Request, next: Next)
     // A path that matches no route may be anything, a person's data included.
     let path =
         request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str).to_owned();
+    let locale = accepted_locale(request.headers()).unwrap_or(Locale::EnUs);
     let mut response = next.run(request).instrument(span.clone()).await;
+    if response.status() == StatusCode::NOT_FOUND
+        && !response.headers().contains_key(header::CONTENT_TYPE)
+    {
+        // The documentation's pages say nothing about what they lack.
+        response = Voice::new(locale).refuse(Code::NotFound);
+    }
     let millis = ctx.now().since(began).as_micros() / 1_000;
     span.in_scope(|| {
         tracing::info!(%method, path, status = response.status().as_u16(), millis, "answered");

@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use axum::body::HttpBody;
 use axum::extract::{ConnectInfo, FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
@@ -43,8 +44,11 @@ impl<R: wire::Request> FromRequest<App> for Signed<R> {
         let (parts, body) = request.into_parts();
         let accepted = accepted_locale(&parts.headers);
         let mut voice = Voice::new(accepted.unwrap_or(Locale::EnUs));
-        if !is_json(&parts.headers) {
-            return Err(voice.refuse(Code::UnsupportedMediaType));
+        // Refused before it is read where its length is known: who waits for "100 Continue" gets a clean
+        // answer.
+        let length = body.size_hint().lower();
+        if usize::try_from(length).map_or(true, |length| length > BODY_BYTES_MAX) {
+            return Err(voice.refuse(Code::PayloadTooLarge));
         }
         let body = match Limited::new(body, BODY_BYTES_MAX).collect().await {
             Ok(body) => body.to_bytes(),
@@ -53,6 +57,9 @@ impl<R: wire::Request> FromRequest<App> for Signed<R> {
             }
             Err(_) => return Err(voice.refuse(Code::BadRequest)),
         };
+        if !body.is_empty() && !is_json(&parts.headers) {
+            return Err(voice.refuse(Code::UnsupportedMediaType));
+        }
         let params = Params::read(parts.uri.query(), &body);
         let params = params.map_err(|error| voice.unreadable(&error))?;
         let spoken = params.text("languageCode").and_then(language).or(accepted);
@@ -106,6 +113,10 @@ fn read_form<R: wire::Request>(params: &Params) -> Result<(Common, R), Vec<FormE
 /// Whether a body may be JSON by its own account. The published pages leave the header out, and `curl -d`
 /// then calls the body a form, which says nothing about it.
 fn is_json(headers: &HeaderMap) -> bool {
+    let encoding = headers.get(header::CONTENT_ENCODING);
+    if encoding.is_some_and(|encoding| encoding != "identity") {
+        return false;
+    }
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
         return true;
     };

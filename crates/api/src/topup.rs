@@ -2,11 +2,31 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use wire::topup::QueryOrder;
+use domain::Locale;
+use mall::Found;
+use wire::topup::{Order, QueryOrder};
 
 use crate::App;
+use crate::messages;
 use crate::signed::Signed;
 
 pub(crate) async fn query_order(State(app): State<App>, call: Signed<QueryOrder>) -> Response {
-    call.answer(app.mall.query_orders(&call.caller, &call.request).await)
+    let found = app.mall.query_orders(&call.caller, &call.request).await;
+    call.answer(found.map(|found| translated(found, call.caller.locale)))
+}
+
+/// The same orders, with the mall's own reasons of failure in a language; a carrier's words stay.
+fn translated(mut found: Found, locale: Locale) -> Found {
+    let say = |order: &mut Order| {
+        if let Some(failure) = &mut order.failure
+            && let Some(text) = messages::failure(locale, &failure.code)
+        {
+            failure.message = text;
+        }
+    };
+    match &mut found {
+        Found::One(order) => say(order),
+        Found::Page(page) => page.orders.iter_mut().for_each(say),
+    }
+    found
 }

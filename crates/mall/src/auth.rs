@@ -8,21 +8,24 @@ use std::time::Duration;
 
 use domain::id::PartnerId;
 use domain::partner::{Partner, Scheme};
-use domain::{Mode, Timestamp};
+use domain::{Mode, Span, Timestamp};
 use ipnet::IpNet;
 use store::{PartnerKey, Tx};
 use wire::common::Common;
 use wire::content::signing_content;
 use wire::diagnosis::{Cause, SuspectKeys, diagnose};
-use wire::form::Problem;
+use wire::form::{FormError, Problem};
 use wire::sign::{Key, Match, verify};
 use wire::{Call, Code, Params};
 
 use crate::Mall;
-use crate::error::{Diagnosis, Refusal, Result};
+use crate::error::{Diagnosis, Hint, Refusal, Result};
 
 /// How long a refusal waits for its turn to be searched for a cause; then it goes without.
-const DIAGNOSIS_WAIT: Duration = Duration::from_secs(2);
+const SEARCH_WAIT: Duration = Duration::from_secs(2);
+
+/// A `tradeTime` that is further off is no time at all.
+const MISTAKEN_UNIT: Span = Span::days(366);
 
 /// What a request says of its caller.
 #[derive(Debug, Clone, Copy)]
@@ -60,8 +63,10 @@ impl Mall {
             return Err(Code::IpNotAllowed.into());
         }
         let Some(found) = verify(params, &common.sign, &keys.current) else {
-            let refusal = self.mismatch(&mut tx, &partner, request, keys).await?;
-            return Err(refusal.into());
+            let keys = self.suspect_keys(&mut tx, &partner, keys).await?;
+            // The search may take its time: it must not keep a connection from others.
+            drop(tx);
+            return Err(self.mismatch(&partner, request, keys).await.into());
         };
         drop(tx);
         check_scheme(&partner, &found, params)?;
@@ -112,77 +117,91 @@ impl Mall {
         Ok(keys)
     }
 
-    /// The refusal of a wrong signature, in test mode with its likely cause.
-    async fn mismatch(
+    /// All keys that a mistaken client may have used, in test mode those of live mode too.
+    async fn suspect_keys(
         &self,
         tx: &mut Tx,
         partner: &Partner,
-        request: Credentials<'_>,
         mut keys: SuspectKeys,
-    ) -> Result<Refusal> {
-        let mut refusal = Refusal::new(Code::SignMismatch);
-        if partner.mode == Mode::Test {
-            let other = partner.mode.other();
-            if let Some(twin) = tx.partner_by_code(other, &partner.code).await? {
-                let stored = tx.keys(other, twin.id).await?;
-                keys.other_mode = self.open_keys(other, twin.id, &stored)?.current;
-            }
-            refusal.diagnosis = self.diagnose(partner, request, keys).await;
+    ) -> Result<SuspectKeys> {
+        let other = partner.mode.other();
+        if partner.mode == Mode::Test
+            && let Some(twin) = tx.partner_by_code(other, &partner.code).await?
+        {
+            let stored = tx.keys(other, twin.id).await?;
+            keys.other_mode = self.open_keys(other, twin.id, &stored)?.current;
         }
-        Ok(refusal)
+        Ok(keys)
     }
 
-    /// Searches for what the client did. That costs some hundred hashes and anybody can ask for it: one
-    /// search at a time, and not on the threads that serve others.
-    async fn diagnose(
+    /// The refusal of a wrong signature, in test mode with its likely cause.
+    async fn mismatch(
         &self,
         partner: &Partner,
         request: Credentials<'_>,
         keys: SuspectKeys,
-    ) -> Option<Diagnosis> {
-        let alone = tokio::time::timeout(DIAGNOSIS_WAIT, self.diagnosing.acquire()).await;
-        let _alone = alone.ok()?.ok()?;
+    ) -> Refusal {
+        let mut refusal = Refusal::new(Code::SignMismatch);
+        if partner.mode == Mode::Test {
+            refusal.diagnosis = Some(Diagnosis {
+                sign_content: signing_content(request.params),
+                hint: self.search(partner, request, keys).await,
+            });
+        }
+        refusal
+    }
+
+    /// Searches for what the client did. That costs some thousand hashes and anybody can ask for it: one
+    /// search at a time, and not on the threads that serve others.
+    async fn search(&self, partner: &Partner, request: Credentials<'_>, keys: SuspectKeys) -> Hint {
+        let turn = tokio::time::timeout(SEARCH_WAIT, self.searching.acquire()).await;
+        let Ok(Ok(_turn)) = turn else { return Hint::Busy };
         let (params, sign) = (request.params.clone(), request.common.sign.clone());
         let schemes = partner.schemes.clone();
-        let search = move || Diagnosis {
-            sign_content: signing_content(&params),
-            causes: diagnose(&params, &sign, &schemes, &keys),
-            stale_seconds: None,
-        };
-        tokio::task::spawn_blocking(search).await.ok()
+        let search = move || diagnose(&params, &sign, &schemes, &keys);
+        match tokio::task::spawn_blocking(search).await {
+            Ok(Some(causes)) => Hint::Causes(causes),
+            Ok(None) => Hint::TooLarge,
+            Err(_) => Hint::Busy,
+        }
     }
 
     /// `hmac-sha256` is strict: a fresh time and the interface's own name.
     fn check_hmac_fields(&self, request: Credentials<'_>) -> Result<()> {
-        let (common, now) = (request.common, self.ctx.now());
+        let common = request.common;
+        let mut errors = Vec::new();
+        let mut blame = |field: &str, text: &str, problem| {
+            let problem = if text.is_empty() { Problem::Missing } else { problem };
+            errors.push(FormError { field: field.to_owned(), problem });
+        };
         if common.trade_type != request.call.name {
-            let problem =
-                if common.trade_type.is_empty() { Problem::Missing } else { Problem::NotTradeType };
-            return Err(Refusal::field("tradeType", problem).into());
+            blame("tradeType", &common.trade_type, Problem::NotTradeType);
         }
         let digits = common.trade_time.bytes().all(|byte| byte.is_ascii_digit());
         let millis = if digits { common.trade_time.parse().ok() } else { None };
-        let Some(sent) = millis.and_then(Timestamp::from_millis) else {
-            let problem = if common.trade_time.is_empty() {
-                Problem::Missing
-            } else {
-                Problem::NotEpochMillis
-            };
-            return Err(Refusal::field("tradeTime", problem).into());
-        };
-        let off = now.since(sent).as_micros();
-        if off.unsigned_abs() > self.settings.trade_time_tolerance.as_micros().unsigned_abs() {
-            let mut refusal = Refusal::new(Code::TradeTimeSkew);
-            if request.mode == Mode::Test {
-                refusal.diagnosis = Some(Diagnosis {
-                    sign_content: signing_content(request.params),
-                    causes: Vec::new(),
-                    stale_seconds: Some(off.saturating_abs() / 1_000_000),
-                });
-            }
-            return Err(refusal.into());
+        let sent = millis.and_then(Timestamp::from_millis);
+        let off = sent.map(|sent| self.ctx.now().since(sent).as_micros().saturating_abs());
+        // No clock is wrong by a year: seconds or a date were taken for milliseconds.
+        let off = off.filter(|off| *off < MISTAKEN_UNIT.as_micros());
+        if off.is_none() {
+            blame("tradeTime", &common.trade_time, Problem::NotEpochMillis);
         }
-        Ok(())
+        if !errors.is_empty() {
+            return Err(Refusal { errors, ..Refusal::new(Code::BadRequest) }.into());
+        }
+        let off = off.unwrap_or_default();
+        if off <= self.settings.trade_time_tolerance.as_micros() {
+            return Ok(());
+        }
+        let mut refusal = Refusal::about(Code::TradeTimeSkew, "tradeTime");
+        if request.mode == Mode::Test {
+            refusal.diagnosis = Some(Diagnosis {
+                sign_content: signing_content(request.params),
+                // Rounded up: what is refused is never said to be within the limit.
+                hint: Hint::Stale((off + 999_999) / 1_000_000),
+            });
+        }
+        Err(refusal.into())
     }
 
     /// Remembers which tolerated form of signature a partner uses, for its diagnosis. The request does
@@ -229,8 +248,7 @@ fn check_scheme(partner: &Partner, found: &Match, params: &Params) -> Result<()>
         // Who signs without a key where one is needed has most likely forgotten it.
         refusal.diagnosis = Some(Diagnosis {
             sign_content: signing_content(params),
-            causes: vec![Cause::KeyMissing],
-            stale_seconds: None,
+            hint: Hint::Causes(vec![Cause::KeyMissing]),
         });
     }
     Err(refusal.into())

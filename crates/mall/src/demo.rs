@@ -104,6 +104,12 @@ fn entry(line: &str) -> Result<Entry> {
         PackageType::Quarterly => (&[1, 2, 4], kind.days()),
         PackageType::HalfYearly => (&[1, 2], kind.days()),
     };
+    let (english_unit, chinese_unit) = match (calendar, days) {
+        ("1", 365) => ("a calendar year".to_owned(), "一个自然年".to_owned()),
+        ("1", _) => ("a calendar month".to_owned(), "一个自然月".to_owned()),
+        (_, 1) => ("one day".to_owned(), "1天".to_owned()),
+        _ => (format!("{days} days"), format!("{days}天")),
+    };
     let (volume, in_english, in_chinese) = match gibibytes {
         "-1" => (Volume::Unlimited, "unlimited data".to_owned(), "不限量".to_owned()),
         number => {
@@ -116,8 +122,8 @@ fn entry(line: &str) -> Result<Entry> {
         plan_id: format!("plan_{code}"),
         name: LocalizedText::en_zh(en, zh),
         description: LocalizedText::en_zh(
-            &format!("{in_english}, {days} days per period"),
-            &format!("{in_chinese}，每周期{days}天"),
+            &format!("{in_english}, {english_unit} per period"),
+            &format!("{in_chinese}，每周期{chinese_unit}"),
         ),
         package: Package {
             code: package.to_owned(),

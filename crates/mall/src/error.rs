@@ -30,6 +30,8 @@ pub struct Refusal {
     pub code: Code,
     /// What is wrong with which field.
     pub errors: Vec<FormError>,
+    /// The field that the code is about.
+    pub field: Option<&'static str>,
     /// Why a signature does not match; in test mode only.
     pub diagnosis: Option<Diagnosis>,
     /// The partner's language, once it is certain that it calls.
@@ -42,15 +44,31 @@ pub struct Diagnosis {
     /// The content as the server built it.
     pub sign_content: String,
     /// What the client did, as far as it can be told.
-    pub causes: Vec<Cause>,
-    /// How many seconds `tradeTime` is off, where that is the reason.
-    pub stale_seconds: Option<i64>,
+    pub hint: Hint,
+}
+
+/// What the client did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hint {
+    /// These mistakes together; none is known where there are none.
+    Causes(Vec<Cause>),
+    /// The content is too large to be searched for mistakes.
+    TooLarge,
+    /// Too many others are being searched.
+    Busy,
+    /// `tradeTime` is off by so many seconds.
+    Stale(i64),
 }
 
 impl Refusal {
     /// A refusal with nothing more to say than its code.
     pub fn new(code: Code) -> Self {
-        Self { code, errors: Vec::new(), diagnosis: None, locale: None }
+        Self { code, errors: Vec::new(), field: None, diagnosis: None, locale: None }
+    }
+
+    /// A refusal that is about a field.
+    pub fn about(code: Code, field: &'static str) -> Self {
+        Self { field: Some(field), ..Self::new(code) }
     }
 
     /// A refusal of a field.

@@ -29,7 +29,7 @@ use store::{Sealer, Store};
 use tokio::sync::{Notify, Semaphore};
 
 pub use auth::Credentials;
-pub use error::{Diagnosis, Error, Refusal, Result};
+pub use error::{Diagnosis, Error, Hint, Refusal, Result};
 pub use keys::NewKey;
 pub use queries::Found;
 pub use worker::run_workers;
@@ -85,7 +85,7 @@ pub struct Mall {
     /// How many jobs this process runs or is about to claim.
     jobs_in_hand: AtomicUsize,
     /// Held by the one search for a wrong signature's cause that may run at a time.
-    diagnosing: Semaphore,
+    searching: Semaphore,
     /// Forms of signature that this process has noted already.
     noted_forms: Mutex<HashSet<(Mode, String, String)>>,
 }
@@ -116,8 +116,8 @@ impl Mall {
     ) -> Self {
         let (bell, noted_forms) = (Notify::new(), Mutex::default());
         let jobs_in_hand = AtomicUsize::new(0);
-        let diagnosing = Semaphore::new(1);
-        Self { store, ctx, carriers, sealer, settings, bell, jobs_in_hand, diagnosing, noted_forms }
+        let searching = Semaphore::new(1);
+        Self { store, ctx, carriers, sealer, settings, bell, jobs_in_hand, searching, noted_forms }
     }
 
     /// The database, for whoever sets the mall up.

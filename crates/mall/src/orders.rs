@@ -12,7 +12,7 @@ use store::{JobKind, NewJob, Tx};
 use wire::Code;
 use wire::vshop::{OrderFields, SingleOrder, SingleOrderAnswer};
 
-use crate::error::Result;
+use crate::error::{Refusal, Result};
 use crate::sims::sellable_sim;
 use crate::{Caller, Mall};
 
@@ -51,14 +51,14 @@ pub(crate) async fn find_twin(
     hash: &[u8],
 ) -> Result<Option<Order>> {
     let (mode, id) = (partner.mode, partner.id);
-    let found = match tx.order_by_no(mode, id, &fields.order_no).await? {
-        Some(order) => Some(order),
+    let (found, field) = match tx.order_by_no(mode, id, &fields.order_no).await? {
+        Some(order) => (Some(order), "orderNo"),
         // An equal request may have made the order since the first look: then it is found here.
-        None => tx.order_by_pay_id(mode, id, &fields.pay_id).await?,
+        None => (tx.order_by_pay_id(mode, id, &fields.pay_id).await?, "payId"),
     };
     match found {
         Some(order) if order.content_hash == hash => Ok(Some(order)),
-        Some(_) => Err(Code::OrderConflict.into()),
+        Some(_) => Err(Refusal::about(Code::OrderConflict, field).into()),
         None => Ok(None),
     }
 }
@@ -145,9 +145,12 @@ impl Mall {
             Ok(_) => Ok(plan),
             // What the end user paid in is the partner's own affair when it reports an order.
             Err(PriceRefusal::Currency) if paid.kind == PriceKind::Sale => {
-                Err(Code::CurrencyMismatch.into())
+                Err(Refusal::about(Code::CurrencyMismatch, "payCurrency").into())
             }
-            Err(_) => Err(Code::PriceMismatch.into()),
+            Err(_) if paid.kind == PriceKind::Sale => {
+                Err(Refusal::about(Code::PriceMismatch, "payAmount").into())
+            }
+            Err(_) => Err(Refusal::about(Code::PriceMismatch, "settlePrice").into()),
         }
     }
 

@@ -146,6 +146,10 @@ impl Mall {
         };
         match payment.state.outcome() {
             Outcome::Unknown => {
+                let known = &payment.report.transaction_id;
+                if !known.is_empty() && !same_transaction(&payment, read) {
+                    return Err(Refusal::about(Code::OrderConflict, "transactionId").into());
+                }
                 self.check_transaction(tx, &order, read).await?;
                 learn(&mut payment, read);
                 let state = payment.state.on(event)?;
@@ -157,8 +161,11 @@ impl Mall {
                 }
                 Ok(order)
             }
-            known if known == read.outcome && same_transaction(&payment, read) => Ok(order),
-            _ => Err(Code::OrderConflict.into()),
+            known if known != read.outcome => {
+                Err(Refusal::about(Code::OrderConflict, "payRst").into())
+            }
+            _ if same_transaction(&payment, read) => Ok(order),
+            _ => Err(Refusal::about(Code::OrderConflict, "transactionId").into()),
         }
     }
 
@@ -182,7 +189,7 @@ impl Mall {
             Some(twin) if twin.id != order.id => {
                 Err(store::StoreError::Changed("the order's number").into())
             }
-            _ => Err(Code::OrderConflict.into()),
+            _ => Err(Refusal::about(Code::OrderConflict, "transactionId").into()),
         }
     }
 }

@@ -84,9 +84,11 @@ impl Mall {
         let renewal = tx.active_renewal(partner.mode, partner.id, &sim.iccid).await?;
         let status = match sim.state {
             SimState::Suspended => "3",
+            // A plan that runs says more than what was last heard of the card.
+            _ if !queue.is_empty() => "2",
+            SimState::Ready => "1",
+            // A terminated card does not come here: nothing can be sold for it.
             SimState::Expired | SimState::Terminated => "4",
-            SimState::Ready if queue.is_empty() => "1",
-            SimState::Ready => "2",
         };
         Ok(SingleVerifyAnswer {
             partner_code: partner.code.clone(),

@@ -55,8 +55,8 @@ struct Database {
 
 #[derive(Debug, Args)]
 struct Common {
-    /// Address to listen on; port 0 picks a free one.
-    #[arg(long, env = "SIMMALL_LISTEN", default_value = "127.0.0.1:8080")]
+    /// Address to listen on, such as 127.0.0.1:8080 or [::]:8080; port 0 picks a free one.
+    #[arg(long, env = "SIMMALL_LISTEN", default_value = "127.0.0.1:8080", value_name = "IP:PORT")]
     listen: SocketAddr,
     /// What to log: error, warn, info, debug, trace, or a filter such as info,mall=debug
     #[arg(long, env = "SIMMALL_LOG", default_value = "info")]
@@ -94,7 +94,7 @@ struct Serve {
     /// The key itself; better given in the environment, since a command line can be seen by others.
     #[arg(long, env = "SIMMALL_SEALING_KEY", hide_env_values = true)]
     sealing_key: Option<String>,
-    /// Which mode the paths without a prefix mean.
+    /// Which mode the paths without a prefix mean, as the published examples use them.
     #[arg(long, env = "SIMMALL_ROOT_MODE", default_value = "off")]
     root_mode: RootMode,
 }
@@ -106,7 +106,7 @@ struct Demo {
     /// Directory of the demo's data, made if it is not there.
     #[arg(long, env = "SIMMALL_DATA", default_value = "simmall-demo")]
     data: PathBuf,
-    /// Which mode the paths without a prefix mean.
+    /// Which mode the paths without a prefix mean, as the published examples use them.
     #[arg(long, env = "SIMMALL_ROOT_MODE", default_value = "test")]
     root_mode: RootMode,
 }

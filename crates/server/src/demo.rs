@@ -40,7 +40,9 @@ pub(crate) fn welcome(running: &Running, seeded: &Seeded, data: &Path) -> anyhow
     say("  P012345  EUR  SIM 89852420180910341000  signs with hmac-sha256")?;
     match &seeded.key {
         Some(key) => say(&format!("           key (shown only now): {}", key.text))?,
-        None => say("           key: shown at the first start only")?,
+        None => {
+            say("           key: shown at the first start only (a new directory makes a new one)")?;
+        }
     }
     say("SIMs that end in 9001 to 9005 show what a network can do: late, refused, put off,")?;
     say("reply lost, reply lost for good. Example: 89852000000000009002 of P000270.")?;
@@ -89,7 +91,7 @@ fn examples(now: &str) -> [(&'static str, &'static str, Value); 5] {
             }),
         ),
         (
-            "Report an order that was paid (published request, at its published path)",
+            "Report an order that was paid (published request)",
             "/vshop_uat/synPartner/SynOrderInfo",
             json!({
                 "autoRenewal": "0", "deviceCode": SIM, "languageCode": "", "mark": "0",
@@ -105,7 +107,7 @@ fn examples(now: &str) -> [(&'static str, &'static str, Value); 5] {
             }),
         ),
         (
-            "What runs on the card now?",
+            "What runs on the card now? (a moment later)",
             "/vshop_uat/singleQueryOrder",
             common("P000270", SIM, now, "singleQueryOrder"),
         ),

@@ -21,8 +21,9 @@ pub(crate) fn sealer(text: Option<&str>, file: Option<&Path>) -> anyhow::Result<
     }
 }
 
-/// Reads the key from a file that only its owner may read.
+/// Reads the key from a file.
 fn read(file: &Path) -> anyhow::Result<Sealer> {
+    warn_of_readers(file);
     let text = std::fs::read_to_string(file)
         .with_context(|| format!("the sealing key cannot be read from {}", file.display()))?;
     parse(text.trim()).with_context(|| format!("in {}", file.display()))
@@ -38,6 +39,17 @@ pub(crate) fn read_or_create(ctx: &Ctx, file: &Path) -> anyhow::Result<Sealer> {
             .with_context(|| format!("the sealing key cannot be written to {}", file.display()))?;
     }
     read(file)
+}
+
+/// A key that others on the machine can read is worth a warning, but no refusal: some secret stores know
+/// no better.
+fn warn_of_readers(file: &Path) {
+    #[cfg(unix)]
+    if let Ok(metadata) = file.metadata()
+        && std::os::unix::fs::MetadataExt::mode(&metadata) & 0o077 != 0
+    {
+        tracing::warn!(file = %file.display(), "the sealing key can be read by others: chmod 600");
+    }
 }
 
 /// Writes a file that only its owner may read.

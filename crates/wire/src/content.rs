@@ -61,6 +61,10 @@ pub struct Style {
     pub non_ascii: NonAscii,
     /// Whether `/` is written `\/`.
     pub slash_escaped: bool,
+    /// Whether `<`, `>` and `&` are escaped, as for a page.
+    pub html_escaped: bool,
+    /// Whether a line feed stands at the end.
+    pub newline: bool,
     /// Numbers.
     pub numbers: Numbers,
 }
@@ -74,6 +78,8 @@ pub const PUBLISHED: Style = Style {
     spacing: Spacing::Compact,
     non_ascii: NonAscii::Raw,
     slash_escaped: false,
+    html_escaped: false,
+    newline: false,
     numbers: Numbers::AsSent,
 };
 
@@ -100,6 +106,9 @@ pub fn write_content(params: &Params, style: Style) -> String {
     }
     let mut out = String::new();
     write_members(&mut out, members.into_iter(), style);
+    if style.newline {
+        out.push('\n');
+    }
     out
 }
 
@@ -188,6 +197,7 @@ fn write_string(out: &mut String, text: &str, style: Style) {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
             '/' if style.slash_escaped => out.push_str("\\/"),
+            '<' | '>' | '&' if style.html_escaped => write_escape(out, character, false),
             '\u{8}' => out.push_str("\\b"),
             '\u{c}' => out.push_str("\\f"),
             '\n' => out.push_str("\\n"),

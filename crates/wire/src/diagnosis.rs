@@ -13,7 +13,7 @@ use crate::sign::{Key, same, sign};
 pub const CONTENT_BYTES_MAX: usize = 4 * 1024;
 
 /// How many parameters are tried as numbers and as strings, in all combinations.
-const NUMBERS_MAX: usize = 12;
+const NUMBERS_MAX: usize = 10;
 /// The longest text that a client may have taken for a number: a double has so many digits.
 const NUMBER_CHARS_MAX: usize = 15;
 
@@ -34,12 +34,18 @@ pub enum Cause {
     NonAsciiEscaped,
     /// `/` was escaped.
     SlashEscaped,
+    /// `<`, `>` and `&` were escaped, as some JSON writers do for the sake of pages.
+    HtmlEscaped,
+    /// A line feed was signed with the content.
+    TrailingNewline,
     /// A number was signed as a string.
     NumberAsString,
     /// A string was signed as a number.
     StringAsNumber,
     /// The hexadecimal digits are upper case.
     UpperCaseHex,
+    /// The signature has a length that no scheme has.
+    WrongLength,
     /// No key was used.
     KeyMissing,
     /// A key was used that is no longer valid.
@@ -50,7 +56,7 @@ pub enum Cause {
 
 impl Cause {
     /// All causes; each has a message in every language.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::EmptyDropped,
         Self::NullKept,
         Self::PathDropped,
@@ -58,9 +64,12 @@ impl Cause {
         Self::Spaces,
         Self::NonAsciiEscaped,
         Self::SlashEscaped,
+        Self::HtmlEscaped,
+        Self::TrailingNewline,
         Self::NumberAsString,
         Self::StringAsNumber,
         Self::UpperCaseHex,
+        Self::WrongLength,
         Self::KeyMissing,
         Self::KeyRetired,
         Self::KeyOfOtherMode,
@@ -76,9 +85,12 @@ impl Cause {
             Self::Spaces => "hint-spaces",
             Self::NonAsciiEscaped => "hint-non-ascii-escaped",
             Self::SlashEscaped => "hint-slash-escaped",
+            Self::HtmlEscaped => "hint-html-escaped",
+            Self::TrailingNewline => "hint-trailing-newline",
             Self::NumberAsString => "hint-number-as-string",
             Self::StringAsNumber => "hint-string-as-number",
             Self::UpperCaseHex => "hint-upper-case-hex",
+            Self::WrongLength => "hint-wrong-length",
             Self::KeyMissing => "hint-key-missing",
             Self::KeyRetired => "hint-key-retired",
             Self::KeyOfOtherMode => "hint-key-of-other-mode",
@@ -97,22 +109,23 @@ pub struct SuspectKeys {
     pub other_mode: Vec<Key>,
 }
 
-/// The causes that together explain `sign_given`, as few as possible; empty when nothing does.
+/// The causes that together explain `sign_given`, as few as possible; empty when nothing does, `None` if
+/// the content is too large to be searched.
 pub fn diagnose(
     params: &Params,
     sign_given: &str,
     allowed: &[Scheme],
     keys: &SuspectKeys,
-) -> Vec<Cause> {
+) -> Option<Vec<Cause>> {
     let lower = sign_given.to_ascii_lowercase();
     let upper_hex = (lower != sign_given).then_some(Cause::UpperCaseHex);
     let schemes: &[Scheme] = match lower.len() {
         64 => &[Scheme::HmacSha256],
         32 => &[Scheme::Md5, Scheme::Md5Key],
-        _ => return Vec::new(),
+        _ => return Some(vec![Cause::WrongLength]),
     };
     if write_content(params, PUBLISHED).len() > CONTENT_BYTES_MAX {
-        return Vec::new();
+        return None;
     }
     let mut seen = HashSet::new();
     for (style, style_causes) in styles().into_iter().chain(number_styles(params)) {
@@ -130,11 +143,11 @@ pub fn diagnose(
                 }
                 causes.extend(key_causes);
                 causes.extend(upper_hex);
-                return causes;
+                return Some(causes);
             }
         }
     }
-    Vec::new()
+    Some(Vec::new())
 }
 
 /// Whether some key makes `sign_given` over `content`, and what is wrong with that key.
@@ -166,8 +179,8 @@ fn explain_key(
     (scheme == Scheme::HmacSha256 && keyless).then(|| vec![Cause::KeyMissing])
 }
 
-/// Every choice of parameters whose numbers and strings a typed client may have mixed up, with the rest
-/// as published. Texts that are too long for a number type are left alone.
+/// Every choice of parameters whose numbers and strings a typed client may have mixed up, with sorted and
+/// unsorted keys, and the rest as published. Texts that are too long for a number type are left alone.
 fn number_styles(params: &Params) -> Vec<(Style, Vec<Cause>)> {
     let places: Vec<(u64, Cause)> = (0_u32..64)
         .zip(params.iter())
@@ -195,15 +208,20 @@ fn number_styles(params: &Params) -> Vec<(Style, Vec<Cause>)> {
         choices.extend(more);
     }
     choices.sort_by_key(|(bits, _)| bits.count_ones());
-    let style = |bits| Style { numbers: Numbers::Flipped(bits), ..PUBLISHED };
-    choices.into_iter().map(|(bits, causes)| (style(bits), causes)).collect()
+    let style = |bits, sorted| Style { numbers: Numbers::Flipped(bits), sorted, ..PUBLISHED };
+    let unsorted = choices.clone().into_iter().map(|(bits, mut causes)| {
+        causes.insert(0, Cause::KeysUnsorted);
+        (style(bits, false), causes)
+    });
+    let sorted = choices.into_iter().map(|(bits, causes)| (style(bits, true), causes));
+    sorted.chain(unsorted).collect()
 }
 
 /// Every combination of mistakes in writing the content, those with few mistakes first.
 fn styles() -> Vec<(Style, Vec<Cause>)> {
     type Choice = (fn(&mut Style), Option<Cause>);
     const RIGHT: Choice = (|_| (), None);
-    let choices: [&[Choice]; 8] = [
+    let choices: [&[Choice]; 10] = [
         &[RIGHT, (|style| style.empty_kept = false, Some(Cause::EmptyDropped))],
         &[RIGHT, (|style| style.null_kept = true, Some(Cause::NullKept))],
         &[RIGHT, (|style| style.path_kept = false, Some(Cause::PathDropped))],
@@ -215,6 +233,8 @@ fn styles() -> Vec<(Style, Vec<Cause>)> {
             (|style| style.non_ascii = NonAscii::UpperEscape, Some(Cause::NonAsciiEscaped)),
         ],
         &[RIGHT, (|style| style.slash_escaped = true, Some(Cause::SlashEscaped))],
+        &[RIGHT, (|style| style.html_escaped = true, Some(Cause::HtmlEscaped))],
+        &[RIGHT, (|style| style.newline = true, Some(Cause::TrailingNewline))],
         &[
             RIGHT,
             (|style| style.numbers = Numbers::AsStrings, Some(Cause::NumberAsString)),
@@ -244,7 +264,7 @@ mod tests {
     use super::*;
 
     const BODY: &str =
-        r#"{"url":"https://a/b","area":"欧洲","mark":"","n":12.360,"gone":null,"zero":"0"}"#;
+        r#"{"url":"https://a/b?c&d","area":"欧洲","mark":"","n":12.360,"gone":null,"zero":"0"}"#;
 
     fn key(id: &str) -> Key {
         Key { id: id.into(), text: format!("test-key-of-{id}") }
@@ -263,7 +283,7 @@ mod tests {
     }
 
     fn causes_of(sign_given: &str) -> Vec<Cause> {
-        diagnose(&params(), sign_given, &[Scheme::Md5Key, Scheme::HmacSha256], &keys())
+        diagnose(&params(), sign_given, &[Scheme::Md5Key, Scheme::HmacSha256], &keys()).unwrap()
     }
 
     #[test]
@@ -297,13 +317,18 @@ mod tests {
         let body = r#"{"deviceCode":"89852420180910340793","orderPeriod":"2","payAmount":"12.36","mark":"0","n":1}"#;
         let params = Params::read(None, body.as_bytes()).unwrap();
         let made = |content: &str| sign(Scheme::HmacSha256, &key("one").text, content);
-        let causes = |content| diagnose(&params, &made(content), &Scheme::ALL, &keys());
+        let causes = |content| diagnose(&params, &made(content), &Scheme::ALL, &keys()).unwrap();
         let one = r#"{"deviceCode":"89852420180910340793","mark":"0","n":1,"orderPeriod":2,"payAmount":"12.36"}"#;
         assert_eq!(causes(one), [Cause::StringAsNumber]);
         let two = r#"{"deviceCode":"89852420180910340793","mark":"0","n":1,"orderPeriod":2,"payAmount":12.36}"#;
         assert_eq!(causes(two), [Cause::StringAsNumber]);
         let both = r#"{"deviceCode":"89852420180910340793","mark":"0","n":"1","orderPeriod":2,"payAmount":"12.36"}"#;
         assert_eq!(causes(both).len(), 2, "{:?}", causes(both));
+        let unsorted = r#"{"deviceCode":"89852420180910340793","orderPeriod":2,"payAmount":"12.36","mark":"0","n":1}"#;
+        assert_eq!(causes(unsorted), [Cause::KeysUnsorted, Cause::StringAsNumber]);
+        let large = format!(r#"{{"pad":"{}"}}"#, "x".repeat(CONTENT_BYTES_MAX));
+        let large = Params::read(None, large.as_bytes()).unwrap();
+        assert_eq!(diagnose(&large, &made(one), &Scheme::ALL, &keys()), None);
     }
 
     #[test]
@@ -316,7 +341,7 @@ mod tests {
         assert_eq!(causes_of(&hmac("")), [Cause::KeyMissing]);
         assert_eq!(causes_of(&sign(Scheme::Md5, "", &content)), [Cause::KeyMissing]);
         assert_eq!(causes_of(&hmac("unknown")), []);
-        assert_eq!(causes_of("nonsense"), []);
+        assert_eq!(causes_of("nonsense"), [Cause::WrongLength]);
     }
 
     #[test]
@@ -325,6 +350,6 @@ mod tests {
         params.push_path("group_id", "grp_1").unwrap();
         let content = write_content(&params, Style { path_kept: false, ..PUBLISHED });
         let made = sign(Scheme::HmacSha256, &key("one").text, &content);
-        assert_eq!(diagnose(&params, &made, &Scheme::ALL, &keys()), [Cause::PathDropped]);
+        assert_eq!(diagnose(&params, &made, &Scheme::ALL, &keys()).unwrap(), [Cause::PathDropped]);
     }
 }

@@ -135,6 +135,11 @@ impl<'a> Form<'a> {
         self.errors
     }
 
+    /// How much is wrong so far.
+    pub fn error_count(&self) -> usize {
+        self.errors.len()
+    }
+
     /// The names of the fields read so far.
     pub fn read_names(&self) -> &[&'static str] {
         &self.read

@@ -57,9 +57,15 @@ pub struct Params(Vec<Param>);
 /// Why a request has no readable parameters.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParamsError {
-    /// The body is not JSON.
-    #[error("the body is not JSON: {0}")]
-    NotJson(String),
+    /// The body is not UTF-8.
+    #[error("the body is not UTF-8")]
+    NotUtf8,
+    /// The body is not JSON, from this line and column on.
+    #[error("the body is not JSON at line {0}, column {1}")]
+    NotJson(usize, usize),
+    /// A text in the body has an escape that means no character.
+    #[error("a text in the body has a broken escape")]
+    BadEscape,
     /// The body is JSON, but not an object.
     #[error("the body is not a JSON object")]
     NotAnObject,
@@ -85,8 +91,7 @@ impl Params {
             params.push(name, Value::String(value), Source::Sent)?;
         }
         if !body.iter().all(u8::is_ascii_whitespace) {
-            let text = std::str::from_utf8(body)
-                .map_err(|error| ParamsError::NotJson(error.to_string()))?;
+            let text = std::str::from_utf8(body).map_err(|_| ParamsError::NotUtf8)?;
             let Value::Object(members) = parse_json(text)? else {
                 return Err(ParamsError::NotAnObject);
             };
@@ -171,16 +176,8 @@ pub fn parse_json(text: &str) -> Result<Value, ParamsError> {
     parse_raw(raw.get(), DEPTH_MAX, &mut { VALUES_MAX })
 }
 
-/// What is wrong with a text as a whole, and where.
 fn json_error(error: &serde_json::Error) -> ParamsError {
-    ParamsError::NotJson(error.to_string())
-}
-
-/// What is wrong with a value inside; the place is left out, since it counts from the value's start.
-fn inner_error(error: &serde_json::Error) -> ParamsError {
-    let text = error.to_string();
-    let what = text.split(" at line ").next().unwrap_or_default();
-    ParamsError::NotJson(what.to_owned())
+    ParamsError::NotJson(error.line(), error.column())
 }
 
 /// `raw` is known to be one valid JSON value, but for its strings' escapes and its nesting.
@@ -191,7 +188,7 @@ fn parse_raw(raw: &str, depth: usize, values_left: &mut usize) -> Result<Value, 
     match raw.as_bytes().first() {
         Some(b'{' | b'[') if depth == 0 => Err(ParamsError::TooDeep),
         Some(b'{') => {
-            let members = reader.deserialize_map(Members).map_err(|error| inner_error(&error))?;
+            let members = reader.deserialize_map(Members).map_err(|_| ParamsError::BadEscape)?;
             let mut object: Vec<(String, Value)> = Vec::with_capacity(members.len());
             let mut names = std::collections::HashSet::with_capacity(members.len());
             for (name, value) in members {
@@ -203,13 +200,13 @@ fn parse_raw(raw: &str, depth: usize, values_left: &mut usize) -> Result<Value, 
             Ok(Value::Object(object))
         }
         Some(b'[') => {
-            let items = reader.deserialize_seq(Items).map_err(|error| inner_error(&error))?;
+            let items = reader.deserialize_seq(Items).map_err(|_| ParamsError::BadEscape)?;
             let values =
                 items.into_iter().map(|item| parse_raw(item.get(), depth - 1, values_left));
             values.collect::<Result<_, _>>().map(Value::Array)
         }
         Some(b'"') => {
-            serde_json::from_str(raw).map(Value::String).map_err(|error| inner_error(&error))
+            serde_json::from_str(raw).map(Value::String).map_err(|_| ParamsError::BadEscape)
         }
         Some(b'n') => Ok(Value::Null),
         Some(b't') => Ok(Value::Bool(true)),
@@ -274,6 +271,12 @@ mod tests {
     }
 
     #[test]
+    fn errors_say_where() {
+        assert_eq!(read("{\"a\":[\"\\ud800\"]}"), Err(ParamsError::BadEscape));
+        assert_eq!(read("{\n\"a\":}"), Err(ParamsError::NotJson(2, 5)));
+    }
+
+    #[test]
     fn a_name_occurs_once() {
         let twice = |name: &str| Err(ParamsError::Duplicate(name.to_owned()));
         assert_eq!(read(r#"{"a":1,"a":1}"#), twice("a"));
@@ -285,21 +288,13 @@ mod tests {
 
     #[test]
     fn what_is_not_an_object_is_refused() {
-        for bad in [
-            "{",
-            "nonsense",
-            "{\"a\":}",
-            "{\"a\":\"\\ud800\"}",
-            "{\"a\":01}",
-            "{} {}",
-            "\u{feff}{}",
-        ] {
-            assert!(matches!(read(bad), Err(ParamsError::NotJson(_))), "{bad}");
+        for bad in ["{", "nonsense", "{\"a\":}", "{\"a\":01}", "{} {}", "\u{feff}{}"] {
+            assert!(matches!(read(bad), Err(ParamsError::NotJson(..))), "{bad}");
         }
         for bad in ["[]", "1", "null", "\"x\""] {
             assert_eq!(read(bad), Err(ParamsError::NotAnObject), "{bad}");
         }
-        assert!(matches!(Params::read(None, b"{\"a\":\"\xff\"}"), Err(ParamsError::NotJson(_))));
+        assert_eq!(Params::read(None, b"{\"a\":\"\xff\"}"), Err(ParamsError::NotUtf8));
         for bad in ["a=%ff", "a=%zz", "a=100%", "%4=a", "a=%%20"] {
             assert_eq!(Params::read(Some(bad), b""), Err(ParamsError::BadQuery), "{bad}");
         }

@@ -68,7 +68,9 @@ impl Request for QueryOrder {
     fn read(form: &mut Form<'_>) -> Option<Self> {
         let purchase = form.text("purchase_order_id", NUMBER_CHARS_MAX);
         let order = form.text("order_id", NUMBER_CHARS_MAX);
+        let wrong_before = form.error_count();
         let sim = form.iccid("sim_id");
+        let sim_is_wrong = form.error_count() > wrong_before;
         let page_no = form.count_or("page_no", 1, 1, PAGE_NO_MAX);
         let page_size = form.count_or("page_size", 100, 1, PAGE_SIZE_MAX);
         let (purchase, order) = (purchase?, order?);
@@ -79,7 +81,10 @@ impl Request for QueryOrder {
         } else if let Some(iccid) = sim {
             Some(Self::Sim { iccid, page_no: page_no?, page_size: page_size? })
         } else {
-            form.fail("purchase_order_id", Problem::NoneOfThem);
+            // A wrong number is there, after all, and was noted.
+            if !sim_is_wrong {
+                form.fail("purchase_order_id", Problem::NoneOfThem);
+            }
             None
         }
     }
