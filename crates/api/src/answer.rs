@@ -8,7 +8,7 @@ use mall::{Diagnosis, Error, Hint, Refusal};
 use serde::Serialize;
 use wire::Code;
 use wire::answer::{Envelope, Failure};
-use wire::form::FormError;
+use wire::form::{FormError, Problem};
 use wire::params::ParamsError;
 
 use crate::messages::{self, Arg};
@@ -103,6 +103,10 @@ impl Voice {
         match &diagnosis.hint {
             Hint::Causes(causes) => messages::hint(self.locale, causes),
             Hint::TooLarge => messages::message(self.locale, "hint-too-large", &[]),
+            Hint::WrongUnit => {
+                let (field, problem) = ("tradeTime".to_owned(), Problem::NotEpochMillis);
+                messages::problem(self.locale, &FormError { field, problem })
+            }
             Hint::Busy => messages::message(self.locale, "hint-busy", &[]),
             Hint::Stale(seconds) => {
                 let args = [("seconds", Arg::Number(*seconds))];

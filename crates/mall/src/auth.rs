@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use domain::id::PartnerId;
 use domain::partner::{Partner, Scheme};
-use domain::{Mode, Span, Timestamp};
+use domain::{Mode, Timestamp};
 use ipnet::IpNet;
 use store::{PartnerKey, Tx};
 use wire::common::Common;
@@ -24,8 +24,8 @@ use crate::error::{Diagnosis, Hint, Refusal, Result};
 /// How long a refusal waits for its turn to be searched for a cause; then it goes without.
 const SEARCH_WAIT: Duration = Duration::from_secs(2);
 
-/// A `tradeTime` that is further off is no time at all.
-const MISTAKEN_UNIT: Span = Span::days(366);
+/// How many digits milliseconds since 1970 have, until the year 2286.
+const EPOCH_MILLIS_DIGITS: usize = 13;
 
 /// What a request says of its caller.
 #[derive(Debug, Clone, Copy)]
@@ -180,16 +180,13 @@ impl Mall {
         let digits = common.trade_time.bytes().all(|byte| byte.is_ascii_digit());
         let millis = if digits { common.trade_time.parse().ok() } else { None };
         let sent = millis.and_then(Timestamp::from_millis);
-        let off = sent.map(|sent| self.ctx.now().since(sent).as_micros().saturating_abs());
-        // No clock is wrong by a year: seconds or a date were taken for milliseconds.
-        let off = off.filter(|off| *off < MISTAKEN_UNIT.as_micros());
-        if off.is_none() {
+        if sent.is_none() {
             blame("tradeTime", &common.trade_time, Problem::NotEpochMillis);
         }
-        if !errors.is_empty() {
+        let Some(sent) = sent.filter(|_| errors.is_empty()) else {
             return Err(Refusal { errors, ..Refusal::new(Code::BadRequest) }.into());
-        }
-        let off = off.unwrap_or_default();
+        };
+        let off = self.ctx.now().since(sent).as_micros().saturating_abs();
         if off <= self.settings.trade_time_tolerance.as_micros() {
             return Ok(());
         }
@@ -197,8 +194,12 @@ impl Mall {
         if request.mode == Mode::Test {
             refusal.diagnosis = Some(Diagnosis {
                 sign_content: signing_content(request.params),
-                // Rounded up: what is refused is never said to be within the limit.
-                hint: Hint::Stale((off + 999_999) / 1_000_000),
+                hint: if common.trade_time.len() == EPOCH_MILLIS_DIGITS {
+                    // Rounded up: what is refused is never said to be within the limit.
+                    Hint::Stale((off + 999_999) / 1_000_000)
+                } else {
+                    Hint::WrongUnit
+                },
             });
         }
         Err(refusal.into())

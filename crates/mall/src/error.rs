@@ -58,6 +58,8 @@ pub enum Hint {
     Busy,
     /// `tradeTime` is off by so many seconds.
     Stale(i64),
+    /// `tradeTime` is not in milliseconds.
+    WrongUnit,
 }
 
 impl Refusal {

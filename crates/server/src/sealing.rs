@@ -23,10 +23,11 @@ pub(crate) fn sealer(text: Option<&str>, file: Option<&Path>) -> anyhow::Result<
 
 /// Reads the key from a file.
 fn read(file: &Path) -> anyhow::Result<Sealer> {
-    warn_of_readers(file);
     let text = std::fs::read_to_string(file)
         .with_context(|| format!("the sealing key cannot be read from {}", file.display()))?;
-    parse(text.trim()).with_context(|| format!("in {}", file.display()))
+    let sealer = parse(text.trim()).with_context(|| format!("in {}", file.display()))?;
+    warn_of_readers(file);
+    Ok(sealer)
 }
 
 /// Reads the key from a file, which is made first if it is not there.

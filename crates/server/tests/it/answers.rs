@@ -366,7 +366,11 @@ async fn every_answer_has_a_number_of_its_own(engine: Engine) {
             (send(&mall, "GET", "/nowhere", |request| request).await, 404),
             (send(&mall, "GET", &path, |request| request).await, 405),
             (post(&mall, &path, " ".repeat(1024 * 1024 + 1)).await, 413),
-            (send(&mall, "POST", &path, |new| new.header("content-type", "a/b")).await, 415),
+            (
+                send(&mall, "POST", &path, |new| new.header("content-type", "a/b").body("{}"))
+                    .await,
+                415,
+            ),
         ] {
             assert_eq!(answer.status, status, "{}", answer.text);
             assert_eq!(answer.headers.get_all("x-request-id").iter().count(), 1);

@@ -32,10 +32,12 @@ const UPPER_CASE: &str = "written in upper case";
 const NO_KEY: &str = "made without a key";
 const RETIRED: &str = "no longer valid";
 const OTHER_MODE: &str = "key of the other mode";
+const LENGTH: &str = "has another length";
+const NEWLINE: &str = "line feed was signed";
 const NONE: &str = "None of the usual mistakes";
-const ALL: [&str; 13] = [
+const ALL: [&str; 15] = [
     EMPTY, NULL, UNSORTED, SPACES, NON_ASCII, SLASH, AS_TEXT, AS_NUMBER, UPPER_CASE, NO_KEY,
-    RETIRED, OTHER_MODE, NONE,
+    RETIRED, OTHER_MODE, LENGTH, NEWLINE, NONE,
 ];
 
 /// A partner of both modes, with an old key in test mode, and a request to sign.
@@ -217,9 +219,12 @@ async fn nothing_usual_explains_it(engine: Engine) {
         desk.told(&sign(scheme, &desk.shop.key[1..], &right), &[NONE]).await;
     }
     let whole = desk.hmac(&right);
-    for cut in ["x", &whole[..63], &whole[..32], &format!("{whole}0"), &"0".repeat(128)] {
-        desk.told(cut, &[NONE]).await;
+    desk.told(&whole[..32], &[NONE]).await;
+    for cut in ["x", &whole[..63], &format!("{whole}0"), &"0".repeat(128)] {
+        desk.told(cut, &[LENGTH]).await;
     }
+    // What a shell's echo adds is usual enough.
+    desk.told(&desk.hmac(&format!("{right}\n")), &[NEWLINE]).await;
     desk.mall.stop().await;
 }
 

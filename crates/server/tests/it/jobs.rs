@@ -179,7 +179,7 @@ async fn what_nobody_can_tell_goes_to_a_person(engine: Engine) {
         assert_eq!((order.status.as_str(), order.pay_result.as_str()), ("REVIEW", "success"));
         let failure = order.failure.unwrap();
         assert_eq!(failure.code, "CARRIER_UNCLEAR");
-        assert!(failure.message.contains("the reply was lost"), "{}", failure.message);
+        assert!(failure.message.contains("answer was lost"), "{}", failure.message);
         // Nothing is guessed: there is no plan, and the booking stands until somebody decides.
         assert_eq!(plans_on(&client, &sim).await, 0);
         assert_owes(&mall, &partner, 800).await;

@@ -170,6 +170,17 @@ async fn a_payment_and_a_transaction_belong_to_one_order(engine: Engine) {
     waiting.transaction_id = "ANOTHER".into();
     client.syn_order_info(&waiting).await.unwrap();
     assert_eq!(client.order("D1").await.unwrap().transaction_id, "ANOTHER");
+    // One that was named before the outcome cannot be exchanged with it: it stays this order's.
+    let mut named = partner.paid_order(sim, "E1");
+    (named.pay_status, named.pay_rst) = ("2".to_owned(), "PENDING".to_owned());
+    named.transaction_id = "FIRST".into();
+    client.syn_order_info(&named).await.unwrap();
+    (named.pay_status, named.pay_rst) = ("1".to_owned(), "SUCCESS".to_owned());
+    named.transaction_id = "SECOND".into();
+    assert_eq!(code(client.syn_order_info(&named).await), "ORDER_CONFLICT");
+    named.transaction_id = String::new();
+    client.syn_order_info(&named).await.unwrap();
+    assert_eq!(client.order("E1").await.unwrap().transaction_id, "FIRST");
     // Numbers are a partner's own: another partner may use the same.
     let other = mall.add_partner("P200", Mode::Test, |_| ()).await;
     let mut theirs = other.paid_order(&other.sims[0], "N1");

@@ -47,6 +47,10 @@ async fn a_card_says_how_it_stands(engine: Engine) {
         let sim = mall.add_sim(&partner, "", "simulator", state).await;
         assert_eq!(status(&client, &sim).await, expected);
     }
+    let expired = &mall.add_sim(&partner, "", "simulator", SimState::Expired).await;
+    client.syn_order_info(&daily(&partner, expired, "N2", 1)).await.unwrap();
+    mall.settle().await;
+    assert_eq!(status(&client, expired).await, "2", "a plan that runs says more");
     let gone = mall.add_sim(&partner, "", "simulator", SimState::Terminated).await;
     assert_eq!(code(client.single_verify(&gone).await), "SIM_NOT_SELLABLE");
     assert_eq!(code(client.single_service_plan_page(&gone, "", 1).await), "SIM_NOT_SELLABLE");

@@ -153,7 +153,7 @@ async fn only_hmac_reads_time_and_name(engine: Engine) {
         let refusal = call_well(&mall, &shop, &SINGLE_VERIFY, odd(name, value)).await;
         let expected = match value {
             // An epoch time far from now, though it was meant to be a date.
-            "20181031256548" => ("TRADE_TIME_SKEW", ""),
+            "20181031256548" => ("TRADE_TIME_SKEW", name),
             _ => ("BAD_REQUEST", name),
         };
         assert_eq!((refusal.told("code").as_str(), refusal.told("field").as_str()), expected);
