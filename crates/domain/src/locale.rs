@@ -40,11 +40,6 @@ impl Locale {
 pub struct LocalizedText(pub BTreeMap<String, String>);
 
 impl LocalizedText {
-    /// One text for every language.
-    pub fn same(text: &str) -> Self {
-        Self(BTreeMap::from([("en".to_owned(), text.to_owned())]))
-    }
-
     /// A text in English and Chinese.
     pub fn en_zh(en: &str, zh: &str) -> Self {
         Self([("en", en), ("zh", zh)].map(|(tag, text)| (tag.to_owned(), text.to_owned())).into())
@@ -76,7 +71,8 @@ mod tests {
     fn a_missing_language_falls_back_to_english() {
         let text = LocalizedText::en_zh("Europe", "欧洲");
         assert_eq!(text.get(Locale::ZhCn), "欧洲");
-        assert_eq!(LocalizedText::same("Europe").get(Locale::ZhCn), "Europe");
+        let english = LocalizedText([("en".to_owned(), "Europe".to_owned())].into());
+        assert_eq!(english.get(Locale::ZhCn), "Europe");
         assert_eq!(LocalizedText::default().get(Locale::EnUs), "");
     }
 }

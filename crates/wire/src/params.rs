@@ -107,7 +107,7 @@ impl Params {
         self.push(name.to_owned(), Value::String(value.to_owned()), Source::Path)
     }
 
-    /// Adds a parameter as if it had been sent; `SDK`s build requests with it.
+    /// Adds a parameter as if it had been sent.
     pub fn push_sent(&mut self, name: &str, value: Value) -> Result<(), ParamsError> {
         self.push(name.to_owned(), value, Source::Sent)
     }
