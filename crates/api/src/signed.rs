@@ -2,6 +2,7 @@
 //! the request, so that a handler cannot be reached by anybody else.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use axum::body::HttpBody;
 use axum::extract::{ConnectInfo, FromRequest, Request};
@@ -70,29 +71,25 @@ impl<R: wire::Request> FromRequest<App> for Signed<R> {
         let (common, request) = read.map_err(|errors| voice.wrong_fields(&errors))?;
         let address = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let address = address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.ip());
-        let credentials = Credentials {
-            mode: app.mode,
-            call: &R::CALL,
-            params: &params,
-            common: &common,
-            address,
-        };
-        let partner = app.mall.authenticate(credentials).await;
-        let partner = partner.map_err(|error| {
+        let credentials = Credentials { mode: app.mode, call: R::CALL, params, common, address };
+        let known = app.mall.authenticate(&credentials).await;
+        let known = known.map_err(|error| {
             if let (None, mall::Error::Refused(refusal)) = (spoken, &error) {
                 voice.locale = refusal.locale.unwrap_or(voice.locale);
             }
             voice.error(error)
         })?;
+        let partner = Arc::clone(&known.partner);
         voice.locale = spoken.unwrap_or(partner.locale);
         voice.enveloped =
             R::CALL.shape == Shape::Envelope || partner.response_style == ResponseStyle::Envelope;
         let caller = Caller {
             partner,
             locale: voice.locale,
-            trade_type: common.trade_type,
-            mark: common.mark,
-            terminal: common.terminal,
+            trade_type: credentials.common.trade_type.clone(),
+            mark: credentials.common.mark.clone(),
+            terminal: credentials.common.terminal.clone(),
+            credentials: Arc::new(credentials),
         };
         Ok(Self { caller, request, voice })
     }

@@ -31,6 +31,12 @@ impl<K: Kind> Id<K> {
         let uuid = uuid::Builder::from_unix_timestamp_millis(unix_millis, &random).into_uuid();
         Self { uuid, kind: PhantomData }
     }
+
+    /// An id that is made of what it names: sixteen bytes of a digest of it.
+    pub fn from_digest(digest: [u8; 16]) -> Self {
+        let uuid = uuid::Builder::from_custom_bytes(digest).into_uuid();
+        Self { uuid, kind: PhantomData }
+    }
 }
 
 impl<K: Kind> fmt::Display for Id<K> {
@@ -96,12 +102,8 @@ kinds! {
     Order "ord" OrderId;
     /// A payment.
     Payment "pay" PaymentId;
-    /// A plan on a SIM.
-    SimPlan "spl" SimPlanId;
     /// An agreement to renew.
     Renewal "rnw" RenewalId;
-    /// A ledger posting.
-    Posting "pst" PostingId;
     /// A job.
     Job "job" JobId;
     /// A price.

@@ -82,6 +82,8 @@ pub struct Order {
     pub state: OrderState,
     /// Grows with each change of state.
     pub version: i64,
+    /// The place of its plan in the SIM's queue, once it has one.
+    pub queue_no: Option<i64>,
     /// The carrier's own id of what was ordered; empty until known.
     pub upstream_id: String,
     /// When it was made.

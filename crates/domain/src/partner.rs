@@ -120,6 +120,8 @@ pub struct Partner {
     pub checks_luhn: bool,
     /// Whether `payUnit` x `orderPeriod` must be `payAmount` in reported orders.
     pub checks_pay_amount: bool,
+    /// Grows with each change of the partner, its keys or its prices.
+    pub version: i64,
 }
 
 impl Partner {

@@ -1,6 +1,5 @@
 //! The plans on one SIM: one in use, the others wait and run one after another, driven by the clock.
 
-use crate::id::SimPlanId;
 use crate::package::PlanLength;
 use crate::time::{Timestamp, Zone};
 
@@ -51,8 +50,6 @@ impl SimPlanState {
 /// A bought plan in a SIM's queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueuedPlan {
-    /// Our id.
-    pub id: SimPlanId,
     /// Its place in the SIM's queue; lower runs first.
     pub queue_no: i64,
     /// When it was put on the SIM.
@@ -65,17 +62,14 @@ pub struct QueuedPlan {
 
 /// Brings a SIM's queue up to `now`: plans whose time is over finish, and the next one begins where
 /// the last one ended, so that there is neither gap nor overlap however late this is called. `queue`
-/// is in order of `queue_no`; `free_since` is when the plan before it ended. Returns the ids of the
-/// plans that changed.
+/// is in order of `queue_no`; `free_since` is when the plan before it ended.
 pub fn advance(
     queue: &mut [QueuedPlan],
     mut free_since: Option<Timestamp>,
     now: Timestamp,
     zone: &Zone,
-) -> Vec<SimPlanId> {
-    let mut changed = Vec::new();
+) {
     for plan in queue {
-        let before = plan.state;
         if plan.state == SimPlanState::Waiting {
             // A plan that was added after the previous one had ended begins when it was added.
             let start = free_since.map_or(plan.added_at, |free: Timestamp| free.max(plan.added_at));
@@ -88,18 +82,14 @@ pub fn advance(
             plan.state = SimPlanState::Finished { effective_at, expires_at };
             free_since = Some(expires_at);
         }
-        if plan.state != before {
-            changed.push(plan.id);
-        }
         if matches!(plan.state, SimPlanState::InUse { .. }) {
             break;
         }
     }
-    changed
 }
 
-/// When each plan of an advanced queue begins and ends if nothing else happens.
-pub fn schedule(queue: &[QueuedPlan], zone: &Zone) -> Vec<(SimPlanId, Timestamp, Timestamp)> {
+/// When each plan of an advanced queue begins and ends if nothing else happens, by its place.
+pub fn schedule(queue: &[QueuedPlan], zone: &Zone) -> Vec<(i64, Timestamp, Timestamp)> {
     let mut free_since: Option<Timestamp> = None;
     let mut times = Vec::new();
     for plan in queue {
@@ -113,7 +103,7 @@ pub fn schedule(queue: &[QueuedPlan], zone: &Zone) -> Vec<(SimPlanId, Timestamp,
             | SimPlanState::Finished { effective_at, expires_at } => (effective_at, expires_at),
         };
         free_since = Some(end);
-        times.push((plan.id, start, end));
+        times.push((plan.queue_no, start, end));
     }
     times
 }
@@ -131,7 +121,6 @@ mod tests {
             .zip(added_hours)
             .enumerate()
             .map(|(place, (periods, hours))| QueuedPlan {
-                id: SimPlanId::from_parts(u64::try_from(place).unwrap(), [0; 10]),
                 queue_no: i64::try_from(place).unwrap(),
                 added_at: Timestamp::from_micros(0) + Span::minutes(60 * hours),
                 length: PlanLength { unit: PackageType::Daily, periods: *periods, calendar: false },

@@ -4,6 +4,7 @@
 //! that codes cannot be guessed.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::id::PartnerId;
@@ -19,6 +20,7 @@ use wire::sign::{Key, Match, verify};
 use wire::{Call, Code, Params};
 
 use crate::Mall;
+use crate::cache::{Known, Seen};
 use crate::error::{Diagnosis, Hint, Refusal, Result};
 
 /// How long a refusal waits for its turn to be searched for a cause; then it goes without.
@@ -27,63 +29,74 @@ const SEARCH_WAIT: Duration = Duration::from_secs(2);
 /// How many digits milliseconds since 1970 have, until the year 2286.
 const EPOCH_MILLIS_DIGITS: usize = 13;
 
+/// Calls whose use-case checks what the node remembers of their partner in the transaction that writes by
+/// it; the others check it before they begin.
+const CHECKED_LATER: [&str; 1] = [wire::vshop::SYN_ORDER_INFO.name];
+
 /// What a request says of its caller.
-#[derive(Debug, Clone, Copy)]
-pub struct Credentials<'a> {
+#[derive(Debug, Clone)]
+pub struct Credentials {
     /// The mode that its path chose.
     pub mode: Mode,
     /// The call.
-    pub call: &'a Call,
+    pub call: Call,
     /// All its parameters.
-    pub params: &'a Params,
+    pub params: Params,
     /// The common ones.
-    pub common: &'a Common,
+    pub common: Common,
     /// The address it came from.
     pub address: IpAddr,
 }
 
 impl Mall {
     /// The partner that made a request, or why it is refused.
-    pub async fn authenticate(&self, request: Credentials<'_>) -> Result<Partner> {
+    pub async fn authenticate(&self, request: &Credentials) -> Result<Arc<Known>> {
+        if CHECKED_LATER.contains(&request.call.name)
+            && let Some(known) = self.cache.partner(request.mode, &request.common.partner_code)
+            && address_allowed(&known.partner, request.address)
+            && let Some(found) = verify(&request.params, &request.common.sign, &known.keys.current)
+            && check_scheme(&known.partner, &found, &request.params).is_ok()
+            && self.check_caller(&known.partner, &found, request).is_ok()
+        {
+            self.note_form(&known.partner, &found).await;
+            return Ok(known);
+        }
+        self.authenticate_now(request).await
+    }
+
+    /// The same by what the partner is now.
+    pub(crate) async fn authenticate_now(&self, request: &Credentials) -> Result<Arc<Known>> {
         let Credentials { mode, params, common, .. } = request;
         let mut tx = self.store.read().await?;
-        let partner = tx.partner_by_code(mode, &common.partner_code).await?;
-        // An unknown partner costs the same statements and hashes as a known one.
-        let nobody = PartnerId::from_parts(0, [0; 10]);
-        let partner_id = partner.as_ref().map_or(nobody, |partner| partner.id);
-        let stored = tx.keys(mode, partner_id).await?;
-        let keys = self.open_keys(mode, partner_id, &stored)?;
-        let Some(partner) = partner else {
+        let seen = self.partner_now(&mut tx, *mode, &common.partner_code).await?;
+        let Some(Seen { known, .. }) = seen else {
+            // An unknown partner costs the same statement and hashes as a known one.
             let decoy = Key { id: String::new(), text: "no key".to_owned() };
             let _ = verify(params, &common.sign, &[decoy]);
-            let code = if mode == Mode::Live { Code::SignMismatch } else { Code::PartnerUnknown };
+            let code = if *mode == Mode::Live { Code::SignMismatch } else { Code::PartnerUnknown };
             return Err(code.into());
         };
-        if !address_allowed(&partner, request.address) {
+        let partner = &*known.partner;
+        if !address_allowed(partner, request.address) {
             return Err(Code::IpNotAllowed.into());
         }
-        let Some(found) = verify(params, &common.sign, &keys.current) else {
-            let keys = self.suspect_keys(&mut tx, &partner, keys).await?;
+        let Some(found) = verify(params, &common.sign, &known.keys.current) else {
+            let keys = self.suspect_keys(&mut tx, &known).await?;
             // The search may take its time: it must not keep a connection from others.
             drop(tx);
-            return Err(self.mismatch(&partner, request, keys).await.into());
+            return Err(self.mismatch(partner, request, keys).await.into());
         };
         drop(tx);
-        check_scheme(&partner, &found, params)?;
+        check_scheme(partner, &found, params)?;
         // From here on it is certain who calls, at least as far as its scheme can prove it.
-        self.check_caller(&partner, &found, request)
+        self.check_caller(partner, &found, request)
             .map_err(|error| error.in_language(partner.locale))?;
-        self.note_form(&partner, &found).await;
-        Ok(partner)
+        self.note_form(partner, &found).await;
+        Ok(known)
     }
 
     /// Suspension and time.
-    fn check_caller(
-        &self,
-        partner: &Partner,
-        found: &Match,
-        request: Credentials<'_>,
-    ) -> Result<()> {
+    fn check_caller(&self, partner: &Partner, found: &Match, request: &Credentials) -> Result<()> {
         if partner.suspended {
             return Err(Code::PartnerSuspended.into());
         }
@@ -94,7 +107,7 @@ impl Mall {
     }
 
     /// Opens a partner's sealed keys.
-    fn open_keys(
+    pub(crate) fn open_keys(
         &self,
         mode: Mode,
         partner_id: PartnerId,
@@ -118,18 +131,13 @@ impl Mall {
     }
 
     /// All keys that a mistaken client may have used, in test mode those of live mode too.
-    async fn suspect_keys(
-        &self,
-        tx: &mut Tx,
-        partner: &Partner,
-        mut keys: SuspectKeys,
-    ) -> Result<SuspectKeys> {
+    async fn suspect_keys(&self, tx: &mut Tx, known: &Known) -> Result<SuspectKeys> {
+        let (mut keys, partner) = (known.keys.clone(), &known.partner);
         let other = partner.mode.other();
         if partner.mode == Mode::Test
-            && let Some(twin) = tx.partner_by_code(other, &partner.code).await?
+            && let Some(twin) = self.partner_now(tx, other, &partner.code).await?
         {
-            let stored = tx.keys(other, twin.id).await?;
-            keys.other_mode = self.open_keys(other, twin.id, &stored)?.current;
+            keys.other_mode.clone_from(&twin.known.keys.current);
         }
         Ok(keys)
     }
@@ -138,13 +146,13 @@ impl Mall {
     async fn mismatch(
         &self,
         partner: &Partner,
-        request: Credentials<'_>,
+        request: &Credentials,
         keys: SuspectKeys,
     ) -> Refusal {
         let mut refusal = Refusal::new(Code::SignMismatch);
         if partner.mode == Mode::Test {
             refusal.diagnosis = Some(Diagnosis {
-                sign_content: signing_content(request.params),
+                sign_content: signing_content(&request.params),
                 hint: self.search(partner, request, keys).await,
             });
         }
@@ -153,7 +161,7 @@ impl Mall {
 
     /// Searches for what the client did. That costs some thousand hashes and anybody can ask for it: one
     /// search at a time, and not on the threads that serve others.
-    async fn search(&self, partner: &Partner, request: Credentials<'_>, keys: SuspectKeys) -> Hint {
+    async fn search(&self, partner: &Partner, request: &Credentials, keys: SuspectKeys) -> Hint {
         let turn = tokio::time::timeout(SEARCH_WAIT, self.searching.acquire()).await;
         let Ok(Ok(_turn)) = turn else { return Hint::Busy };
         let (params, sign) = (request.params.clone(), request.common.sign.clone());
@@ -167,8 +175,8 @@ impl Mall {
     }
 
     /// `hmac-sha256` is strict: a fresh time and the interface's own name.
-    fn check_hmac_fields(&self, request: Credentials<'_>) -> Result<()> {
-        let common = request.common;
+    fn check_hmac_fields(&self, request: &Credentials) -> Result<()> {
+        let common = &request.common;
         let mut errors = Vec::new();
         let mut blame = |field: &str, text: &str, problem| {
             let problem = if text.is_empty() { Problem::Missing } else { problem };
@@ -193,7 +201,7 @@ impl Mall {
         let mut refusal = Refusal::about(Code::TradeTimeSkew, "tradeTime");
         if request.mode == Mode::Test {
             refusal.diagnosis = Some(Diagnosis {
-                sign_content: signing_content(request.params),
+                sign_content: signing_content(&request.params),
                 hint: if common.trade_time.len() == EPOCH_MILLIS_DIGITS {
                     // Rounded up: what is refused is never said to be within the limit.
                     Hint::Stale((off + 999_999) / 1_000_000)

@@ -159,6 +159,7 @@ fn new_partner(mall: &Mall, code: &str, currency: &str) -> Result<Partner> {
         response_style: ResponseStyle::AsPublished,
         checks_luhn: false,
         checks_pay_amount: false,
+        version: 0,
     })
 }
 
@@ -220,7 +221,6 @@ async fn insert_old_payment(
     partner: &Partner,
     iccid: &str,
 ) -> Result<()> {
-    let ctx = mall.ctx();
     let paid_at = partner.zone.parse_date_time("2020-09-17 18:11:10").map_err(broken)?;
     let provisioned_at = paid_at + Span::seconds(2);
     let order = old_order(mall, partner, iccid, (paid_at, provisioned_at))?;
@@ -229,16 +229,16 @@ async fn insert_old_payment(
     payment.state = PaymentState::Succeeded { at: paid_at };
     mall.insert_order(tx, &order, &payment).await?;
     let posting = Posting::sale(Account::StripeBalance, amount);
-    tx.insert_posting(Mode::Test, partner.id, (ctx.id(), order.id), posting, paid_at).await?;
+    tx.insert_postings(&[(&order, posting)], paid_at).await?;
     let expires_at = order.length.end(provisioned_at, &partner.zone);
     let plan = QueuedPlan {
-        id: ctx.id(),
         queue_no: 1,
         added_at: provisioned_at,
         length: order.length,
         state: SimPlanState::Finished { effective_at: provisioned_at, expires_at },
     };
-    tx.insert_sim_plan(Mode::Test, partner.id, &order.iccid, order.id, &plan).await?;
+    let sim = (Mode::Test, partner.id, order.iccid.clone());
+    tx.insert_sim_plan(&sim, order.id, &plan).await?;
     Ok(())
 }
 
@@ -270,6 +270,7 @@ fn old_order(
         content_hash: Vec::new(),
         state: OrderState::Provisioned { paid_at, provisioned_at },
         version: 0,
+        queue_no: Some(1),
         upstream_id: "SIM-DEMO".to_owned(),
         created_at: paid_at - Span::seconds(70),
         trade_type: "singleOrder".to_owned(),

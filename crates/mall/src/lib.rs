@@ -4,8 +4,12 @@
 //! it is open. What must happen outside is written as a job in that same transaction.
 
 mod auth;
+mod batcher;
+mod cache;
+mod delivery;
 pub mod demo;
 mod error;
+mod intake;
 mod keys;
 mod orders;
 mod payments;
@@ -15,23 +19,31 @@ mod queries;
 mod renewals;
 mod reports;
 mod sims;
+mod trace;
 mod turns;
 mod worker;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use carriers::Carriers;
 use domain::partner::Partner;
 use domain::{Ctx, Locale, Mode, Span};
-use store::{Sealer, Store};
+use store::{Engine, Sealer, Store};
 use tokio::sync::{Notify, Semaphore};
 
+use crate::batcher::Batcher;
+use crate::cache::Cache;
+use crate::delivery::Delivery;
+use crate::intake::Intake;
+
 pub use auth::Credentials;
+pub use cache::Known;
 pub use error::{Diagnosis, Error, Hint, Refusal, Result};
 pub use keys::NewKey;
 pub use queries::Found;
+pub use trace::TRACE;
 pub use worker::run_workers;
 
 /// How often a transaction is run again that lost a race.
@@ -68,7 +80,7 @@ impl Default for Settings {
             provisioning_deadline: Span::minutes(120),
             trade_time_tolerance: Span::minutes(5),
             poll: Span::millis(500),
-            workers: 8,
+            workers: 64,
         }
     }
 }
@@ -86,6 +98,12 @@ pub struct Mall {
     jobs_in_hand: AtomicUsize,
     /// Held by the one search for a wrong signature's cause that may run at a time.
     searching: Semaphore,
+    /// What this process remembers of partners and the catalogue.
+    cache: Cache,
+    /// New orders on their way into the database.
+    intake: Batcher<Intake, bool>,
+    /// Provisioned orders on their way into the database.
+    deliveries: Batcher<Delivery, bool>,
     /// Forms of signature that this process has noted already.
     noted_forms: Mutex<HashSet<(Mode, String, String)>>,
 }
@@ -94,7 +112,9 @@ pub struct Mall {
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// The partner, authenticated.
-    pub partner: Partner,
+    pub partner: Arc<Partner>,
+    /// By what it was authenticated.
+    pub credentials: Arc<Credentials>,
     /// The language of the answer.
     pub locale: Locale,
     /// The interface's name as sent.
@@ -116,8 +136,25 @@ impl Mall {
     ) -> Self {
         let (bell, noted_forms) = (Notify::new(), Mutex::default());
         let jobs_in_hand = AtomicUsize::new(0);
-        let searching = Semaphore::new(1);
-        Self { store, ctx, carriers, sealer, settings, bell, jobs_in_hand, searching, noted_forms }
+        let lanes = match store.engine() {
+            // It has one writer.
+            Engine::Sqlite => 1,
+            Engine::Postgres => 2,
+        };
+        Self {
+            store,
+            ctx,
+            carriers,
+            sealer,
+            settings,
+            bell,
+            jobs_in_hand,
+            searching: Semaphore::new(1),
+            cache: Cache::default(),
+            intake: Batcher::new(lanes),
+            deliveries: Batcher::new(lanes),
+            noted_forms,
+        }
     }
 
     /// The database, for whoever sets the mall up.

@@ -1,6 +1,8 @@
 //! Making orders, exactly once: the same number with the same content does nothing more, with other
 //! content it is a conflict, and a refused request reserves nothing.
 
+use std::sync::Arc;
+
 use domain::ledger::{Account, Posting};
 use domain::order::{Order, OrderEvent, OrderSource, OrderState};
 use domain::partner::Partner;
@@ -12,6 +14,7 @@ use store::{JobKind, NewJob, Tx};
 use wire::Code;
 use wire::vshop::{OrderFields, SingleOrder, SingleOrderAnswer};
 
+use crate::cache::{Catalogue, Known};
 use crate::error::{Refusal, Result};
 use crate::sims::sellable_sim;
 use crate::{Caller, Mall};
@@ -61,6 +64,16 @@ pub(crate) async fn find_twin(
         Some(_) => Err(Refusal::about(Code::OrderConflict, field).into()),
         None => Ok(None),
     }
+}
+
+/// A job about an order.
+pub(crate) fn new_job(
+    order: &Order,
+    (kind, subject): (JobKind, String),
+    run_at: Timestamp,
+) -> NewJob {
+    let (mode, partner_id, trace) = (order.mode, order.partner_id, crate::trace::current());
+    NewJob { mode, partner_id, kind, subject, trace, run_at }
 }
 
 /// What is being paid, and under which of the partner's prices.
@@ -114,24 +127,36 @@ impl Mall {
         self.schedule_closing(tx, &order, closes_at).await
     }
 
-    /// Whether the plan can be sold for the SIM at this price.
+    /// Whether the plan can be sold for the SIM at this price, by what stands in this transaction.
     pub(crate) async fn check_order(
         &self,
         tx: &mut Tx,
         partner: &Partner,
         fields: &OrderFields,
         paid: &Paid,
-    ) -> Result<Plan> {
+    ) -> Result<Arc<Plan>> {
         let sim = sellable_sim(tx, partner, &fields.iccid).await?;
+        let seen = self.partner_now(tx, partner.mode, &partner.code).await?;
+        let seen = seen.ok_or(Code::PartnerUnknown)?;
+        let catalogue = self.catalogue_at(tx, partner.mode, seen.versions.catalogue).await?;
+        self.check_offer(&seen.known, &catalogue, &sim.carrier, (fields, paid))
+    }
+
+    /// Whether the plan can be sold for a SIM of a carrier at this price.
+    pub(crate) fn check_offer(
+        &self,
+        known: &Known,
+        catalogue: &Catalogue,
+        carrier: &str,
+        (fields, paid): (&OrderFields, &Paid),
+    ) -> Result<Arc<Plan>> {
         let code = &fields.service_plan_code;
         let now = self.ctx.now();
-        let window = (now - self.settings.price_window, now);
-        let plan = tx.plan(partner.mode, code).await?;
-        let prices = tx.prices(partner.mode, partner.id, Some(code), window).await?;
+        let mut prices = known.prices(code, (now - self.settings.price_window, now)).peekable();
         // A plan without any price for the partner is not sold to it at all.
-        let plan = plan.filter(|plan| plan.package.code == fields.package_code);
-        let plan = plan.filter(|_| !prices.is_empty()).ok_or(Code::PlanUnknown)?;
-        if plan.package.carrier != sim.carrier {
+        let plan = catalogue.plan(code).filter(|plan| plan.package.code == fields.package_code);
+        let plan = plan.filter(|_| prices.peek().is_some()).ok_or(Code::PlanUnknown)?;
+        if plan.package.carrier != carrier {
             return Err(Code::PlanNotForSim.into());
         }
         if !plan.periods.contains(&fields.order_period) {
@@ -140,9 +165,9 @@ impl Mall {
         if fields.auto_renewal && !plan.renewable {
             return Err(Code::RenewalNotAllowed.into());
         }
-        let units = prices.iter().filter(|price| price.kind == paid.kind).map(|price| price.unit);
+        let units = prices.filter(|(kind, _)| *kind == paid.kind).map(|(_, unit)| unit);
         match match_price(paid.amount, fields.order_period, units) {
-            Ok(_) => Ok(plan),
+            Ok(_) => Ok(Arc::clone(plan)),
             // What the end user paid in is the partner's own affair when it reports an order.
             Err(PriceRefusal::Currency) if paid.kind == PriceKind::Sale => {
                 Err(Refusal::about(Code::CurrencyMismatch, "payCurrency").into())
@@ -188,6 +213,7 @@ impl Mall {
             content_hash: hash.to_vec(),
             state: OrderState::AwaitingPayment { closes_at: now },
             version: 0,
+            queue_no: None,
             upstream_id: String::new(),
             created_at: now,
             trade_type: caller.trade_type.clone(),
@@ -217,11 +243,8 @@ impl Mall {
         order: &Order,
         payment: &Payment,
     ) -> Result<()> {
-        if !tx.insert_order(order).await? {
-            return Err(store::StoreError::Changed("the order's number").into());
-        }
-        if !tx.insert_payment(order.mode, order.partner_id, payment).await? {
-            return Err(store::StoreError::Changed("the payment's reference").into());
+        if !tx.insert_order(order, payment).await? {
+            return Err(store::StoreError::Changed("a number of the order").into());
         }
         Ok(())
     }
@@ -244,8 +267,8 @@ impl Mall {
         (kind, subject): (JobKind, String),
         run_at: Timestamp,
     ) -> Result<()> {
-        let job = NewJob { id: self.ctx.id(), kind, subject, run_at };
-        Ok(tx.insert_job(order.mode, order.partner_id, &job, self.ctx.now()).await?)
+        let job = new_job(order, (kind, subject), run_at);
+        Ok(tx.insert_job(&job, self.ctx.now()).await?)
     }
 
     /// What follows from an order being paid, in the transaction that makes it so: the ledger and the
@@ -259,8 +282,7 @@ impl Mall {
     ) -> Result<()> {
         let now = self.ctx.now();
         let posting = Posting::sale(holder, amount);
-        let ids = (self.ctx.id(), order.id);
-        tx.insert_posting(order.mode, order.partner_id, ids, posting, now).await?;
+        tx.insert_postings(&[(order, posting)], now).await?;
         self.write_job(tx, order, (JobKind::Provision, order.id.to_string()), now).await
     }
 

@@ -1,11 +1,9 @@
 //! What a SIM can buy.
 
-use std::collections::HashMap;
-
 use domain::package::Volume;
 use domain::plan::{Plan, PriceKind};
-use domain::{Currency, Locale, Money, territory};
-use store::Price;
+use domain::{Locale, Money, territory};
+use wire::Code;
 use wire::vshop::{ServicePlan, SingleServicePlanPage, SingleServicePlanPageAnswer};
 
 use crate::error::Result;
@@ -22,17 +20,22 @@ impl Mall {
         let (partner, now) = (&caller.partner, self.ctx.now());
         let mut tx = self.store.read().await?;
         let sim = sellable_sim(&mut tx, partner, &request.iccid).await?;
-        let plans = tx.plans_of_carrier(partner.mode, &sim.carrier).await?;
-        let prices = tx.prices(partner.mode, partner.id, None, (now, now)).await?;
+        let seen = self.partner_now(&mut tx, partner.mode, &partner.code).await?;
+        let seen = seen.ok_or(Code::PartnerUnknown)?;
+        let catalogue = self.catalogue_at(&mut tx, partner.mode, seen.versions.catalogue).await?;
         drop(tx);
-        let book = Book::new(&prices);
-        let offers: Vec<ServicePlan> = plans
+        let price = |plan: &Plan, kind, currency| {
+            let of_kind =
+                |(other, unit): &(PriceKind, Money)| *other == kind && unit.currency == currency;
+            seen.known.prices(&plan.code, (now, now)).find(of_kind).map(|(_, unit)| unit)
+        };
+        let offers: Vec<ServicePlan> = catalogue
+            .plans_of(&sim.carrier)
             .iter()
             .filter(|plan| in_area(plan, &request.area))
             .filter_map(|plan| {
-                let sale = book.price(&plan.code, PriceKind::Sale, partner.currency)?;
-                let settle_currency = partner.settlement_currency;
-                let settle = book.price(&plan.code, PriceKind::Settlement, settle_currency)?;
+                let sale = price(plan, PriceKind::Sale, partner.currency)?;
+                let settle = price(plan, PriceKind::Settlement, partner.settlement_currency)?;
                 Some(service_plan(plan, caller.locale, sale, settle))
             })
             .collect();
@@ -48,24 +51,6 @@ impl Mall {
             page_size: request.page_size.to_string(),
             service_plan_list: offers.into_iter().skip(skipped).take(page_size).collect(),
         })
-    }
-}
-
-/// A partner's prices by plan, kind and currency; the newest counts.
-struct Book<'a>(HashMap<(&'a str, PriceKind, Currency), Money>);
-
-impl<'a> Book<'a> {
-    fn new(prices: &'a [Price]) -> Self {
-        let mut book = HashMap::with_capacity(prices.len());
-        for price in prices {
-            let key = (price.plan_code.as_str(), price.kind, price.unit.currency);
-            book.entry(key).or_insert(price.unit);
-        }
-        Self(book)
-    }
-
-    fn price(&self, plan: &str, kind: PriceKind, currency: Currency) -> Option<Money> {
-        self.0.get(&(plan, kind, currency)).copied()
     }
 }
 

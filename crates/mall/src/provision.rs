@@ -3,18 +3,18 @@
 //! Nothing is guessed: what a carrier cannot tell is looked up, and what cannot be looked up goes to a
 //! person. The key under which the carrier is asked is the same on every attempt.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use carriers::{Carrier, Idempotency, Line, Lookup, SubmitError, Submitted, UpstreamState};
-use domain::id::PartnerId;
+use domain::Span;
 use domain::ledger::{Account, Posting};
 use domain::order::{Failure, Order, OrderEvent, OrderState};
-use domain::sim_plan::{QueuedPlan, SimPlanState, advance, schedule};
-use domain::{Mode, Span, Timestamp, Zone};
-use store::{Job, JobKind, SimPlan, SimQueue, Tx};
+use store::{Job, JobKind, OrderChange, Tx};
 use tokio::time::timeout;
 
 use crate::Mall;
+use crate::delivery::Delivery;
 use crate::error::{Error, Result};
 use crate::worker::Next;
 
@@ -31,11 +31,15 @@ enum Start {
     /// This node does not know the order's carrier.
     NoCarrier,
     /// The carrier is to be asked.
-    Ready {
-        order: Box<Order>,
-        /// Whether it may have been asked before, with an outcome that nobody wrote down.
-        asked_before: bool,
-    },
+    Ready(Box<Begun>),
+}
+
+/// An order that is marked as being provisioned, by a job whose lease is fresh.
+#[derive(Debug, Clone)]
+pub(crate) struct Begun {
+    pub(crate) order: Order,
+    /// Whether it may have been asked for before, with an outcome that nobody wrote down.
+    pub(crate) asked_before: bool,
 }
 
 /// What a carrier made of an order.
@@ -55,22 +59,28 @@ enum Outcome {
 }
 
 impl Mall {
-    /// The job `provision`.
-    pub(crate) async fn provision(&self, job: &Job) -> Result<Next> {
-        let (order, asked_before) = match self.start_provisioning(job).await? {
+    /// The job `provision`. `claimed` is its order if the claim marked it already.
+    pub(crate) async fn provision(&self, job: &Job, claimed: Option<Begun>) -> Result<Next> {
+        let start = match claimed {
+            Some(begun) => Start::Ready(Box::new(begun)),
+            None => self.start_provisioning(job).await?,
+        };
+        let Begun { order, asked_before } = match start {
             Start::Nothing => return Ok(Next::Done),
             Start::NoCarrier => {
                 let message = "this node does not know the order's carrier".to_owned();
                 return self.later_or_review(job, POLL_LATER, message).await;
             }
-            Start::Ready { order, asked_before } => (order, asked_before),
+            Start::Ready(begun) => *begun,
         };
         let Some(carrier) = self.carriers.get(&order.carrier).map(Arc::clone) else {
             return Err(Error::Internal(format!("{} lost its carrier", order.id)));
         };
         let limit = self.settings.carrier_timeout;
         match ask(&*carrier, &order, asked_before, limit).await {
-            Outcome::Done(upstream_id) => self.deliver(job, upstream_id).await,
+            Outcome::Done(upstream_id) => {
+                self.deliver(Delivery { job: job.clone(), order, upstream_id }).await
+            }
             Outcome::Refused(failure) => {
                 self.settle(job, OrderEvent::CarrierRefused(failure)).await
             }
@@ -106,6 +116,37 @@ impl Mall {
         self.settle(job, OrderEvent::OutcomeUnknown(reason)).await
     }
 
+    /// Marks the orders of freshly claimed jobs as being provisioned, in the transaction of the claim. Gives
+    /// those whose carrier is to be asked; the other jobs look for themselves.
+    pub(crate) async fn begin_orders(
+        &self,
+        tx: &mut Tx,
+        jobs: &[Job],
+    ) -> Result<HashMap<String, Begun>> {
+        let of_orders = |job: &&Job| job.kind == JobKind::Provision;
+        let jobs: Vec<&Job> = jobs.iter().filter(of_orders).collect();
+        let mut begun = HashMap::with_capacity(jobs.len());
+        let mut changes = Vec::with_capacity(jobs.len());
+        for order in tx.orders_of_jobs(&jobs).await? {
+            match order.state {
+                _ if !self.carriers.contains_key(&order.carrier) => {}
+                OrderState::Paid { .. } => {
+                    let state = order.state.clone().on(OrderEvent::ProvisioningStarted)?;
+                    changes.push(OrderChange { order, state });
+                }
+                OrderState::Provisioning { .. } => {
+                    begun.insert(order.id.to_string(), Begun { order, asked_before: true });
+                }
+                _ => {}
+            }
+        }
+        tx.update_orders(&mut changes).await?;
+        for OrderChange { order, .. } in changes {
+            begun.insert(order.id.to_string(), Begun { order, asked_before: false });
+        }
+        Ok(begun)
+    }
+
     /// Marks the order as being provisioned before a byte leaves. The same transaction extends the
     /// lease: a worker that lost it stops here.
     async fn start_provisioning(&self, job: &Job) -> Result<Start> {
@@ -126,7 +167,7 @@ impl Mall {
             }
             tx.extend_lease(job, self.ctx.now() + self.settings.lease).await?;
             tx.commit().await?;
-            Ok(Start::Ready { order: Box::new(order), asked_before })
+            Ok(Start::Ready(Box::new(Begun { order, asked_before })))
         })
         .await
     }
@@ -157,62 +198,6 @@ impl Mall {
         Ok(tx.commit().await?)
     }
 
-    /// The plan is on the SIM: order, queue, agreement and job in one transaction.
-    async fn deliver(&self, job: &Job, upstream_id: String) -> Result<Next> {
-        self.retry(|| async {
-            let mut tx = self.store.begin().await?;
-            // Only now: waiting for the transaction may have taken a while.
-            let now = self.ctx.now();
-            let mut order = order_of(&mut tx, job).await?;
-            order.upstream_id.clone_from(&upstream_id);
-            let state = order.state.clone().on(OrderEvent::Provisioned { at: now })?;
-            tx.update_order(&mut order, state).await?;
-            self.put_on_sim(&mut tx, &order, now).await?;
-            tx.finish_job(job).await?;
-            tx.commit().await?;
-            Ok(Next::Settled)
-        })
-        .await
-    }
-
-    /// Adds the order's plan to the SIM's queue, and turns the queue to now.
-    async fn put_on_sim(&self, tx: &mut Tx, order: &Order, now: Timestamp) -> Result<()> {
-        let (mode, id) = (order.mode, order.partner_id);
-        let zone = self.zone_of(tx, order).await?;
-        let SimQueue { plans: before, free_since } = tx.sim_queue(mode, id, &order.iccid).await?;
-        let plan = QueuedPlan {
-            id: self.ctx.id(),
-            queue_no: tx.last_queue_no(mode, id, &order.iccid).await? + 1,
-            added_at: now,
-            length: order.length,
-            state: SimPlanState::Waiting,
-        };
-        let mut queue: Vec<QueuedPlan> = before.iter().map(|plan| plan.queued.clone()).collect();
-        queue.push(plan);
-        advance(&mut queue, free_since, now, &zone);
-        write_changes(tx, (mode, id), &before, &queue).await?;
-        if let Some(added) = queue.last() {
-            tx.insert_sim_plan(mode, id, &order.iccid, order.id, added).await?;
-        }
-        if let Some(expires_at) = end_of_use(&queue) {
-            let subject = (JobKind::TurnPlan, order.iccid.as_str().to_owned());
-            self.write_job(tx, order, subject, expires_at).await?;
-        }
-        self.agree_renewal(tx, order).await?;
-        let last_end = schedule(&queue, &zone).last().map(|(_, _, end)| *end);
-        match last_end {
-            Some(end) => self.schedule_renewal(tx, order, end).await,
-            None => Ok(()),
-        }
-    }
-
-    async fn zone_of(&self, tx: &mut Tx, order: &Order) -> Result<Zone> {
-        let partner = tx.partner(order.mode, order.partner_id).await?;
-        let partner =
-            partner.ok_or_else(|| Error::Internal(format!("{} has no partner", order.id)))?;
-        Ok(partner.zone)
-    }
-
     /// The order ends without a plan, or waits for a person.
     pub(crate) async fn settle(&self, job: &Job, event: OrderEvent) -> Result<Next> {
         self.retry(|| async {
@@ -241,41 +226,16 @@ impl Mall {
         let owed = unit.checked_mul(order.length.periods);
         let owed = owed.map_err(|error| Error::Internal(format!("{}: {error}", order.id)))?;
         let reversal = Posting::sale(Account::PartnerReceivable, owed).reversed();
-        let ids = (self.ctx.id(), order.id);
-        tx.insert_posting(order.mode, order.partner_id, ids, reversal, self.ctx.now()).await?;
+        tx.insert_postings(&[(order, reversal)], self.ctx.now()).await?;
         Ok(tx.release_credit(order.mode, order.partner_id, owed).await?)
     }
 }
 
 /// The order of a job.
-async fn order_of(tx: &mut Tx, job: &Job) -> Result<Order> {
+pub(crate) async fn order_of(tx: &mut Tx, job: &Job) -> Result<Order> {
     let missing = || Error::Internal(format!("{} names no order: {}", job.id, job.subject));
     let id = job.subject.parse().map_err(|_| missing())?;
     tx.order(job.mode, job.partner_id, id).await?.ok_or_else(missing)
-}
-
-/// Writes the plans of a queue whose state has changed. Those that end stand before the one that
-/// begins, so that a SIM never has two in use.
-pub(crate) async fn write_changes(
-    tx: &mut Tx,
-    (mode, partner): (Mode, PartnerId),
-    before: &[SimPlan],
-    queue: &[QueuedPlan],
-) -> Result<()> {
-    for (old, new) in before.iter().zip(queue) {
-        if old.queued.state != new.state {
-            tx.update_sim_plan(mode, partner, new, old.queued.state).await?;
-        }
-    }
-    Ok(())
-}
-
-/// When the plan in use ends.
-pub(crate) fn end_of_use(queue: &[QueuedPlan]) -> Option<Timestamp> {
-    queue.iter().find_map(|plan| match plan.state {
-        SimPlanState::InUse { expires_at, .. } => Some(expires_at),
-        _ => None,
-    })
 }
 
 /// Asks the carrier: how far is it, or please do it. What is ambiguous is looked up; where the same key

@@ -69,7 +69,7 @@ async fn show(
     let payment = tx.payment_of_order(mode, partner, order.id).await?;
     let payment = payment.ok_or_else(|| Error::Internal(format!("{} has no payment", order.id)))?;
     let show_name = names.shown(tx, caller, &order.plan_code, &order.show_name).await?;
-    let plan = tx.sim_plan_of_order(mode, partner, order.id).await?;
+    let plan = tx.sim_plan_of_order(&order).await?;
     let times = match plan.map(|plan| plan.queued.state) {
         // It may run since, without a job having written it down.
         Some(SimPlanState::Waiting) => {

@@ -1,9 +1,11 @@
 //! Orders that the partner was already paid for (5.7): booked against its credit, exactly once.
 
+use std::sync::Arc;
+
 use domain::ledger::Account;
 use domain::order::{Failure, Order, OrderEvent, OrderSource, OrderState};
 use domain::payment::{Channel, Outcome, Payment, PaymentEvent, Report};
-use domain::plan::PriceKind;
+use domain::plan::{Plan, PriceKind};
 use domain::{Money, Timestamp};
 use store::Tx;
 use wire::Code;
@@ -11,6 +13,7 @@ use wire::form::Problem;
 use wire::vshop::{SynOrderInfo, SynOrderInfoAnswer};
 
 use crate::error::{Error, Refusal, Result};
+use crate::intake::Intake;
 use crate::orders::{Paid, content_hash, find_twin};
 use crate::{Caller, Mall};
 
@@ -34,12 +37,59 @@ impl Mall {
         request: &SynOrderInfo,
     ) -> Result<SynOrderInfoAnswer> {
         let fields = &request.order;
-        let read = self.read_report(caller, request)?;
-        let read = &read;
+        let order = match self.report_new_order(caller, request).await {
+            Some(order) => order,
+            None => self.report_any_order(caller, request).await?,
+        };
+        self.bell.notify_one();
+        Ok(SynOrderInfoAnswer {
+            partner_code: caller.partner.code.clone(),
+            device_code: fields.iccid.as_str().to_owned(),
+            order_no: fields.order_no.clone(),
+            pay_id: fields.pay_id.clone(),
+            order_id: order.0,
+            order_status: order.1.to_owned(),
+        })
+    }
+
+    /// The plain case: a new, paid order that nothing speaks against by what the node remembers.
+    async fn report_new_order(
+        &self,
+        caller: &Caller,
+        request: &SynOrderInfo,
+    ) -> Option<(String, &'static str)> {
+        let partner = &caller.partner;
+        let read = self.read_report(caller, request).ok()?;
+        let (seen, catalogue) = self.remembered(partner.mode, &partner.code)?;
+        let fields = &request.order;
+        let stands = seen.known.partner.version == partner.version;
+        let is_plain = stands && read.outcome == Outcome::Paid && !partner.checks_luhn;
+        let carrier = &catalogue.plan(&fields.service_plan_code)?.package.carrier;
+        let paid = Paid { kind: PriceKind::Settlement, amount: read.owed };
+        let plan = self.check_offer(&seen.known, &catalogue, carrier, (fields, &paid)).ok()?;
+        if !is_plain {
+            return None;
+        }
+        let closes_at = self.ctx.now() + self.settings.payment_window;
+        let (order, payment) = self.new_report(caller, &read, &plan, closes_at).ok()?;
+        let answer = (order.id.to_string(), order.state.name());
+        let intake = Intake::new(order, payment, read.owed, seen.versions);
+        self.take_in(intake).await.then_some(answer)
+    }
+
+    /// Any other, and whatever the plain way did not take.
+    async fn report_any_order(
+        &self,
+        caller: &Caller,
+        request: &SynOrderInfo,
+    ) -> Result<(String, &'static str)> {
+        let known = self.authenticate_now(&caller.credentials).await?;
+        let caller = &Caller { partner: Arc::clone(&known.partner), ..caller.clone() };
+        let read = &self.read_report(caller, request)?;
         let order = self
             .retry(|| async {
                 let mut tx = self.store.begin().await?;
-                let twin = find_twin(&mut tx, &caller.partner, fields, &read.hash).await?;
+                let twin = find_twin(&mut tx, &caller.partner, &request.order, &read.hash).await?;
                 let order = match twin {
                     Some(order) => self.repeat_report(&mut tx, order, read).await?,
                     None => self.first_report(&mut tx, caller, read).await?,
@@ -48,15 +98,7 @@ impl Mall {
                 Ok(order)
             })
             .await?;
-        self.bell.notify_one();
-        Ok(SynOrderInfoAnswer {
-            partner_code: caller.partner.code.clone(),
-            device_code: fields.iccid.as_str().to_owned(),
-            order_no: fields.order_no.clone(),
-            pay_id: fields.pay_id.clone(),
-            order_id: order.id.to_string(),
-            order_status: order.state.name().to_owned(),
-        })
+        Ok((order.id.to_string(), order.state.name()))
     }
 
     fn read_report<'a>(&self, caller: &Caller, request: &'a SynOrderInfo) -> Result<Read<'a>> {
@@ -104,11 +146,31 @@ impl Mall {
         let fields = &request.order;
         let paid = Paid { kind: PriceKind::Settlement, amount: read.owed };
         let plan = self.check_order(tx, partner, fields, &paid).await?;
-        let mut order = self.new_order(caller, fields, &plan, &read.hash);
+        let closes_at = self.ctx.now() + self.settings.payment_window;
+        let (order, payment) = self.new_report(caller, read, &plan, closes_at)?;
+        self.check_transaction(tx, &order, read).await?;
+        self.insert_order(tx, &order, &payment).await?;
+        match read.outcome {
+            Outcome::Paid => self.book_report(tx, &order, read).await?,
+            Outcome::Failed => {}
+            Outcome::Unknown => self.schedule_closing(tx, &order, closes_at).await?,
+        }
+        Ok(order)
+    }
+
+    /// A new order as reported, with its payment.
+    fn new_report(
+        &self,
+        caller: &Caller,
+        read: &Read<'_>,
+        plan: &Plan,
+        closes_at: Timestamp,
+    ) -> Result<(Order, Payment)> {
+        let (request, fields) = (read.request, &read.request.order);
+        let mut order = self.new_order(caller, fields, plan, &read.hash);
         order.source = OrderSource::Reported;
         order.org_order_id.clone_from(&request.org_order_id);
         order.settlement = Some(read.settle_unit);
-        let closes_at = self.ctx.now() + self.settings.payment_window;
         let unpaid = OrderState::AwaitingPayment { closes_at };
         order.state = order_after(unpaid, read)?;
         let mut payment = self.new_payment(&order, Channel::ThirdParty, fields.pay_amount);
@@ -124,14 +186,7 @@ impl Mall {
             pay_account: request.pay_account.clone(),
             pay_unit: request.pay_unit.clone().unwrap_or_default(),
         };
-        self.check_transaction(tx, &order, read).await?;
-        self.insert_order(tx, &order, &payment).await?;
-        match read.outcome {
-            Outcome::Paid => self.book_report(tx, &order, read).await?,
-            Outcome::Failed => {}
-            Outcome::Unknown => self.schedule_closing(tx, &order, closes_at).await?,
-        }
-        Ok(order)
+        Ok((order, payment))
     }
 
     /// A number that was heard of before, with the same content: only an outcome that was not known

@@ -5,8 +5,8 @@ use domain::sim_plan::{QueuedPlan, advance};
 use store::{Job, SimQueue};
 
 use crate::Mall;
+use crate::delivery::{end_of_use, write_changes};
 use crate::error::{Error, Result};
-use crate::provision::{end_of_use, write_changes};
 use crate::worker::Next;
 
 impl Mall {
@@ -23,7 +23,8 @@ impl Mall {
             let mut queue: Vec<QueuedPlan> =
                 before.iter().map(|plan| plan.queued.clone()).collect();
             advance(&mut queue, free_since, self.ctx.now(), &partner.zone);
-            write_changes(&mut tx, (job.mode, job.partner_id), &before, &queue).await?;
+            let sim = (job.mode, job.partner_id, iccid.clone());
+            write_changes(&mut tx, &sim, &before, &queue).await?;
             match end_of_use(&queue) {
                 Some(expires_at) => tx.reschedule_job(job, expires_at, 0, "").await?,
                 None => tx.finish_job(job).await?,

@@ -3,6 +3,7 @@
 //! A job that errs is tried again later and later; after [`FAILURES_MAX`] times it is buried for a
 //! person, and a paid order behind it goes to review. A worker that lost its lease can write nothing.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -15,6 +16,8 @@ use tracing::Instrument;
 
 use crate::Mall;
 use crate::error::{Error, Result};
+use crate::provision::Begun;
+use crate::trace::TRACE;
 
 /// How often in a row a job may fail.
 const FAILURES_MAX: i64 = 20;
@@ -50,7 +53,7 @@ pub async fn run_workers(mall: Arc<Mall>, mut stop: watch::Receiver<bool>) {
         mall.jobs_in_hand.fetch_add(claimed.len(), Ordering::SeqCst);
         mall.jobs_in_hand.fetch_sub(1, Ordering::SeqCst);
         let idle = claimed.is_empty();
-        for job in claimed {
+        for (job, begun) in claimed {
             // There are as many permits as jobs were claimed.
             let Ok(permit) = Arc::clone(&slots).acquire_owned().await else {
                 return;
@@ -59,7 +62,9 @@ pub async fn run_workers(mall: Arc<Mall>, mut stop: watch::Receiver<bool>) {
             running.spawn(async move {
                 let kind = job.kind.as_str();
                 let span = tracing::error_span!("job", id = %job.id, kind, subject = subject(&job));
-                Arc::clone(&mall).run_job(job).instrument(span).await;
+                let trace = job.trace.clone();
+                let run = Arc::clone(&mall).run_job(job, begun);
+                TRACE.scope(trace, run.instrument(span)).await;
                 mall.jobs_in_hand.fetch_sub(1, Ordering::SeqCst);
                 drop(permit);
                 // A free slot may mean that more due jobs can be claimed.
@@ -87,23 +92,49 @@ fn subject(job: &Job) -> &str {
 }
 
 impl Mall {
-    async fn claim(&self, limit: i64) -> Result<Vec<Job>> {
+    /// Claims due jobs; those that provision an order come with it, marked.
+    async fn claim(&self, limit: i64) -> Result<Vec<(Job, Option<Begun>)>> {
+        // An idle worker must not keep taking SQLite's writer.
+        let due = self.store.next_job_at().await?;
+        if due.is_none_or(|at| at > self.ctx.now()) {
+            return Ok(Vec::new());
+        }
+        let mut tx = self.store.begin().await?;
+        // Only now: waiting for the transaction may have taken a while.
         let now = self.ctx.now();
-        Ok(self.store.claim_jobs(now, now + self.settings.lease, limit).await?)
+        let mut jobs = tx.claim_jobs(now, now + self.settings.lease, limit).await?;
+        let mut begun = HashMap::new();
+        match self.begin_orders(&mut tx, &jobs).await {
+            Ok(orders) => begun = orders,
+            // Something is in the way of one of them: each begins by itself.
+            Err(error) => {
+                tracing::debug!(%error, "claimed orders begin one by one");
+                drop(tx);
+                tx = self.store.begin().await?;
+                jobs = tx.claim_jobs(now, now + self.settings.lease, limit).await?;
+            }
+        }
+        tx.commit().await?;
+        let with_order = |job: Job| {
+            let order = begun.remove(&job.subject);
+            (job, order)
+        };
+        Ok(jobs.into_iter().map(with_order).collect())
     }
 
-    async fn handle(&self, job: &Job) -> Result<Next> {
+    async fn handle(&self, job: &Job, begun: Option<Begun>) -> Result<Next> {
         match job.kind {
-            JobKind::Provision => self.provision(job).await,
+            JobKind::Provision => self.provision(job, begun).await,
             JobKind::CloseOrder => self.close_order(job).await,
             JobKind::TurnPlan => self.turn_plan(job).await,
         }
     }
 
-    async fn run_job(self: Arc<Self>, job: Job) {
+    async fn run_job(self: Arc<Self>, job: Job, begun: Option<Begun>) {
         // A task of its own, so that a panic is a failure of this job and of nothing else.
         let (mall, claimed) = (Arc::clone(&self), job.clone());
-        let task = tokio::spawn(async move { mall.handle(&claimed).await }.in_current_span());
+        let run = async move { mall.handle(&claimed, begun).await };
+        let task = tokio::spawn(TRACE.scope(job.trace.clone(), run).in_current_span());
         let outcome = task.await.unwrap_or_else(|error| Err(Error::Internal(error.to_string())));
         let written = match outcome {
             Ok(Next::Settled) => Ok(()),

@@ -17,6 +17,9 @@ CREATE TABLE partners (
     response_style TEXT NOT NULL,
     checks_luhn BOOLEAN NOT NULL,
     checks_pay_amount BOOLEAN NOT NULL,
+    -- Raised by every change of the partner, its keys or its prices: what a node has cached of them is good
+    -- as long as this number stands.
+    version BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     PRIMARY KEY (mode, partner_id)
 );
@@ -66,6 +69,14 @@ CREATE TABLE sims (
 -- A card is in one partner's stock only.
 CREATE UNIQUE INDEX sims_iccid ON sims (mode, iccid);
 
+-- Raised by every change of a mode's packages or plans, like the version of a partner.
+CREATE TABLE catalogues (
+    mode TEXT NOT NULL CHECK (mode IN ('live', 'test')),
+    version BIGINT NOT NULL,
+    PRIMARY KEY (mode)
+);
+INSERT INTO catalogues (mode, version) VALUES ('live', 0), ('test', 0);
+
 CREATE TABLE packages (
     mode TEXT NOT NULL,
     code TEXT NOT NULL,
@@ -110,6 +121,7 @@ CREATE TABLE prices (
 CREATE UNIQUE INDEX prices_begin
     ON prices (mode, partner_id, plan_code, kind, currency, valid_from);
 
+-- An order and its payment: one row, because an order has one payment and every order writes both.
 CREATE TABLE orders (
     mode TEXT NOT NULL,
     partner_id TEXT NOT NULL,
@@ -118,7 +130,6 @@ CREATE TABLE orders (
     pay_id TEXT NOT NULL,
     request_order_id TEXT NOT NULL,
     org_order_id TEXT NOT NULL,
-    purchase_no TEXT NOT NULL,
     source TEXT NOT NULL CHECK (source IN ('mall', 'reported')),
     iccid TEXT NOT NULL,
     plan_code TEXT NOT NULL,
@@ -138,51 +149,46 @@ CREATE TABLE orders (
     closes_at BIGINT,
     paid_at BIGINT,
     provisioned_at BIGINT,
+    -- The place of the order's plan in its SIM's queue, once it has one.
+    queue_no BIGINT,
     failure_code TEXT,
     failure_message TEXT,
     upstream_id TEXT NOT NULL,
     trade_type TEXT NOT NULL,
     mark TEXT NOT NULL,
     terminal TEXT NOT NULL,
+    payment_id TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    pay_minor BIGINT NOT NULL CHECK (pay_minor >= 0),
+    pay_currency TEXT NOT NULL,
+    pay_state TEXT NOT NULL,
+    pay_version BIGINT NOT NULL,
+    pay_result_at BIGINT,
+    transaction_id TEXT NOT NULL,
+    pay_result TEXT NOT NULL,
+    pay_status TEXT NOT NULL,
+    pay_type TEXT NOT NULL,
+    pay_account TEXT NOT NULL,
+    pay_unit TEXT NOT NULL,
     created_at BIGINT NOT NULL,
     PRIMARY KEY (mode, partner_id, order_id)
 );
 CREATE UNIQUE INDEX orders_order_no ON orders (mode, partner_id, order_no);
 CREATE UNIQUE INDEX orders_pay_id ON orders (mode, partner_id, pay_id);
-CREATE INDEX orders_purchase_no ON orders (mode, partner_id, purchase_no, order_id);
+CREATE UNIQUE INDEX orders_transaction
+    ON orders (mode, partner_id, transaction_id) WHERE transaction_id <> '';
+CREATE INDEX orders_request_no
+    ON orders (mode, partner_id, request_order_id, order_id) WHERE request_order_id <> '';
 CREATE INDEX orders_iccid ON orders (mode, partner_id, iccid, order_id);
 
-CREATE TABLE payments (
-    mode TEXT NOT NULL,
-    partner_id TEXT NOT NULL,
-    payment_id TEXT NOT NULL,
-    order_id TEXT NOT NULL,
-    channel TEXT NOT NULL,
-    minor BIGINT NOT NULL CHECK (minor >= 0),
-    currency TEXT NOT NULL,
-    state TEXT NOT NULL,
-    version BIGINT NOT NULL,
-    result_at BIGINT,
-    transaction_id TEXT NOT NULL,
-    result TEXT NOT NULL,
-    status TEXT NOT NULL,
-    pay_type TEXT NOT NULL,
-    pay_account TEXT NOT NULL,
-    pay_unit TEXT NOT NULL,
-    PRIMARY KEY (mode, partner_id, payment_id),
-    FOREIGN KEY (mode, partner_id, order_id) REFERENCES orders (mode, partner_id, order_id)
-);
-CREATE UNIQUE INDEX payments_order ON payments (mode, partner_id, order_id);
-CREATE UNIQUE INDEX payments_transaction
-    ON payments (mode, partner_id, transaction_id) WHERE transaction_id <> '';
-
+-- The plans on a SIM, each at its place in the queue. That an order gives one plan rests on the order's
+-- own version: whoever makes it PROVISIONED adds the plan.
 CREATE TABLE sim_plans (
     mode TEXT NOT NULL,
     partner_id TEXT NOT NULL,
-    sim_plan_id TEXT NOT NULL,
     iccid TEXT NOT NULL,
-    order_id TEXT NOT NULL,
     queue_no BIGINT NOT NULL,
+    order_id TEXT NOT NULL,
     unit TEXT NOT NULL,
     periods BIGINT NOT NULL CHECK (periods > 0),
     calendar BOOLEAN NOT NULL,
@@ -190,18 +196,15 @@ CREATE TABLE sim_plans (
     added_at BIGINT NOT NULL,
     effective_at BIGINT,
     expires_at BIGINT,
-    PRIMARY KEY (mode, partner_id, sim_plan_id),
-    FOREIGN KEY (mode, partner_id, order_id) REFERENCES orders (mode, partner_id, order_id)
+    PRIMARY KEY (mode, partner_id, iccid, queue_no)
 );
--- An order gives one plan; a SIM runs one plan at a time; each has its own place in the queue.
-CREATE UNIQUE INDEX sim_plans_order ON sim_plans (mode, partner_id, order_id);
+-- A SIM runs one plan at a time.
 CREATE UNIQUE INDEX sim_plans_in_use ON sim_plans (mode, partner_id, iccid) WHERE state = 'in_use';
-CREATE UNIQUE INDEX sim_plans_queue ON sim_plans (mode, partner_id, iccid, queue_no);
 
+-- An order is booked once, and taken back once: the key says so.
 CREATE TABLE postings (
     mode TEXT NOT NULL,
     partner_id TEXT NOT NULL,
-    posting_id TEXT NOT NULL,
     order_id TEXT NOT NULL,
     kind TEXT NOT NULL CHECK (kind IN ('sale', 'reversal')),
     debit TEXT NOT NULL,
@@ -209,12 +212,9 @@ CREATE TABLE postings (
     minor BIGINT NOT NULL CHECK (minor >= 0),
     currency TEXT NOT NULL,
     created_at BIGINT NOT NULL,
-    PRIMARY KEY (mode, partner_id, posting_id),
-    CHECK (debit <> credit),
-    FOREIGN KEY (mode, partner_id, order_id) REFERENCES orders (mode, partner_id, order_id)
+    PRIMARY KEY (mode, partner_id, order_id, kind),
+    CHECK (debit <> credit)
 );
--- An order is booked once, and taken back once.
-CREATE UNIQUE INDEX postings_order ON postings (mode, partner_id, order_id, kind);
 
 CREATE TABLE renewals (
     mode TEXT NOT NULL,
@@ -234,13 +234,15 @@ CREATE UNIQUE INDEX renewals_order ON renewals (mode, partner_id, order_id);
 CREATE UNIQUE INDEX renewals_active ON renewals (mode, partner_id, iccid) WHERE state = 'active';
 
 -- What must happen outside of a transaction. A job is claimed by moving run_at past its lease, under a
--- fresh fence; who holds an older fence can no longer write its outcome.
+-- fresh fence; who holds an older fence can no longer write its outcome. The id is made of kind and
+-- subject, so that a subject has one job of a kind at most.
 CREATE TABLE jobs (
     mode TEXT NOT NULL,
     partner_id TEXT NOT NULL,
     job_id TEXT NOT NULL,
     kind TEXT NOT NULL,
     subject TEXT NOT NULL,
+    trace TEXT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('ready', 'dead')),
     run_at BIGINT NOT NULL,
     fence BIGINT NOT NULL,
@@ -250,5 +252,4 @@ CREATE TABLE jobs (
     created_at BIGINT NOT NULL,
     PRIMARY KEY (mode, partner_id, job_id)
 );
-CREATE UNIQUE INDEX jobs_subject ON jobs (mode, partner_id, kind, subject);
 CREATE INDEX jobs_due ON jobs (run_at) WHERE state = 'ready';

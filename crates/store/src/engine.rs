@@ -178,6 +178,14 @@ fn cannot_open(file: &Path, error: &sqlx::Error) -> StoreError {
 }
 
 impl Tx {
+    /// Which engine this is on.
+    pub(crate) fn engine(&self) -> Engine {
+        match self.0 {
+            Conn::SqliteTx(_) | Conn::SqliteRead(_) => Engine::Sqlite,
+            Conn::PgTx(_) | Conn::PgRead(_) => Engine::Postgres,
+        }
+    }
+
     /// Makes everything done through this transaction durable.
     pub async fn commit(self) -> Result<()> {
         match self.0 {

@@ -7,9 +7,11 @@ use std::str::FromStr;
 
 use domain::id::{JobId, PartnerId};
 use domain::{Mode, Timestamp, UnknownWord};
+use sha2::{Digest, Sha256};
 
 use crate::engine::{Engine, Store, Tx, execute, fetch_all, fetch_optional, statements};
 use crate::error::{Result, Row, StoreError};
+use crate::many::{execute_many, pieces, values};
 
 /// The columns of a claimed job.
 macro_rules! claim {
@@ -20,21 +22,14 @@ macro_rules! claim {
             SELECT mode, partner_id, job_id FROM jobs WHERE state = 'ready' AND run_at <= $1
             AND kind IN ('provision', 'close_order', 'turn_plan') ORDER BY run_at LIMIT $3 ",
             $lock,
-            ") RETURNING mode, partner_id, job_id, kind, subject, fence, failures,
+            ") RETURNING mode, partner_id, job_id, kind, subject, trace, fence, failures,
             first_run_at"
         )
     };
 }
 
 statements! {
-    /// A subject that has such a job already is told anew: the higher fence stops whoever runs it now.
-    INSERT = "INSERT INTO jobs (mode, partner_id, job_id, kind, subject, state, run_at, fence,
-        failures, last_error, created_at) VALUES ($1, $2, $3, $4, $5, 'ready', $6, 0, 0, '', $7)
-        ON CONFLICT (mode, partner_id, kind, subject) DO UPDATE SET state = 'ready',
-        run_at = excluded.run_at, fence = jobs.fence + 1, failures = 0, last_error = '',
-        first_run_at = NULL";
     CLAIM_SQLITE = claim!("");
-    FINISH = "DELETE FROM jobs WHERE mode = $1 AND partner_id = $2 AND job_id = $3 AND fence = $4";
     RESCHEDULE = "UPDATE jobs SET run_at = $5, failures = $6, last_error = $7
         WHERE mode = $1 AND partner_id = $2 AND job_id = $3 AND fence = $4";
     EXTEND = "UPDATE jobs SET run_at = $5
@@ -86,14 +81,28 @@ impl FromStr for JobKind {
 /// A job to be written.
 #[derive(Debug, Clone)]
 pub struct NewJob {
-    /// Its id.
-    pub id: JobId,
+    /// Live or test.
+    pub mode: Mode,
+    /// Whose it is.
+    pub partner_id: PartnerId,
     /// What it does.
     pub kind: JobKind,
     /// To what.
     pub subject: String,
+    /// The trace of the request that made it due; may be empty.
+    pub trace: String,
     /// When, at the earliest.
     pub run_at: Timestamp,
+}
+
+impl JobKind {
+    /// The id of the one job of this kind that a subject has.
+    pub fn job_id(self, subject: &str) -> JobId {
+        let digest = Sha256::new().chain_update(self.as_str()).chain_update(" ");
+        let digest: [u8; 32] = digest.chain_update(subject).finalize().into();
+        let (half, _) = digest.split_at(16);
+        JobId::from_digest(half.try_into().unwrap_or_default())
+    }
 }
 
 /// A claimed job.
@@ -109,6 +118,8 @@ pub struct Job {
     pub kind: JobKind,
     /// To what.
     pub subject: String,
+    /// The trace of the request that made it due; may be empty.
+    pub trace: String,
     /// The number of this claim; an older one can write nothing.
     pub fence: i64,
     /// How often it failed in a row.
@@ -124,6 +135,7 @@ struct JobRow {
     job_id: String,
     kind: String,
     subject: String,
+    trace: String,
     fence: i64,
     failures: i64,
     first_run_at: i64,
@@ -152,6 +164,7 @@ impl JobRow {
             id: row.parse("job_id", &self.job_id)?,
             kind: row.parse("kind", &self.kind)?,
             subject: self.subject,
+            trace: self.trace,
             fence: self.fence,
             failures: self.failures,
             first_run_at: Timestamp::from_micros(self.first_run_at),
@@ -171,65 +184,87 @@ impl Store {
         let due = fetch_optional!(reader, DueRow, DUE)?;
         Ok(due.and_then(|row| row.run_at).map(Timestamp::from_micros))
     }
+}
 
+impl Tx {
     /// Claims at most `limit` due jobs until `lease_until`.
     pub async fn claim_jobs(
-        &self,
+        &mut self,
         now: Timestamp,
         lease_until: Timestamp,
         limit: i64,
     ) -> Result<Vec<Job>> {
-        // An idle worker must not keep taking SQLite's writer.
-        let mut reader = self.read().await?;
-        let due = fetch_all!(reader, DueRow, DUE)?;
-        drop(reader);
-        if due.first().and_then(|row| row.run_at).is_none_or(|at| at > now.as_micros()) {
-            return Ok(Vec::new());
-        }
         let statement = match self.engine() {
             Engine::Sqlite => CLAIM_SQLITE,
             Engine::Postgres => CLAIM_POSTGRES,
         };
-        let mut tx = self.begin().await?;
         let (now, until) = (now.as_micros(), lease_until.as_micros());
-        let rows = fetch_all!(tx, JobRow, statement, now, until, limit)?;
-        tx.commit().await?;
+        let rows = fetch_all!(self, JobRow, statement, now, until, limit)?;
         // A row that cannot be read must not take the others with it; it comes up again and again.
         let readable = rows.into_iter().filter_map(|row| {
             row.into_job().inspect_err(|error| tracing::error!(%error, "a job cannot be read")).ok()
         });
         Ok(readable.collect())
     }
-}
 
-impl Tx {
     /// Writes a job; a subject has one of a kind at most, and the latest word on it counts.
-    pub async fn insert_job(
-        &mut self,
-        mode: Mode,
-        partner: PartnerId,
-        job: &NewJob,
-        now: Timestamp,
-    ) -> Result<()> {
-        execute!(
-            self,
-            INSERT,
-            mode.as_str(),
-            partner.to_string(),
-            job.id.to_string(),
-            job.kind.as_str(),
-            &job.subject,
-            job.run_at.as_micros(),
-            now.as_micros(),
-        )?;
+    pub async fn insert_job(&mut self, job: &NewJob, now: Timestamp) -> Result<()> {
+        self.insert_jobs(std::slice::from_ref(job), now).await
+    }
+
+    /// Writes jobs, each about a subject of its own. A subject that has such a job already is told anew:
+    /// the higher fence stops whoever runs it now.
+    pub async fn insert_jobs(&mut self, jobs: &[NewJob], now: Timestamp) -> Result<()> {
+        for piece in pieces(jobs) {
+            let sql = format!(
+                "INSERT INTO jobs (mode, partner_id, job_id, kind, subject, trace, state, run_at,
+                fence, failures, last_error, created_at) VALUES {}
+                ON CONFLICT (mode, partner_id, job_id) DO UPDATE SET state = 'ready',
+                run_at = excluded.run_at, trace = excluded.trace, fence = jobs.fence + 1,
+                failures = 0, last_error = '', first_run_at = NULL",
+                values(0, 12, piece.len())
+            );
+            execute_many!(self, sql.as_str(), [], piece, job => [
+                job.mode.as_str(),
+                job.partner_id.to_string(),
+                job.kind.job_id(&job.subject).to_string(),
+                job.kind.as_str(),
+                &job.subject,
+                &job.trace,
+                "ready",
+                job.run_at.as_micros(),
+                0_i64,
+                0_i64,
+                "",
+                now.as_micros(),
+            ])?;
+        }
         Ok(())
     }
 
     /// Ends a job, provided that its lease still holds.
     pub async fn finish_job(&mut self, job: &Job) -> Result<()> {
-        let (mode, partner) = (job.mode.as_str(), job.partner_id.to_string());
-        let changed = execute!(self, FINISH, mode, partner, job.id.to_string(), job.fence)?;
-        held(changed)
+        self.finish_jobs(&[job]).await
+    }
+
+    /// Ends jobs, provided that all their leases still hold.
+    pub async fn finish_jobs(&mut self, jobs: &[&Job]) -> Result<()> {
+        for piece in pieces(jobs) {
+            let sql = format!(
+                "DELETE FROM jobs WHERE (mode, partner_id, job_id, fence) IN (VALUES {})",
+                values(0, 4, piece.len())
+            );
+            let ended = execute_many!(self, sql.as_str(), [], piece, job => [
+                job.mode.as_str(),
+                job.partner_id.to_string(),
+                job.id.to_string(),
+                job.fence,
+            ])?;
+            if usize::try_from(ended) != Ok(piece.len()) {
+                return Err(StoreError::LeaseLost);
+            }
+        }
+        Ok(())
     }
 
     /// Puts a job off, provided that its lease still holds.

@@ -1,6 +1,6 @@
 //! Postings: one row with a debit and a credit account, so that each sums to zero by its shape.
 
-use domain::id::{OrderId, PartnerId, PostingId};
+use domain::id::{OrderId, PartnerId};
 use domain::ledger::Posting;
 use domain::{Mode, Money, Timestamp};
 
@@ -8,10 +8,10 @@ use crate::engine::{Tx, execute, fetch_all, statements};
 use crate::error::{Result, Row};
 
 statements! {
-    INSERT = "INSERT INTO postings (mode, partner_id, posting_id, order_id, kind, debit, credit,
-        minor, currency, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-    OF_PARTNER = "SELECT posting_id, order_id, kind, debit, credit, minor, currency FROM postings
-        WHERE mode = $1 AND partner_id = $2 ORDER BY posting_id";
+    INSERT = "INSERT INTO postings (mode, partner_id, order_id, kind, debit, credit, minor, currency,
+        created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    OF_PARTNER = "SELECT order_id, kind, debit, credit, minor, currency FROM postings
+        WHERE mode = $1 AND partner_id = $2 ORDER BY order_id, created_at, kind";
 }
 
 /// A posting and the order it belongs to.
@@ -25,7 +25,6 @@ pub struct BookedPosting {
 
 #[derive(sqlx::FromRow)]
 struct PostingRow {
-    posting_id: String,
     order_id: String,
     kind: String,
     debit: String,
@@ -35,12 +34,12 @@ struct PostingRow {
 }
 
 impl Tx {
-    /// Books a posting of an order. A unique index refuses a second one of its kind.
+    /// Books a posting of an order. The key refuses a second one of its kind.
     pub async fn insert_posting(
         &mut self,
         mode: Mode,
         partner: PartnerId,
-        (id, order_id): (PostingId, OrderId),
+        order_id: OrderId,
         posting: Posting,
         now: Timestamp,
     ) -> Result<()> {
@@ -49,7 +48,6 @@ impl Tx {
             INSERT,
             mode.as_str(),
             partner.to_string(),
-            id.to_string(),
             order_id.to_string(),
             posting.kind.as_str(),
             posting.debit.as_str(),
@@ -61,12 +59,12 @@ impl Tx {
         Ok(())
     }
 
-    /// All postings of a partner, in the order they were made.
+    /// All postings of a partner, in the order of its orders.
     pub async fn postings(&mut self, mode: Mode, partner: PartnerId) -> Result<Vec<BookedPosting>> {
         let rows = fetch_all!(self, PostingRow, OF_PARTNER, mode.as_str(), partner.to_string())?;
         rows.into_iter()
             .map(|posting| {
-                let row = Row { table: "postings", key: &posting.posting_id };
+                let row = Row { table: "postings", key: &posting.order_id };
                 let currency = row.parse("currency", &posting.currency)?;
                 Ok(BookedPosting {
                     order_id: row.parse("order_id", &posting.order_id)?,

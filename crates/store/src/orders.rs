@@ -8,39 +8,44 @@ use domain::{Iccid, Mode, Money, Timestamp};
 use crate::engine::{Tx, execute, fetch_all, fetch_optional, one_row, statements};
 use crate::error::{Result, Row};
 
+/// The columns of [`OrderRow`].
+macro_rules! order_columns {
+    () => {
+        "order_id, order_no, pay_id, request_order_id, org_order_id, source, iccid,
+            plan_code, show_name, package_code, carrier, carrier_product, unit, periods, calendar,
+            settle_minor, settle_currency, auto_renewal, content_hash, state, version, closes_at,
+            paid_at, provisioned_at, queue_no, failure_code, failure_message, upstream_id,
+            trade_type, mark, terminal, created_at"
+    };
+}
+
 /// All columns of [`OrderRow`].
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT order_id, order_no, pay_id, request_order_id, org_order_id, source, iccid,
-            plan_code, show_name, package_code, carrier, carrier_product, unit, periods, calendar,
-            settle_minor, settle_currency, auto_renewal, content_hash, state, version, closes_at,
-            paid_at, provisioned_at, failure_code, failure_message, upstream_id, trade_type, mark,
-            terminal, created_at FROM orders WHERE mode = $1 AND partner_id = $2 ",
+            "SELECT ",
+            order_columns!(),
+            " FROM orders WHERE mode = $1 AND partner_id = $2 ",
             $rest
         )
     };
 }
 
+pub(crate) use order_columns;
+
 statements! {
-    /// Does nothing where the order's or the payment's number is taken.
-    INSERT = "INSERT INTO orders (mode, partner_id, order_id, order_no, pay_id, request_order_id,
-        org_order_id, purchase_no, source, iccid, plan_code, show_name, package_code, carrier,
-        carrier_product, unit, periods, calendar, settle_minor, settle_currency, auto_renewal,
-        content_hash, state, version, closes_at, paid_at, provisioned_at, failure_code,
-        failure_message, upstream_id, trade_type, mark, terminal, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
-        $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34)
-        ON CONFLICT DO NOTHING";
     UPDATE = "UPDATE orders SET state = $4, version = version + 1, closes_at = $6, paid_at = $7,
-        provisioned_at = $8, failure_code = $9, failure_message = $10, upstream_id = $11
+        provisioned_at = $8, failure_code = $9, failure_message = $10, upstream_id = $11, queue_no = $12
         WHERE mode = $1 AND partner_id = $2 AND order_id = $3 AND version = $5";
     BY_ID = select!("AND order_id = $3");
     BY_ORDER_NO = select!("AND order_no = $3");
     BY_PAY_ID = select!("AND pay_id = $3");
     /// The most recent paid one of a number, else the most recent.
     BY_PURCHASE_NO = select!(
-        "AND purchase_no = $3
+        "AND order_id IN (SELECT order_id FROM orders WHERE mode = $1 AND partner_id = $2
+        AND request_order_id = $3 AND request_order_id <> ''
+        UNION ALL SELECT order_id FROM orders WHERE mode = $1 AND partner_id = $2
+        AND order_no = $3 AND request_order_id = '')
         ORDER BY CASE WHEN paid_at IS NULL THEN 1 ELSE 0 END, order_id DESC LIMIT 1"
     );
     OF_SIM = select!("AND iccid = $3 ORDER BY order_id DESC LIMIT $4 OFFSET $5");
@@ -49,7 +54,7 @@ statements! {
 }
 
 #[derive(sqlx::FromRow)]
-struct OrderRow {
+pub(crate) struct OrderRow {
     order_id: String,
     order_no: String,
     pay_id: String,
@@ -74,6 +79,7 @@ struct OrderRow {
     closes_at: Option<i64>,
     paid_at: Option<i64>,
     provisioned_at: Option<i64>,
+    queue_no: Option<i64>,
     failure_code: Option<String>,
     failure_message: Option<String>,
     upstream_id: String,
@@ -120,7 +126,7 @@ impl OrderRow {
         })
     }
 
-    fn into_order(self, mode: Mode, partner_id: PartnerId) -> Result<Order> {
+    pub(crate) fn into_order(self, mode: Mode, partner_id: PartnerId) -> Result<Order> {
         let row = Row { table: "orders", key: &self.order_id };
         let settlement = match (self.settle_minor, &self.settle_currency) {
             (Some(minor), Some(code)) => {
@@ -154,6 +160,7 @@ impl OrderRow {
             auto_renewal: self.auto_renewal,
             content_hash: self.content_hash,
             version: self.version,
+            queue_no: self.queue_no,
             upstream_id: self.upstream_id,
             created_at: Timestamp::from_micros(self.created_at),
             trade_type: self.trade_type,
@@ -164,15 +171,15 @@ impl OrderRow {
 }
 
 /// The columns that belong to a state.
-struct StateColumns<'a> {
-    closes_at: Option<i64>,
-    paid_at: Option<i64>,
-    provisioned_at: Option<i64>,
-    failure_code: Option<&'a str>,
-    failure_message: Option<&'a str>,
+pub(crate) struct StateColumns<'a> {
+    pub(crate) closes_at: Option<i64>,
+    pub(crate) paid_at: Option<i64>,
+    pub(crate) provisioned_at: Option<i64>,
+    pub(crate) failure_code: Option<&'a str>,
+    pub(crate) failure_message: Option<&'a str>,
 }
 
-fn columns(state: &OrderState) -> StateColumns<'_> {
+pub(crate) fn columns(state: &OrderState) -> StateColumns<'_> {
     let failure = state.failure();
     StateColumns {
         closes_at: match state {
@@ -190,50 +197,6 @@ fn columns(state: &OrderState) -> StateColumns<'_> {
 }
 
 impl Tx {
-    /// Adds an order; `false`, and nothing added, if one of its numbers is taken.
-    pub async fn insert_order(&mut self, order: &Order) -> Result<bool> {
-        let state = columns(&order.state);
-        let inserted = execute!(
-            self,
-            INSERT,
-            order.mode.as_str(),
-            order.partner_id.to_string(),
-            order.id.to_string(),
-            &order.order_no,
-            &order.pay_id,
-            &order.request_order_id,
-            &order.org_order_id,
-            order.purchase_no(),
-            order.source.as_str(),
-            order.iccid.as_str(),
-            &order.plan_code,
-            &order.show_name,
-            &order.package_code,
-            &order.carrier,
-            &order.carrier_product,
-            order.length.unit.code(),
-            i64::from(order.length.periods),
-            order.length.calendar,
-            order.settlement.map(|money| money.minor),
-            order.settlement.map(|money| money.currency.code()),
-            order.auto_renewal,
-            order.content_hash.as_slice(),
-            order.state.name(),
-            order.version,
-            state.closes_at,
-            state.paid_at,
-            state.provisioned_at,
-            state.failure_code,
-            state.failure_message,
-            &order.upstream_id,
-            &order.trade_type,
-            &order.mark,
-            &order.terminal,
-            order.created_at.as_micros(),
-        )?;
-        Ok(inserted == 1)
-    }
-
     /// Writes an order's new state, provided that nobody changed it since it was read.
     pub async fn update_order(&mut self, order: &mut Order, state: OrderState) -> Result<()> {
         let columns = columns(&state);
@@ -251,6 +214,7 @@ impl Tx {
             columns.failure_code,
             columns.failure_message,
             &order.upstream_id,
+            order.queue_no,
         )?;
         one_row(changed, "the order")?;
         order.state = state;

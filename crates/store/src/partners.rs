@@ -10,18 +10,23 @@ use crate::error::{Result, Row};
 statements! {
     INSERT = "INSERT INTO partners (mode, partner_id, code, name, suspended, schemes, ip_allowlist,
         currency, settlement_currency, zone, locale, response_style, checks_luhn,
-        checks_pay_amount, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+        checks_pay_amount, version, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, $15)";
     UPDATE = "UPDATE partners SET name = $3, suspended = $4, schemes = $5, ip_allowlist = $6,
         currency = $7, settlement_currency = $8, zone = $9, locale = $10, response_style = $11,
-        checks_luhn = $12, checks_pay_amount = $13
+        checks_luhn = $12, checks_pay_amount = $13, version = version + 1
         WHERE mode = $1 AND partner_id = $2";
     BY_CODE = "SELECT partner_id, code, name, suspended, schemes, ip_allowlist, currency,
-        settlement_currency, zone, locale, response_style, checks_luhn, checks_pay_amount
+        settlement_currency, zone, locale, response_style, checks_luhn, checks_pay_amount, version
         FROM partners WHERE mode = $1 AND code = $2";
     BY_ID = "SELECT partner_id, code, name, suspended, schemes, ip_allowlist, currency,
-        settlement_currency, zone, locale, response_style, checks_luhn, checks_pay_amount
+        settlement_currency, zone, locale, response_style, checks_luhn, checks_pay_amount, version
         FROM partners WHERE mode = $1 AND partner_id = $2";
+    VERSIONS = "SELECT p.version AS partner, c.version AS catalogue FROM partners p
+        JOIN catalogues c ON c.mode = p.mode WHERE p.mode = $1 AND p.code = $2";
+    VERSIONS_BY_ID = "SELECT p.version AS partner, c.version AS catalogue FROM partners p
+        JOIN catalogues c ON c.mode = p.mode WHERE p.mode = $1 AND p.partner_id = $2";
+    TOUCH = "UPDATE partners SET version = version + 1 WHERE mode = $1 AND partner_id = $2";
     INSERT_KEY = "INSERT INTO partner_keys (mode, partner_id, key_id, sealed, created_at)
         VALUES ($1, $2, $3, $4, $5)";
     KEYS = "SELECT key_id, sealed, retired_at FROM partner_keys
@@ -86,6 +91,16 @@ struct PartnerRow {
     response_style: String,
     checks_luhn: bool,
     checks_pay_amount: bool,
+    version: i64,
+}
+
+/// The numbers that change with whatever a node may have cached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+pub struct Versions {
+    /// Of the partner, its keys and its prices.
+    pub partner: i64,
+    /// Of the mode's packages and plans.
+    pub catalogue: i64,
 }
 
 impl PartnerRow {
@@ -108,6 +123,7 @@ impl PartnerRow {
             suspended: self.suspended,
             checks_luhn: self.checks_luhn,
             checks_pay_amount: self.checks_pay_amount,
+            version: self.version,
         })
     }
 }
@@ -206,6 +222,23 @@ impl Tx {
         row.map(|row| row.into_partner(mode)).transpose()
     }
 
+    /// The versions of a partner, by its code, and of its mode's catalogue.
+    pub async fn versions(&mut self, mode: Mode, code: &str) -> Result<Option<Versions>> {
+        Ok(fetch_optional!(self, Versions, VERSIONS, mode.as_str(), code)?)
+    }
+
+    /// The same by the partner's id.
+    pub async fn versions_by_id(&mut self, mode: Mode, id: PartnerId) -> Result<Option<Versions>> {
+        Ok(fetch_optional!(self, Versions, VERSIONS_BY_ID, mode.as_str(), id.to_string())?)
+    }
+
+    /// Raises a partner's version: whatever a node has cached of the partner, its keys or its prices is to
+    /// be read again.
+    pub(crate) async fn touch_partner(&mut self, mode: Mode, id: PartnerId) -> Result<()> {
+        execute!(self, TOUCH, mode.as_str(), id.to_string())?;
+        Ok(())
+    }
+
     /// Adds a sealed key.
     pub async fn insert_key(
         &mut self,
@@ -216,7 +249,7 @@ impl Tx {
     ) -> Result<()> {
         let (mode, id) = (partner.mode.as_str(), partner.id.to_string());
         execute!(self, INSERT_KEY, mode, id, key_id, sealed, now.as_micros())?;
-        Ok(())
+        self.touch_partner(partner.mode, partner.id).await
     }
 
     /// All keys of a partner, retired ones too, the oldest first.
@@ -248,7 +281,8 @@ impl Tx {
     ) -> Result<()> {
         let (mode, id) = (partner.mode.as_str(), partner.id.to_string());
         let changed = execute!(self, RETIRE_KEY, mode, id, key_id, now.as_micros())?;
-        one_row(changed, "the key")
+        one_row(changed, "the key")?;
+        self.touch_partner(partner.mode, partner.id).await
     }
 
     /// Remembers a form of signature that a partner uses.

@@ -1,4 +1,4 @@
-//! Payments.
+//! Payments. An order has one, in its own row, with a version of its own.
 
 use domain::id::{OrderId, PartnerId};
 use domain::payment::{Payment, PaymentState, Report};
@@ -8,18 +8,14 @@ use crate::engine::{Tx, execute, fetch_optional, one_row, statements};
 use crate::error::{Result, Row};
 
 statements! {
-    /// Does nothing where the partner's payment reference is taken.
-    INSERT = "INSERT INTO payments (mode, partner_id, payment_id, order_id, channel, minor, currency,
-        state, version, result_at, transaction_id, result, status, pay_type, pay_account, pay_unit)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
-        ON CONFLICT DO NOTHING";
-    UPDATE = "UPDATE payments SET state = $4, version = version + 1, result_at = $6,
-        transaction_id = $7, result = $8, status = $9
-        WHERE mode = $1 AND partner_id = $2 AND payment_id = $3 AND version = $5";
-    TRANSACTION_TAKEN = "SELECT order_id FROM payments
+    UPDATE = "UPDATE orders SET pay_state = $4, pay_version = pay_version + 1, pay_result_at = $6,
+        transaction_id = $7, pay_result = $8, pay_status = $9
+        WHERE mode = $1 AND partner_id = $2 AND order_id = $3 AND pay_version = $5";
+    TRANSACTION_TAKEN = "SELECT order_id FROM orders
         WHERE mode = $1 AND partner_id = $2 AND transaction_id = $3 AND transaction_id <> ''";
-    OF_ORDER = "SELECT payment_id, channel, minor, currency, state, version, result_at,
-        transaction_id, result, status, pay_type, pay_account, pay_unit FROM payments
+    OF_ORDER = "SELECT payment_id, channel, pay_minor AS minor, pay_currency AS currency,
+        pay_state AS state, pay_version AS version, pay_result_at AS result_at, transaction_id,
+        pay_result AS result, pay_status AS status, pay_type, pay_account, pay_unit FROM orders
         WHERE mode = $1 AND partner_id = $2 AND order_id = $3";
 }
 
@@ -47,7 +43,7 @@ struct OwnerRow {
 
 impl PaymentRow {
     fn into_payment(self, order_id: OrderId) -> Result<Payment> {
-        let row = Row { table: "payments", key: &self.payment_id };
+        let row = Row { table: "orders", key: &self.payment_id };
         let at = || row.needed("result_at", self.result_at).map(Timestamp::from_micros);
         let state = match self.state.as_str() {
             "created" => PaymentState::Created,
@@ -79,36 +75,6 @@ impl PaymentRow {
 }
 
 impl Tx {
-    /// Adds a payment; `false`, and nothing added, if the partner's payment reference is taken.
-    pub async fn insert_payment(
-        &mut self,
-        mode: Mode,
-        partner: PartnerId,
-        payment: &Payment,
-    ) -> Result<bool> {
-        let inserted = execute!(
-            self,
-            INSERT,
-            mode.as_str(),
-            partner.to_string(),
-            payment.id.to_string(),
-            payment.order_id.to_string(),
-            payment.channel.as_str(),
-            payment.amount.minor,
-            payment.amount.currency.code(),
-            payment.state.name(),
-            payment.version,
-            payment.state.result_at().map(Timestamp::as_micros),
-            &payment.report.transaction_id,
-            &payment.report.result,
-            &payment.report.status,
-            &payment.report.pay_type,
-            &payment.report.pay_account,
-            &payment.report.pay_unit,
-        )?;
-        Ok(inserted == 1)
-    }
-
     /// Writes a payment's new state and outcome, provided that nobody changed it since it was read.
     pub async fn update_payment(
         &mut self,
@@ -122,7 +88,7 @@ impl Tx {
             UPDATE,
             mode.as_str(),
             partner.to_string(),
-            payment.id.to_string(),
+            payment.order_id.to_string(),
             state.name(),
             payment.version,
             state.result_at().map(Timestamp::as_micros),

@@ -26,20 +26,19 @@ statements! {
         k.carrier, k.carrier_product
         FROM plans p JOIN packages k ON k.mode = p.mode AND k.code = p.package_code
         WHERE p.mode = $1 AND p.code = $2 AND p.on_sale";
-    /// The plans on sale of a carrier.
-    OF_CARRIER = "SELECT p.code, p.plan_id, p.name, p.description, p.periods, p.renewable,
+    /// All plans of a mode on sale.
+    ON_SALE = "SELECT p.code, p.plan_id, p.name, p.description, p.periods, p.renewable,
         k.code AS package_code, k.unit, k.calendar, k.volume_bytes, k.area, k.countries,
         k.carrier, k.carrier_product
         FROM plans p JOIN packages k ON k.mode = p.mode AND k.code = p.package_code
-        WHERE p.mode = $1 AND k.carrier = $2 AND p.on_sale ORDER BY p.code";
+        WHERE p.mode = $1 AND p.on_sale ORDER BY p.code";
+    VERSION = "SELECT version FROM catalogues WHERE mode = $1";
+    TOUCH = "UPDATE catalogues SET version = version + 1 WHERE mode = $1";
     NAME = "SELECT name FROM plans WHERE mode = $1 AND code = $2";
-    /// A partner's prices that were in force at some time from $3 to $4.
-    PRICES = "SELECT plan_code, kind, currency, minor FROM prices
-        WHERE mode = $1 AND partner_id = $2 AND valid_from <= $4
-        AND (valid_to IS NULL OR valid_to > $3) ORDER BY plan_code, valid_from DESC";
-    PRICES_OF_PLAN = "SELECT plan_code, kind, currency, minor FROM prices
-        WHERE mode = $1 AND partner_id = $2 AND plan_code = $5 AND valid_from <= $4
-        AND (valid_to IS NULL OR valid_to > $3) ORDER BY plan_code, valid_from DESC";
+    /// A partner's prices that end after $3 or not at all, those to come included.
+    PRICES = "SELECT plan_code, kind, currency, minor, valid_from, valid_to FROM prices
+        WHERE mode = $1 AND partner_id = $2 AND (valid_to IS NULL OR valid_to > $3)
+        ORDER BY plan_code, valid_from DESC";
 }
 
 /// A price in a partner's book.
@@ -51,6 +50,17 @@ pub struct Price {
     pub kind: PriceKind,
     /// For one period.
     pub unit: Money,
+}
+
+/// A price with the time in which it is in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatedPrice {
+    /// What is paid.
+    pub price: Price,
+    /// In force from here on,
+    pub valid_from: Timestamp,
+    /// and until before this time, if it ends.
+    pub valid_to: Option<Timestamp>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -120,15 +130,26 @@ struct PriceRow {
     kind: String,
     currency: String,
     minor: i64,
+    valid_from: i64,
+    valid_to: Option<i64>,
 }
 
 impl PriceRow {
-    fn into_price(self) -> Result<Price> {
+    fn into_price(self) -> Result<DatedPrice> {
         let row = Row { table: "prices", key: &self.plan_code };
         let kind = row.parse("kind", &self.kind)?;
         let unit = Money::new(self.minor, row.parse("currency", &self.currency)?);
-        Ok(Price { kind, unit, plan_code: self.plan_code })
+        Ok(DatedPrice {
+            price: Price { kind, unit, plan_code: self.plan_code },
+            valid_from: Timestamp::from_micros(self.valid_from),
+            valid_to: self.valid_to.map(Timestamp::from_micros),
+        })
     }
+}
+
+#[derive(sqlx::FromRow)]
+struct VersionRow {
+    version: i64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -156,7 +177,7 @@ impl Tx {
             &package.carrier,
             &package.carrier_product,
         )?;
-        Ok(())
+        self.touch_catalogue(mode).await
     }
 
     /// Puts a plan on sale. Its package must be there.
@@ -174,7 +195,7 @@ impl Tx {
             periods.join(","),
             plan.renewable,
         )?;
-        Ok(())
+        self.touch_catalogue(mode).await
     }
 
     /// Adds a price to a partner's book, in force from `from` and until `to` if that is given.
@@ -199,7 +220,7 @@ impl Tx {
             from.as_micros(),
             to.map(Timestamp::as_micros),
         )?;
-        Ok(())
+        self.touch_partner(mode, partner_id).await
     }
 
     /// Ends the prices of a plan that are in force at `at`.
@@ -210,21 +231,15 @@ impl Tx {
         (plan_code, kind): (&str, PriceKind),
         at: Timestamp,
     ) -> Result<()> {
-        let (mode, partner) = (mode.as_str(), partner_id.to_string());
-        execute!(self, END_PRICE, mode, partner, plan_code, kind.as_str(), at.as_micros())?;
-        Ok(())
+        let (word, partner) = (mode.as_str(), partner_id.to_string());
+        execute!(self, END_PRICE, word, partner, plan_code, kind.as_str(), at.as_micros())?;
+        self.touch_partner(mode, partner_id).await
     }
 
     /// A plan on sale.
     pub async fn plan(&mut self, mode: Mode, code: &str) -> Result<Option<Plan>> {
         let row = fetch_optional!(self, PlanRow, FIND, mode.as_str(), code)?;
         row.map(PlanRow::into_plan).transpose()
-    }
-
-    /// All plans on sale that a carrier provides, by code.
-    pub async fn plans_of_carrier(&mut self, mode: Mode, carrier: &str) -> Result<Vec<Plan>> {
-        let rows = fetch_all!(self, PlanRow, OF_CARRIER, mode.as_str(), carrier)?;
-        rows.into_iter().map(PlanRow::into_plan).collect()
     }
 
     /// The names of a plan, whether it is on sale or not.
@@ -234,23 +249,33 @@ impl Tx {
         found.map_or_else(|| Ok(LocalizedText::default()), |plan| texts(&row, "name", &plan.name))
     }
 
-    /// A partner's prices that were in force at some time from `from` to `to`, the newest of each plan
-    /// first; of one plan, or of all.
+    /// A partner's prices that end after `after` or not at all, the newest of each plan first.
     pub async fn prices(
         &mut self,
         mode: Mode,
         partner_id: PartnerId,
-        plan_code: Option<&str>,
-        (from, to): (Timestamp, Timestamp),
-    ) -> Result<Vec<Price>> {
+        after: Timestamp,
+    ) -> Result<Vec<DatedPrice>> {
         let (mode, partner) = (mode.as_str(), partner_id.to_string());
-        let (from, to) = (from.as_micros(), to.as_micros());
-        let rows = match plan_code {
-            None => fetch_all!(self, PriceRow, PRICES, mode, partner, from, to)?,
-            Some(plan) => {
-                fetch_all!(self, PriceRow, PRICES_OF_PLAN, mode, partner, from, to, plan)?
-            }
-        };
+        let rows = fetch_all!(self, PriceRow, PRICES, mode, partner, after.as_micros())?;
         rows.into_iter().map(PriceRow::into_price).collect()
+    }
+
+    /// All plans of a mode on sale, by code.
+    pub async fn plans_on_sale(&mut self, mode: Mode) -> Result<Vec<Plan>> {
+        let rows = fetch_all!(self, PlanRow, ON_SALE, mode.as_str())?;
+        rows.into_iter().map(PlanRow::into_plan).collect()
+    }
+
+    /// The version of a mode's packages and plans.
+    pub async fn catalogue_version(&mut self, mode: Mode) -> Result<i64> {
+        let row = fetch_optional!(self, VersionRow, VERSION, mode.as_str())?;
+        Ok(row.map_or(0, |row| row.version))
+    }
+
+    /// Raises that version: whatever a node has cached of the catalogue is to be read again.
+    pub(crate) async fn touch_catalogue(&mut self, mode: Mode) -> Result<()> {
+        execute!(self, TOUCH, mode.as_str())?;
+        Ok(())
     }
 }

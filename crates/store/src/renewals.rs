@@ -1,11 +1,15 @@
 //! Agreements to renew.
 
+use std::collections::HashSet;
+
 use domain::id::{OrderId, PartnerId};
 use domain::renewal::{Renewal, RenewalState};
 use domain::{Iccid, Mode, Timestamp};
 
 use crate::engine::{Tx, execute, fetch_all, fetch_optional, one_row, statements};
 use crate::error::{Result, Row};
+use crate::many::{fetch_many, pieces, values};
+use crate::sim_plans::SimKey;
 
 /// All columns of [`RenewalRow`].
 macro_rules! select {
@@ -40,6 +44,13 @@ struct RenewalRow {
     ended_at: Option<i64>,
     next_at: Option<i64>,
     renewed: bool,
+}
+
+#[derive(sqlx::FromRow)]
+struct SimRow {
+    mode: String,
+    partner_id: String,
+    iccid: String,
 }
 
 impl RenewalRow {
@@ -120,6 +131,29 @@ impl Tx {
         let (mode, partner) = (mode.as_str(), partner.to_string());
         let row = fetch_optional!(self, RenewalRow, ACTIVE, mode, partner, iccid.as_str())?;
         row.map(RenewalRow::into_renewal).transpose()
+    }
+
+    /// Those of many SIMs that have an agreement in force.
+    pub async fn renewing_sims(&mut self, keys: &[&SimKey]) -> Result<HashSet<SimKey>> {
+        let mut renewing = HashSet::new();
+        for piece in pieces(keys) {
+            let sql = format!(
+                "WITH v (k_mode, k_partner, k_iccid) AS (VALUES {})
+                SELECT mode, partner_id, iccid FROM v JOIN renewals
+                ON mode = k_mode AND partner_id = k_partner AND iccid = k_iccid
+                WHERE state = 'active'",
+                values(0, 3, piece.len())
+            );
+            let rows = fetch_many!(self, SimRow, sql.as_str(), [], piece,
+                (mode, partner, iccid) => [mode.as_str(), partner.to_string(), iccid.as_str()])?;
+            for row in rows {
+                let at = Row { table: "renewals", key: "an agreement in force" };
+                let mode = at.parse("mode", &row.mode)?;
+                let partner = at.parse("partner_id", &row.partner_id)?;
+                renewing.insert((mode, partner, at.parse("iccid", &row.iccid)?));
+            }
+        }
+        Ok(renewing)
     }
 
     /// The agreement that began with an order.

@@ -1,18 +1,22 @@
 //! The plans on a SIM.
 
+use std::collections::HashMap;
+
 use domain::id::{OrderId, PartnerId};
+use domain::order::Order;
 use domain::package::PlanLength;
 use domain::sim_plan::{QueuedPlan, SimPlanState};
 use domain::{Iccid, Mode, Timestamp};
 
 use crate::engine::{Tx, execute, fetch_all, fetch_optional, one_row, statements};
 use crate::error::{Result, Row};
+use crate::many::{execute_many, fetch_many, pieces, values};
 
 /// All columns of [`SimPlanRow`].
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT s.sim_plan_id, s.order_id, s.queue_no, s.unit, s.periods, s.calendar, s.state,
+            "SELECT s.order_id, s.queue_no, s.unit, s.periods, s.calendar, s.state,
             s.added_at, s.effective_at, s.expires_at, o.plan_code, o.show_name
             FROM sim_plans s JOIN orders o ON o.mode = s.mode AND o.partner_id = s.partner_id
             AND o.order_id = s.order_id WHERE s.mode = $1 AND s.partner_id = $2 ",
@@ -22,20 +26,15 @@ macro_rules! select {
 }
 
 statements! {
-    INSERT = "INSERT INTO sim_plans (mode, partner_id, sim_plan_id, iccid, order_id, queue_no, unit,
-        periods, calendar, state, added_at, effective_at, expires_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
-    UPDATE = "UPDATE sim_plans SET state = $4, effective_at = $5, expires_at = $6
-        WHERE mode = $1 AND partner_id = $2 AND sim_plan_id = $3 AND state = $7";
+    UPDATE = "UPDATE sim_plans SET state = $5, effective_at = $6, expires_at = $7
+        WHERE mode = $1 AND partner_id = $2 AND iccid = $3 AND queue_no = $4 AND state = $8";
     /// The queue of a SIM: what runs and what waits, in order.
     QUEUE = select!("AND s.iccid = $3 AND s.state IN ('in_use', 'waiting')
         ORDER BY s.queue_no LIMIT $4");
-    OF_ORDER = select!("AND s.order_id = $3");
+    OF_ORDER = select!("AND s.iccid = $3 AND s.queue_no = $4");
     /// When the last plan that ran to its end did so.
     LAST_END = "SELECT CAST(MAX(expires_at) AS BIGINT) AS expires_at FROM sim_plans
         WHERE mode = $1 AND partner_id = $2 AND iccid = $3 AND state = 'finished'";
-    LAST_QUEUE_NO = "SELECT CAST(COALESCE(MAX(queue_no), 0) AS BIGINT) AS queue_no FROM sim_plans
-        WHERE mode = $1 AND partner_id = $2 AND iccid = $3";
 }
 
 /// A plan on a SIM, with what its order says of it.
@@ -53,7 +52,6 @@ pub struct SimPlan {
 
 #[derive(sqlx::FromRow)]
 struct SimPlanRow {
-    sim_plan_id: String,
     order_id: String,
     queue_no: i64,
     unit: String,
@@ -84,14 +82,41 @@ struct EndRow {
     expires_at: Option<i64>,
 }
 
+/// What of a SIM's plans decides where the next one goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SimBook {
+    /// When the plan in use ends; `None` where none is in use.
+    pub runs_until: Option<Timestamp>,
+    /// The highest place ever taken; 0 where there was none.
+    pub last_queue_no: i64,
+}
+
+/// Whose SIM.
+pub type SimKey = (Mode, PartnerId, Iccid);
+
 #[derive(sqlx::FromRow)]
-struct QueueNoRow {
-    queue_no: i64,
+struct BookRow {
+    k_mode: String,
+    k_partner: String,
+    k_iccid: String,
+    last_queue_no: i64,
+    runs_until: Option<i64>,
+}
+
+impl BookRow {
+    fn into_book(self) -> Result<(SimKey, SimBook)> {
+        let row = Row { table: "sim_plans", key: "a SIM's queue" };
+        let mode = row.parse("mode", &self.k_mode)?;
+        let key =
+            (mode, row.parse("partner_id", &self.k_partner)?, row.parse("iccid", &self.k_iccid)?);
+        let runs_until = self.runs_until.map(Timestamp::from_micros);
+        Ok((key, SimBook { runs_until, last_queue_no: self.last_queue_no }))
+    }
 }
 
 impl SimPlanRow {
     fn into_sim_plan(self) -> Result<SimPlan> {
-        let row = Row { table: "sim_plans", key: &self.sim_plan_id };
+        let row = Row { table: "sim_plans", key: &self.order_id };
         let time = |column, value| row.needed(column, value).map(Timestamp::from_micros);
         let effective_at = || time("effective_at", self.effective_at);
         let expires_at = || time("expires_at", self.expires_at);
@@ -110,7 +135,6 @@ impl SimPlanRow {
         let unit = row.parse("unit", &self.unit)?;
         Ok(SimPlan {
             queued: QueuedPlan {
-                id: row.parse("sim_plan_id", &self.sim_plan_id)?,
                 queue_no: self.queue_no,
                 added_at: Timestamp::from_micros(self.added_at),
                 length: PlanLength { unit, periods, calendar: self.calendar },
@@ -128,42 +152,73 @@ fn times(state: SimPlanState) -> (Option<i64>, Option<i64>) {
 }
 
 impl Tx {
-    /// Adds a plan to a SIM's queue. A unique index refuses a second plan of an order, a second one in
-    /// use, and a taken place in the queue.
+    /// Adds a plan to a SIM's queue.
     pub async fn insert_sim_plan(
         &mut self,
-        mode: Mode,
-        partner: PartnerId,
-        iccid: &Iccid,
-        order_id: OrderId,
+        sim: &SimKey,
+        id: OrderId,
         plan: &QueuedPlan,
     ) -> Result<()> {
-        let (effective_at, expires_at) = times(plan.state);
-        execute!(
-            self,
-            INSERT,
-            mode.as_str(),
-            partner.to_string(),
-            plan.id.to_string(),
-            iccid.as_str(),
-            order_id.to_string(),
-            plan.queue_no,
-            plan.length.unit.code(),
-            i64::from(plan.length.periods),
-            plan.length.calendar,
-            plan.state.name(),
-            plan.added_at.as_micros(),
-            effective_at,
-            expires_at,
-        )?;
+        self.insert_sim_plans(&[(sim, id, plan)]).await
+    }
+
+    /// Adds plans to SIMs' queues. The key refuses a taken place, a unique index a second plan in use.
+    pub async fn insert_sim_plans(
+        &mut self,
+        plans: &[(&SimKey, OrderId, &QueuedPlan)],
+    ) -> Result<()> {
+        for piece in pieces(plans) {
+            let sql = format!(
+                "INSERT INTO sim_plans (mode, partner_id, iccid, queue_no, order_id, unit, periods,
+                calendar, state, added_at, effective_at, expires_at) VALUES {}",
+                values(0, 12, piece.len())
+            );
+            execute_many!(self, sql.as_str(), [], piece, ((mode, partner, iccid), order_id, plan) => [
+                mode.as_str(),
+                partner.to_string(),
+                iccid.as_str(),
+                plan.queue_no,
+                order_id.to_string(),
+                plan.length.unit.code(),
+                i64::from(plan.length.periods),
+                plan.length.calendar,
+                plan.state.name(),
+                plan.added_at.as_micros(),
+                times(plan.state).0,
+                times(plan.state).1,
+            ])?;
+        }
         Ok(())
+    }
+
+    /// What decides where the next plan of each SIM goes.
+    pub async fn sim_books(&mut self, sims: &[&SimKey]) -> Result<HashMap<SimKey, SimBook>> {
+        let mut books = HashMap::with_capacity(sims.len());
+        for piece in pieces(sims) {
+            let sql = format!(
+                "WITH v (k_mode, k_partner, k_iccid) AS (VALUES {})
+                SELECT k_mode, k_partner, k_iccid, COALESCE((SELECT MAX(queue_no) FROM sim_plans
+                WHERE mode = k_mode AND partner_id = k_partner AND iccid = k_iccid), 0)
+                AS last_queue_no, (SELECT expires_at FROM sim_plans WHERE mode = k_mode
+                AND partner_id = k_partner AND iccid = k_iccid AND state = 'in_use') AS runs_until
+                FROM v",
+                values(0, 3, piece.len())
+            );
+            let rows = fetch_many!(self, BookRow, sql.as_str(), [], piece, (mode, partner, iccid) => [
+                mode.as_str(), partner.to_string(), iccid.as_str(),
+            ])?;
+            for row in rows {
+                let (key, book) = row.into_book()?;
+                books.insert(key, book);
+            }
+        }
+        Ok(books)
     }
 
     /// Writes a plan's new state, provided that it still was in the old one.
     pub async fn update_sim_plan(
         &mut self,
-        mode: Mode,
-        partner: PartnerId,
+        (mode, partner, iccid): &SimKey,
         plan: &QueuedPlan,
         old: SimPlanState,
     ) -> Result<()> {
@@ -173,7 +228,8 @@ impl Tx {
             UPDATE,
             mode.as_str(),
             partner.to_string(),
-            plan.id.to_string(),
+            iccid.as_str(),
+            plan.queue_no,
             plan.state.name(),
             effective_at,
             expires_at,
@@ -199,26 +255,11 @@ impl Tx {
     }
 
     /// The plan that an order put on its SIM.
-    pub async fn sim_plan_of_order(
-        &mut self,
-        mode: Mode,
-        partner: PartnerId,
-        order_id: OrderId,
-    ) -> Result<Option<SimPlan>> {
-        let (mode, partner) = (mode.as_str(), partner.to_string());
-        let row = fetch_optional!(self, SimPlanRow, OF_ORDER, mode, partner, order_id.to_string())?;
+    pub async fn sim_plan_of_order(&mut self, order: &Order) -> Result<Option<SimPlan>> {
+        let Some(queue_no) = order.queue_no else { return Ok(None) };
+        let (mode, partner) = (order.mode.as_str(), order.partner_id.to_string());
+        let iccid = order.iccid.as_str();
+        let row = fetch_optional!(self, SimPlanRow, OF_ORDER, mode, partner, iccid, queue_no)?;
         row.map(SimPlanRow::into_sim_plan).transpose()
-    }
-
-    /// The highest place ever taken in a SIM's queue; 0 in an empty one.
-    pub async fn last_queue_no(
-        &mut self,
-        mode: Mode,
-        partner: PartnerId,
-        iccid: &Iccid,
-    ) -> Result<i64> {
-        let (mode, partner) = (mode.as_str(), partner.to_string());
-        let row = fetch_optional!(self, QueueNoRow, LAST_QUEUE_NO, mode, partner, iccid.as_str())?;
-        Ok(row.map_or(0, |row| row.queue_no))
     }
 }

@@ -1,11 +1,15 @@
 //! SIMs in partners' stocks.
 
+use std::collections::HashMap;
+
 use domain::id::PartnerId;
 use domain::sim::{Sim, SimState};
 use domain::{Iccid, Mode, Timestamp};
 
 use crate::engine::{Tx, execute, fetch_optional, one_row, statements};
 use crate::error::{Result, Row};
+use crate::many::{fetch_many, pieces, values};
+use crate::sim_plans::SimKey;
 
 statements! {
     INSERT = "INSERT INTO sims (mode, partner_id, iccid, sim_id, carrier, state, created_at)
@@ -20,6 +24,27 @@ struct SimRow {
     sim_id: String,
     carrier: String,
     state: String,
+}
+
+#[derive(sqlx::FromRow)]
+struct KeyedSimRow {
+    mode: String,
+    partner_id: String,
+    iccid: String,
+    #[sqlx(flatten)]
+    sim: SimRow,
+}
+
+impl SimRow {
+    fn into_sim(self, iccid: &Iccid) -> Result<Sim> {
+        let row = Row { table: "sims", key: &self.sim_id };
+        Ok(Sim {
+            id: row.parse("sim_id", &self.sim_id)?,
+            state: row.parse("state", &self.state)?,
+            iccid: iccid.clone(),
+            carrier: self.carrier,
+        })
+    }
 }
 
 impl Tx {
@@ -54,17 +79,33 @@ impl Tx {
     ) -> Result<Option<Sim>> {
         let (mode, partner) = (mode.as_str(), partner_id.to_string());
         let found = fetch_optional!(self, SimRow, FIND, mode, partner, iccid.as_str())?;
-        found
-            .map(|sim| {
-                let row = Row { table: "sims", key: &sim.sim_id };
-                Ok(Sim {
-                    id: row.parse("sim_id", &sim.sim_id)?,
-                    state: row.parse("state", &sim.state)?,
-                    iccid: iccid.clone(),
-                    carrier: sim.carrier,
-                })
-            })
-            .transpose()
+        found.map(|row| row.into_sim(iccid)).transpose()
+    }
+
+    /// Those of many SIMs that there are.
+    pub async fn sims(&mut self, keys: &[&SimKey]) -> Result<HashMap<SimKey, Sim>> {
+        let mut sims = HashMap::with_capacity(keys.len());
+        for piece in pieces(keys) {
+            let sql = format!(
+                "WITH v (k_mode, k_partner, k_iccid) AS (VALUES {})
+                SELECT mode, partner_id, iccid, sim_id, carrier, state FROM v JOIN sims
+                ON mode = k_mode AND partner_id = k_partner AND iccid = k_iccid",
+                values(0, 3, piece.len())
+            );
+            let rows = fetch_many!(self, KeyedSimRow, sql.as_str(), [], piece,
+                (mode, partner, iccid) => [mode.as_str(), partner.to_string(), iccid.as_str()])?;
+            for row in rows {
+                let at = Row { table: "sims", key: &row.sim.sim_id };
+                let mode = at.parse("mode", &row.mode)?;
+                let key = (
+                    mode,
+                    at.parse("partner_id", &row.partner_id)?,
+                    at.parse("iccid", &row.iccid)?,
+                );
+                sims.insert(key.clone(), row.sim.into_sim(&key.2)?);
+            }
+        }
+        Ok(sims)
     }
 
     /// Changes what is known of a SIM's state.

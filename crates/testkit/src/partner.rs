@@ -71,6 +71,7 @@ impl TestMall {
             response_style: ResponseStyle::AsPublished,
             checks_luhn: false,
             checks_pay_amount: false,
+            version: 0,
         };
         change(&mut partner);
         self.insert_catalogue(mode).await;

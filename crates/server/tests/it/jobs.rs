@@ -191,7 +191,10 @@ async fn what_nobody_can_tell_goes_to_a_person(engine: Engine) {
 /// A worker that takes all due jobs for 20 seconds, as they all do, and then does nothing.
 async fn claim_and_die(mall: &TestMall) -> Vec<store::Job> {
     let (now, lease) = (mall.now(), Settings::default().lease);
-    mall.store().claim_jobs(now, now + lease, 100).await.unwrap()
+    let mut tx = mall.store().begin().await.unwrap();
+    let claimed = tx.claim_jobs(now, now + lease, 100).await.unwrap();
+    tx.commit().await.unwrap();
+    claimed
 }
 
 async fn a_dead_workers_job_is_taken_over(engine: Engine) {

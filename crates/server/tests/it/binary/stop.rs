@@ -101,7 +101,9 @@ async fn no_job_is_held(installed: &Installation, order_numbers: &HashSet<String
     let store = installed.store().await;
     let now = server::system_ctx().now();
     // Claimed for no time at all, which leaves them due.
-    let due = store.claim_jobs(now, now, 1_000).await.unwrap();
+    let mut tx = store.begin().await.unwrap();
+    let due = tx.claim_jobs(now, now, 1_000).await.unwrap();
+    tx.commit().await.unwrap();
     let due = due.into_iter().filter(|job| job.kind == JobKind::Provision);
     let due: HashSet<String> = due.map(|job| job.subject).collect();
     let mut tx = store.read().await.unwrap();

@@ -1,0 +1,188 @@
+//! How provisioned orders are written: the plans of many orders put on their SIMs in one transaction.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use domain::id::PartnerId;
+use domain::order::{Order, OrderEvent};
+use domain::sim_plan::{QueuedPlan, SimPlanState, advance, schedule};
+use domain::{Mode, Timestamp, Zone};
+use store::{Job, JobKind, NewJob, OrderChange, SimBook, SimKey, SimPlan, SimQueue, Tx};
+
+use crate::Mall;
+use crate::cache::Known;
+use crate::error::{Error, Result};
+use crate::orders::new_job;
+use crate::provision::order_of;
+use crate::worker::Next;
+
+/// An order that its carrier has done.
+#[derive(Debug, Clone)]
+pub(crate) struct Delivery {
+    pub(crate) job: Job,
+    pub(crate) order: Order,
+    pub(crate) upstream_id: String,
+}
+
+impl Mall {
+    /// The plan is on the SIM: order, queue, agreement and job in one transaction.
+    pub(crate) async fn deliver(&self, delivery: Delivery) -> Result<Next> {
+        let together = self.deliveries.run(delivery.clone(), |batch| self.deliver_all(batch)).await;
+        if together == Some(true) {
+            return Ok(Next::Settled);
+        }
+        let Delivery { job, upstream_id, .. } = &delivery;
+        self.retry(|| async {
+            let mut tx = self.store.begin().await?;
+            let order = order_of(&mut tx, job).await?;
+            let (job, upstream_id) = (job.clone(), upstream_id.clone());
+            self.write_deliveries(&mut tx, vec![Delivery { job, order, upstream_id }]).await?;
+            tx.commit().await?;
+            Ok(Next::Settled)
+        })
+        .await
+    }
+
+    async fn deliver_all(&self, batch: Vec<Delivery>) -> Vec<bool> {
+        let many = batch.len();
+        let written = async {
+            let mut tx = self.store.begin().await?;
+            self.write_deliveries(&mut tx, batch).await?;
+            Ok::<(), Error>(tx.commit().await?)
+        };
+        let written = written.await;
+        if let Err(error) = &written {
+            tracing::debug!(%error, "a batch of deliveries is written one by one");
+        }
+        vec![written.is_ok(); many]
+    }
+
+    async fn write_deliveries(&self, tx: &mut Tx, batch: Vec<Delivery>) -> Result<()> {
+        // Only now: waiting for the transaction may have taken a while.
+        let now = self.ctx.now();
+        let keys: Vec<SimKey> = batch.iter().map(|delivery| sim_of(&delivery.order)).collect();
+        let keys: Vec<&SimKey> = keys.iter().collect();
+        let mut books = tx.sim_books(&keys).await?;
+        let mut partners = Partners::default();
+        let (mut changes, mut plans, mut turns) = (Vec::new(), Vec::new(), Vec::new());
+        for Delivery { job, mut order, upstream_id } in batch.iter().cloned() {
+            let key = sim_of(&order);
+            let zone = partners.zone(self, tx, &order).await?;
+            let book = books.entry(key.clone()).or_default();
+            let (plan, turn_at) = place(tx, &order, book, now, &zone).await?;
+            if let Some(at) = turn_at {
+                let subject = (JobKind::TurnPlan, order.iccid.as_str().to_owned());
+                turns.push(NewJob { trace: job.trace, ..new_job(&order, subject, at) });
+            }
+            order.queue_no = Some(plan.queue_no);
+            order.upstream_id = upstream_id;
+            plans.push((key, order.id, plan));
+            let state = order.state.clone().on(OrderEvent::Provisioned { at: now })?;
+            changes.push(OrderChange { order, state });
+        }
+        tx.update_orders(&mut changes).await?;
+        let rows: Vec<_> = plans.iter().map(|(key, order, plan)| (key, *order, plan)).collect();
+        tx.insert_sim_plans(&rows).await?;
+        tx.insert_jobs(&turns, now).await?;
+        let renewing = tx.renewing_sims(&keys).await?;
+        for OrderChange { order, .. } in &changes {
+            if order.auto_renewal || renewing.contains(&sim_of(order)) {
+                let zone = partners.zone(self, tx, order).await?;
+                self.keep_renewal(tx, order, &zone).await?;
+            }
+        }
+        let jobs: Vec<&Job> = batch.iter().map(|delivery| &delivery.job).collect();
+        Ok(tx.finish_jobs(&jobs).await?)
+    }
+
+    /// Makes the agreement that an order asks for, and notes when the SIM's is due next.
+    async fn keep_renewal(&self, tx: &mut Tx, order: &Order, zone: &Zone) -> Result<()> {
+        self.agree_renewal(tx, order).await?;
+        let (mode, partner) = (order.mode, order.partner_id);
+        let queue = tx.sim_queue(mode, partner, &order.iccid).await?;
+        let queue: Vec<QueuedPlan> = queue.plans.into_iter().map(|plan| plan.queued).collect();
+        match schedule(&queue, zone).last() {
+            Some((_, _, end)) => self.schedule_renewal(tx, order, *end).await,
+            None => Ok(()),
+        }
+    }
+}
+
+fn sim_of(order: &Order) -> SimKey {
+    (order.mode, order.partner_id, order.iccid.clone())
+}
+
+/// The plan of an order at its place in the SIM's queue, which is turned to now, and when the plan in use
+/// ends if that is news.
+async fn place(
+    tx: &mut Tx,
+    order: &Order,
+    book: &mut SimBook,
+    now: Timestamp,
+    zone: &Zone,
+) -> Result<(QueuedPlan, Option<Timestamp>)> {
+    let plan = QueuedPlan {
+        queue_no: book.last_queue_no + 1,
+        added_at: now,
+        length: order.length,
+        state: SimPlanState::Waiting,
+    };
+    book.last_queue_no = plan.queue_no;
+    if book.runs_until.is_some_and(|end| end > now) {
+        return Ok((plan, None));
+    }
+    let (mode, partner) = (order.mode, order.partner_id);
+    let SimQueue { plans: before, free_since } = if plan.queue_no == 1 {
+        SimQueue { plans: Vec::new(), free_since: None }
+    } else {
+        tx.sim_queue(mode, partner, &order.iccid).await?
+    };
+    let mut queue: Vec<QueuedPlan> = before.iter().map(|plan| plan.queued.clone()).collect();
+    queue.push(plan.clone());
+    advance(&mut queue, free_since, now, zone);
+    write_changes(tx, &sim_of(order), &before, &queue).await?;
+    book.runs_until = end_of_use(&queue);
+    Ok((queue.pop().unwrap_or(plan), book.runs_until))
+}
+
+/// Writes the plans of a queue whose state has changed. Those that end stand before the one that
+/// begins, so that a SIM never has two in use.
+pub(crate) async fn write_changes(
+    tx: &mut Tx,
+    sim: &SimKey,
+    before: &[SimPlan],
+    queue: &[QueuedPlan],
+) -> Result<()> {
+    for (old, new) in before.iter().zip(queue) {
+        if old.queued.state != new.state {
+            tx.update_sim_plan(sim, new, old.queued.state).await?;
+        }
+    }
+    Ok(())
+}
+
+/// When the plan in use ends.
+pub(crate) fn end_of_use(queue: &[QueuedPlan]) -> Option<Timestamp> {
+    queue.iter().find_map(|plan| match plan.state {
+        SimPlanState::InUse { expires_at, .. } => Some(expires_at),
+        _ => None,
+    })
+}
+
+/// The partners of a batch, each looked at once.
+#[derive(Default)]
+struct Partners(HashMap<(Mode, PartnerId), Arc<Known>>);
+
+impl Partners {
+    async fn zone(&mut self, mall: &Mall, tx: &mut Tx, order: &Order) -> Result<Zone> {
+        let key = (order.mode, order.partner_id);
+        if let Some(known) = self.0.get(&key) {
+            return Ok(known.partner.zone.clone());
+        }
+        let known = mall.partner_by_id(tx, key.0, key.1).await?;
+        let known = known.ok_or_else(|| Error::Internal(format!("{} has no partner", order.id)))?;
+        let zone = known.partner.zone.clone();
+        self.0.insert(key, known);
+        Ok(zone)
+    }
+}

@@ -1,0 +1,221 @@
+//! Many orders in one statement: how orders come in and how they leave the workers, where speed counts.
+//! One order is a batch of one.
+
+use std::collections::HashSet;
+
+use domain::Timestamp;
+use domain::ledger::Posting;
+use domain::order::{Order, OrderState};
+use domain::payment::Payment;
+
+use crate::engine::Tx;
+use crate::error::{Result, StoreError};
+use crate::jobs::Job;
+use crate::many::{execute_many, fetch_many, pieces, values};
+use crate::orders::{OrderRow, columns, order_columns};
+
+/// The columns that [`Tx::insert_orders`] writes.
+const INSERT_COLUMNS: usize = 47;
+
+#[derive(sqlx::FromRow)]
+struct IdRow {
+    order_id: String,
+}
+
+#[derive(sqlx::FromRow)]
+struct KeyedOrderRow {
+    mode: String,
+    partner_id: String,
+    #[sqlx(flatten)]
+    order: OrderRow,
+}
+
+/// An order on its way to a new state.
+#[derive(Debug)]
+pub struct OrderChange {
+    /// The order as it was read.
+    pub order: Order,
+    /// Where it goes.
+    pub state: OrderState,
+}
+
+impl Tx {
+    /// Adds an order with its payment; `false`, and nothing added, if one of its numbers is taken.
+    pub async fn insert_order(&mut self, order: &Order, payment: &Payment) -> Result<bool> {
+        Ok(self.insert_orders(&[(order, payment)]).await?.contains(&order.id.to_string()))
+    }
+
+    /// Adds orders with their payments; gives the ids of those that were added. The others have a
+    /// number that is taken.
+    pub async fn insert_orders(
+        &mut self,
+        orders: &[(&Order, &Payment)],
+    ) -> Result<HashSet<String>> {
+        let mut added = HashSet::with_capacity(orders.len());
+        for piece in pieces(orders) {
+            added.extend(self.insert_piece(piece).await?.into_iter().map(|row| row.order_id));
+        }
+        Ok(added)
+    }
+
+    async fn insert_piece(&mut self, piece: &[(&Order, &Payment)]) -> Result<Vec<IdRow>> {
+        let rows = values(0, INSERT_COLUMNS, piece.len());
+        let sql = format!(
+            "INSERT INTO orders (mode, partner_id, order_id, order_no, pay_id, request_order_id,
+            org_order_id, source, iccid, plan_code, show_name, package_code, carrier,
+            carrier_product, unit, periods, calendar, settle_minor, settle_currency, auto_renewal,
+            content_hash, state, version, closes_at, paid_at, provisioned_at, queue_no,
+            failure_code, failure_message, upstream_id, trade_type, mark, terminal, payment_id,
+            channel, pay_minor, pay_currency, pay_state, pay_version, pay_result_at,
+            transaction_id, pay_result, pay_status, pay_type, pay_account, pay_unit, created_at)
+            VALUES {rows} ON CONFLICT DO NOTHING RETURNING order_id"
+        );
+        let items = piece.iter().map(|(order, payment)| (order, columns(&order.state), payment));
+        Ok(fetch_many!(self, IdRow, sql.as_str(), [], items.clone(), (order, state, payment) => [
+            order.mode.as_str(),
+            order.partner_id.to_string(),
+            order.id.to_string(),
+            &order.order_no,
+            &order.pay_id,
+            &order.request_order_id,
+            &order.org_order_id,
+            order.source.as_str(),
+            order.iccid.as_str(),
+            &order.plan_code,
+            &order.show_name,
+            &order.package_code,
+            &order.carrier,
+            &order.carrier_product,
+            order.length.unit.code(),
+            i64::from(order.length.periods),
+            order.length.calendar,
+            order.settlement.map(|money| money.minor),
+            order.settlement.map(|money| money.currency.code()),
+            order.auto_renewal,
+            order.content_hash.as_slice(),
+            order.state.name(),
+            order.version,
+            state.closes_at,
+            state.paid_at,
+            state.provisioned_at,
+            order.queue_no,
+            state.failure_code,
+            state.failure_message,
+            &order.upstream_id,
+            &order.trade_type,
+            &order.mark,
+            &order.terminal,
+            payment.id.to_string(),
+            payment.channel.as_str(),
+            payment.amount.minor,
+            payment.amount.currency.code(),
+            payment.state.name(),
+            payment.version,
+            payment.state.result_at().map(Timestamp::as_micros),
+            &payment.report.transaction_id,
+            &payment.report.result,
+            &payment.report.status,
+            &payment.report.pay_type,
+            &payment.report.pay_account,
+            &payment.report.pay_unit,
+            order.created_at.as_micros(),
+        ])?)
+    }
+
+    /// Books a posting of each order. The key refuses a second one of its kind.
+    pub async fn insert_postings(
+        &mut self,
+        postings: &[(&Order, Posting)],
+        now: Timestamp,
+    ) -> Result<()> {
+        for piece in pieces(postings) {
+            let sql = format!(
+                "INSERT INTO postings (mode, partner_id, order_id, kind, debit, credit, minor,
+                currency, created_at) VALUES {}",
+                values(0, 9, piece.len())
+            );
+            execute_many!(self, sql.as_str(), [], piece, (order, posting) => [
+                order.mode.as_str(),
+                order.partner_id.to_string(),
+                order.id.to_string(),
+                posting.kind.as_str(),
+                posting.debit.as_str(),
+                posting.credit.as_str(),
+                posting.amount.minor,
+                posting.amount.currency.code(),
+                now.as_micros(),
+            ])?;
+        }
+        Ok(())
+    }
+
+    /// The orders that jobs are about, in no particular order.
+    pub async fn orders_of_jobs(&mut self, jobs: &[&Job]) -> Result<Vec<Order>> {
+        let mut orders = Vec::with_capacity(jobs.len());
+        for piece in pieces(jobs) {
+            let sql = format!(
+                concat!(
+                    "WITH v (k_mode, k_partner, k_order) AS (VALUES {}) SELECT mode, partner_id, ",
+                    order_columns!(),
+                    " FROM v JOIN orders ON mode = k_mode AND partner_id = k_partner
+                    AND order_id = k_order"
+                ),
+                values(0, 3, piece.len())
+            );
+            let rows = fetch_many!(self, KeyedOrderRow, sql.as_str(), [], piece, job => [
+                job.mode.as_str(),
+                job.partner_id.to_string(),
+                &job.subject,
+            ])?;
+            for row in rows {
+                let key = crate::error::Row { table: "orders", key: "a job's order" };
+                let mode = key.parse("mode", &row.mode)?;
+                let partner = key.parse("partner_id", &row.partner_id)?;
+                orders.push(row.order.into_order(mode, partner)?);
+            }
+        }
+        Ok(orders)
+    }
+
+    /// Writes new states of orders, provided that nobody changed any of them since it was read.
+    pub async fn update_orders(&mut self, changes: &mut [OrderChange]) -> Result<()> {
+        let mut rows_changed = 0;
+        for piece in pieces(changes) {
+            let sql = format!(
+                "WITH v (k_mode, k_partner, k_order, k_version, n_state, n_closes, n_paid,
+                n_provisioned, n_code, n_message, n_upstream, n_queue) AS (VALUES {})
+                UPDATE orders SET state = n_state, version = version + 1, closes_at = n_closes,
+                paid_at = n_paid, provisioned_at = n_provisioned, failure_code = n_code,
+                failure_message = n_message, upstream_id = n_upstream, queue_no = n_queue
+                FROM v WHERE mode = k_mode AND partner_id = k_partner AND order_id = k_order
+                AND version = k_version",
+                values(0, 12, piece.len())
+            );
+            let items = piece.iter().map(|change| (&change.order, &change.state));
+            let items = items.map(|(order, state)| (order, state.name(), columns(state)));
+            rows_changed += execute_many!(self, sql.as_str(), [], items.clone(),
+            (order, state, columns) => [
+                order.mode.as_str(),
+                order.partner_id.to_string(),
+                order.id.to_string(),
+                order.version,
+                state,
+                columns.closes_at,
+                columns.paid_at,
+                columns.provisioned_at,
+                columns.failure_code,
+                columns.failure_message,
+                &order.upstream_id,
+                order.queue_no,
+            ])?;
+        }
+        if usize::try_from(rows_changed) != Ok(changes.len()) {
+            return Err(StoreError::Changed("one of the orders"));
+        }
+        for change in changes {
+            change.order.state = change.state.clone();
+            change.order.version += 1;
+        }
+        Ok(())
+    }
+}
