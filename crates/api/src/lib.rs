@@ -1,8 +1,9 @@
-//! The partner JSON API over HTTP: reads requests, calls one use-case, renders its answer.
+//! The partner and the admin JSON API over HTTP: reads requests, calls one use-case, renders its answer.
 //!
 //! A handler is short: every business decision is in `mall`, every wire name in `wire`. Handlers are
 //! reached only through the extractor that authenticates, so that none can forget it.
 
+pub mod admin;
 mod answer;
 pub mod messages;
 pub mod openapi;

@@ -15,8 +15,10 @@ use crate::signed::accepted_locale;
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Numbers a request, and logs how it went: never its query or its body, which carry people's data.
-pub(crate) async fn number(State(ctx): State<Ctx>, request: Request, next: Next) -> Response {
+pub(crate) async fn number(State(ctx): State<Ctx>, mut request: Request, next: Next) -> Response {
     let id: RequestId = ctx.id();
+    // For the audit log.
+    request.extensions_mut().insert(id);
     // An error span, so that it is there however little is logged.
     let span = tracing::error_span!("request", id = %id);
     let began = ctx.now();

@@ -110,6 +110,10 @@ kinds! {
     Price "prc" PriceId;
     /// A request to the server.
     Request "req" RequestId;
+    /// An operator's token.
+    Token "tok" TokenId;
+    /// An entry of the audit log.
+    Audit "aud" AuditId;
 }
 
 #[cfg(test)]

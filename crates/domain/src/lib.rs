@@ -15,6 +15,7 @@ pub mod partner;
 pub mod payment;
 pub mod plan;
 pub mod renewal;
+pub mod role;
 pub mod sim;
 pub mod sim_plan;
 pub mod territory;
@@ -25,6 +26,7 @@ pub use iccid::Iccid;
 pub use locale::{Locale, LocalizedText};
 pub use mode::Mode;
 pub use money::{Currency, Money};
+pub use role::Role;
 pub use time::{Span, Timestamp, Zone};
 
 /// A stored or received word that names no variant of an enum.

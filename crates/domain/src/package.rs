@@ -46,6 +46,23 @@ impl PackageType {
         }
     }
 
+    /// The word in settings and tables of people.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::DayPass => "day_pass",
+            Self::Daily => "daily",
+            Self::Monthly => "monthly",
+            Self::Quarterly => "quarterly",
+            Self::HalfYearly => "half_yearly",
+            Self::Yearly => "yearly",
+        }
+    }
+
+    /// The type of a word.
+    pub fn from_word(text: &str) -> Result<Self, UnknownWord> {
+        UnknownWord::or_find(&Self::ALL, Self::word, text, "unit")
+    }
+
     /// The days of one unit where the package does not follow the calendar.
     pub fn days(self) -> u32 {
         match self {

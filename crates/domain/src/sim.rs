@@ -20,7 +20,8 @@ pub enum SimState {
 }
 
 impl SimState {
-    const ALL: [Self; 4] = [Self::Ready, Self::Suspended, Self::Expired, Self::Terminated];
+    /// All states.
+    pub const ALL: [Self; 4] = [Self::Ready, Self::Suspended, Self::Expired, Self::Terminated];
 
     /// The word stored in the database.
     pub fn as_str(self) -> &'static str {

@@ -24,8 +24,13 @@ pub enum TimeError {
     /// Not `yyyy-MM-dd HH:mm:ss`, or no such moment.
     #[error("not a time of the form yyyy-MM-dd HH:mm:ss")]
     NotATime,
+    /// Not RFC 3339 with an offset, or finer than a microsecond, or not between 1970 and 9999.
+    #[error("not a time of the form 2026-11-22T08:00:00Z, with at most 6 decimals")]
+    NotRfc3339,
 }
 
+/// The longest RFC 3339 text with microseconds and an offset.
+const RFC3339_CHARS_MAX: usize = 32;
 const DAY_US: i64 = 86_400_000_000;
 
 impl Span {
@@ -110,6 +115,26 @@ impl Timestamp {
     /// `yyyy.MM.dd` in a zone.
     pub fn dotted_date(self, zone: &Zone) -> String {
         self.zoned(zone).strftime("%Y.%m.%d").to_string()
+    }
+
+    /// RFC 3339 in UTC, with as many decimals as it needs: `2026-11-22T08:00:00Z`.
+    pub fn rfc3339(self) -> String {
+        // Only a corrupt row can lie outside of jiff's range of years (-9999 to 9999).
+        jiff::Timestamp::from_microsecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
+    }
+
+    /// Reads RFC 3339 with an offset, to the microsecond.
+    pub fn parse_rfc3339(text: &str) -> Result<Self, TimeError> {
+        let shape = text.len() <= RFC3339_CHARS_MAX && text.as_bytes().get(10) == Some(&b'T');
+        let time = text.parse::<jiff::Timestamp>().map_err(|_| TimeError::NotRfc3339)?;
+        // Nanoseconds would be lost in silence.
+        let exact = time.as_nanosecond() % 1_000 == 0;
+        let years = (0..=253_402_300_799).contains(&time.as_second());
+        if shape && exact && years {
+            Ok(Self(time.as_microsecond()))
+        } else {
+            Err(TimeError::NotRfc3339)
+        }
     }
 
     /// How many days on a calendar in a zone lie from the day of `earlier` to the day of this time.
@@ -236,6 +261,27 @@ mod tests {
             before.plus_calendar_days(1, &berlin).since(before).as_micros(),
             23 * 3_600_000_000
         );
+    }
+
+    #[test]
+    fn rfc3339() {
+        let time = Timestamp::parse_rfc3339("2026-11-22T08:00:00Z").unwrap();
+        assert_eq!(time.rfc3339(), "2026-11-22T08:00:00Z");
+        assert_eq!(Timestamp::parse_rfc3339("2026-11-22T16:00:00+08:00"), Ok(time));
+        let finer = Timestamp::from_micros(time.as_micros() + 1_500);
+        assert_eq!(finer.rfc3339(), "2026-11-22T08:00:00.0015Z");
+        assert_eq!(Timestamp::parse_rfc3339(&finer.rfc3339()), Ok(finer));
+        for bad in [
+            "",
+            "2026-11-22",
+            "2026-11-22 08:00:00Z",
+            "2026-11-22T08:00:00",
+            "2026-02-30T08:00:00Z",
+            "2026-11-22T08:00:00.0000001Z",
+            "1969-12-31T23:59:59Z",
+        ] {
+            assert_eq!(Timestamp::parse_rfc3339(bad), Err(TimeError::NotRfc3339), "{bad}");
+        }
     }
 
     proptest! {

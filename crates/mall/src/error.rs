@@ -3,6 +3,7 @@
 use domain::Locale;
 use store::StoreError;
 use wire::Code;
+use wire::admin::Problem as AdminProblem;
 use wire::diagnosis::Cause;
 use wire::form::{FormError, Problem};
 
@@ -15,6 +16,9 @@ pub enum Error {
     /// The caller is told so.
     #[error("refused: {}", .0.code.as_str())]
     Refused(Box<Refusal>),
+    /// An operator is told so.
+    #[error("{0}")]
+    Denied(Box<AdminProblem>),
     /// The database did not do it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -93,6 +97,12 @@ impl Error {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(Box::new(refusal))
+    }
+}
+
+impl From<AdminProblem> for Error {
+    fn from(problem: AdminProblem) -> Self {
+        Self::Denied(Box::new(problem))
     }
 }
 

@@ -3,6 +3,7 @@
 //! A use-case opens one transaction, does everything through it and commits it; no network call while
 //! it is open. What must happen outside is written as a job in that same transaction.
 
+pub mod admin;
 mod auth;
 mod batcher;
 mod cache;
@@ -38,6 +39,7 @@ use crate::cache::Cache;
 use crate::delivery::Delivery;
 use crate::intake::Intake;
 
+pub use admin::{Operator, run_sealer};
 pub use auth::Credentials;
 pub use cache::Known;
 pub use error::{Diagnosis, Error, Hint, Refusal, Result};
@@ -94,6 +96,8 @@ pub struct Mall {
     settings: Settings,
     /// Rung when a job was written that is due now.
     bell: Notify,
+    /// Rung when an entry of the audit log waits for its place in the chain.
+    audit_bell: Notify,
     /// How many jobs this process runs or is about to claim.
     jobs_in_hand: AtomicUsize,
     /// Held by the one search for a wrong signature's cause that may run at a time.
@@ -134,7 +138,7 @@ impl Mall {
         sealer: Sealer,
         settings: Settings,
     ) -> Self {
-        let (bell, noted_forms) = (Notify::new(), Mutex::default());
+        let (bell, audit_bell, noted_forms) = (Notify::new(), Notify::new(), Mutex::default());
         let jobs_in_hand = AtomicUsize::new(0);
         let lanes = match store.engine() {
             // It has one writer.
@@ -148,6 +152,7 @@ impl Mall {
             sealer,
             settings,
             bell,
+            audit_bell,
             jobs_in_hand,
             searching: Semaphore::new(1),
             cache: Cache::default(),

@@ -1,6 +1,7 @@
 //! The command line. Every setting is a flag and a `SIMMALL_…` variable, and stands in `--help`.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,9 +14,9 @@ use domain::{Ctx, Mode, Span};
 use mall::Settings;
 use store::{Options, Sealer, Store};
 
-use crate::run::{Wiring, bind, build, serve as serve_mall, start, told_to_stop};
+use crate::run::{Running, Wiring, bind, build, serve as serve_mall, start, told_to_stop};
 use crate::telemetry::{self, LogFormat};
-use crate::{clock, demo, sealing, sign};
+use crate::{clock, demo, sealing, sign, token};
 
 /// The prefix of all variables.
 const PREFIX: &str = "SIMMALL_";
@@ -41,16 +42,19 @@ enum Command {
     Sign(sign::Args),
     /// Print the OpenAPI document.
     Openapi,
+    /// Make operators' tokens on the database itself, with or without a running mall.
+    #[command(subcommand)]
+    Token(token::Command),
 }
 
 #[derive(Debug, Args)]
-struct Database {
+pub(crate) struct Database {
     /// `sqlite:///PATH` or `postgres://USER@HOST/NAME`
     #[arg(long, env = "SIMMALL_DATABASE_URL", hide_env_values = true)]
-    database_url: String,
+    pub(crate) database_url: String,
     /// The most connections to PostgreSQL.
     #[arg(long, env = "SIMMALL_DATABASE_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(2..=1000))]
-    database_connections: u32,
+    pub(crate) database_connections: u32,
 }
 
 #[derive(Debug, Args)]
@@ -58,6 +62,14 @@ struct Common {
     /// Address to listen on, such as 127.0.0.1:8080 or [::]:8080; port 0 picks a free one.
     #[arg(long, env = "SIMMALL_LISTEN", default_value = "127.0.0.1:8080", value_name = "IP:PORT")]
     listen: SocketAddr,
+    /// Address of the admin API, apart from the partners' one.
+    #[arg(
+        long,
+        env = "SIMMALL_ADMIN_LISTEN",
+        default_value = "127.0.0.1:8081",
+        value_name = "IP:PORT"
+    )]
+    admin_listen: SocketAddr,
     /// What to log: error, warn, info, debug, trace, or a filter such as info,mall=debug
     #[arg(long, env = "SIMMALL_LOG", default_value = "info")]
     log: String,
@@ -83,17 +95,29 @@ struct Common {
 }
 
 #[derive(Debug, Args)]
-struct Serve {
-    #[command(flatten)]
-    database: Database,
-    #[command(flatten)]
-    common: Common,
+pub(crate) struct Sealing {
     /// File with the key that seals secrets at rest: 64 hexadecimal digits.
     #[arg(long, env = "SIMMALL_SEALING_KEY_FILE")]
     sealing_key_file: Option<PathBuf>,
     /// The key itself; better given in the environment, since a command line can be seen by others.
     #[arg(long, env = "SIMMALL_SEALING_KEY", hide_env_values = true)]
     sealing_key: Option<String>,
+}
+
+impl Sealing {
+    pub(crate) fn sealer(&self) -> anyhow::Result<Sealer> {
+        sealing::sealer(self.sealing_key.as_deref(), self.sealing_key_file.as_deref())
+    }
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    #[command(flatten)]
+    database: Database,
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    sealing: Sealing,
     /// Which mode the paths without a prefix mean, as the published examples use them.
     #[arg(long, env = "SIMMALL_ROOT_MODE", default_value = "off")]
     root_mode: RootMode,
@@ -138,7 +162,8 @@ impl Common {
             ..Settings::default()
         };
         let (simulator, listen, root_mode) = (self.simulator, self.listen, root_mode.mode());
-        Wiring { store, ctx, sealer, settings, simulator, root_mode, listen }
+        let admin_listen = Some(self.admin_listen);
+        Wiring { store, ctx, sealer, settings, simulator, root_mode, listen, admin_listen }
     }
 }
 
@@ -172,11 +197,7 @@ fn describe(error: &anyhow::Error) -> String {
 /// Refuses variables that begin like ours but mean nothing: a slip in a name must not go unnoticed.
 fn check_environment() -> anyhow::Result<()> {
     let mut known = BTreeSet::new();
-    for command in Cli::command().get_subcommands() {
-        for argument in command.get_arguments() {
-            known.extend(argument.get_env().map(std::ffi::OsStr::to_owned));
-        }
-    }
+    gather_variables(&Cli::command(), &mut known);
     let unknown: Vec<String> = std::env::vars_os()
         .filter(|(name, _)| !known.contains(name))
         .filter_map(|(name, _)| name.into_string().ok())
@@ -190,11 +211,20 @@ fn check_environment() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The variables of a command and of all below it.
+fn gather_variables(command: &clap::Command, known: &mut BTreeSet<OsString>) {
+    for argument in command.get_arguments() {
+        known.extend(argument.get_env().map(std::ffi::OsStr::to_owned));
+    }
+    command.get_subcommands().for_each(|below| gather_variables(below, known));
+}
+
 fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Sign(args) => say(&sign::sign(&args, std::io::stdin().lock())?),
         Command::Openapi => say(&serde_json::to_string_pretty(&api::openapi::document())?),
         Command::Migrate(database) => block_on(migrate(database)),
+        Command::Token(command) => block_on(token::run(command)),
         Command::Serve(args) => {
             telemetry::start(&args.common.log, args.common.log_format)?;
             block_on(serve(args))
@@ -229,7 +259,7 @@ async fn migrate(database: Database) -> anyhow::Result<()> {
 }
 
 async fn serve(args: Serve) -> anyhow::Result<()> {
-    let sealer = sealing::sealer(args.sealing_key.as_deref(), args.sealing_key_file.as_deref())?;
+    let sealer = args.sealing.sealer()?;
     let connections_max = args.database.database_connections;
     let options = Options { create: false, connections_max };
     let store = Store::connect(&args.database.database_url, options).await?;
@@ -237,20 +267,30 @@ async fn serve(args: Serve) -> anyhow::Result<()> {
     let ctx = clock::system_ctx();
     let told = told_to_stop()?;
     let running = start(args.common.wiring(store, ctx, sealer, args.root_mode)).await?;
-    say(&format!("listening on http://{}", running.address))?;
+    say_addresses(&running)?;
     running.until(told).await
+}
+
+/// Says where a mall listens: the line of the public address comes last, when all is ready.
+fn say_addresses(running: &Running) -> anyhow::Result<()> {
+    if let Some(address) = running.admin_address {
+        say(&format!("admin API on http://{address}{}", wire::admin::PREFIX))?;
+    }
+    say(&format!("listening on http://{}", running.address))
 }
 
 async fn run_demo(args: Demo) -> anyhow::Result<()> {
     let ctx = clock::system_ctx();
     let (store, sealer) = demo::open(&ctx, &args.data).await?;
     let wiring = args.common.wiring(store, ctx, sealer, args.root_mode);
-    let listener = bind(wiring.listen).await?;
+    let listeners = bind(&wiring).await?;
     let mall = build(&wiring);
     let seeded = mall::demo::seed(&mall).await?;
+    let token = demo::admin_token(&wiring, &args.data).await?;
     let told = told_to_stop()?;
-    let running = serve_mall(mall, listener, wiring.root_mode)?;
+    let running = serve_mall(mall, listeners, wiring.root_mode)?;
     demo::welcome(&running, &seeded, &args.data)?;
-    say(&format!("listening on http://{}", running.address))?;
+    demo::welcome_operator(&running, token.as_deref(), &args.data)?;
+    say_addresses(&running)?;
     running.until(told).await
 }

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use anyhow::Context;
-use domain::Ctx;
 use domain::partner::Scheme;
+use domain::{Ctx, Role};
+use mall::admin::made_offline;
 use mall::demo::Seeded;
 use serde_json::{Map, Value, json};
 use store::{Options, Sealer, Store};
@@ -12,7 +13,7 @@ use wire::Params;
 use wire::content::signing_content;
 
 use crate::cli::say;
-use crate::run::Running;
+use crate::run::{Running, Wiring};
 use crate::sealing;
 
 /// Opens the demo's database and key, which are made if they are not there.
@@ -26,6 +27,40 @@ pub(crate) async fn open(ctx: &Ctx, data: &Path) -> anyhow::Result<(Store, Seale
     store.migrate().await?;
     store.check_schema().await?;
     Ok((store, sealer))
+}
+
+/// The file of the owner's token in the demo's directory.
+const TOKEN_FILE: &str = "admin.token";
+
+/// Makes an owner's token, unless there is a file with one; gives its text where it was made now.
+pub(crate) async fn admin_token(wiring: &Wiring, data: &Path) -> anyhow::Result<Option<String>> {
+    let file = data.join(TOKEN_FILE);
+    if file.exists() {
+        return Ok(None);
+    }
+    let (store, ctx, sealer) = (&wiring.store, &wiring.ctx, &wiring.sealer);
+    let made = made_offline(store, ctx, sealer, ("demo owner", Role::Owner, None)).await?;
+    sealing::write_secret(&file, &made.text.0)
+        .with_context(|| format!("the token cannot be written to {}", file.display()))?;
+    Ok(Some(made.text.0))
+}
+
+/// Tells how to get at the admin API.
+pub(crate) fn welcome_operator(
+    running: &Running,
+    token: Option<&str>,
+    data: &Path,
+) -> anyhow::Result<()> {
+    let Some(address) = running.admin_address else { return Ok(()) };
+    let file = data.join(TOKEN_FILE);
+    match token {
+        Some(token) => say(&format!("Owner's token (shown only now): {token}"))?,
+        None => say("Owner's token: shown at the first start only")?,
+    }
+    say(&format!("  it stands in {}; try:", file.display()))?;
+    let url = format!("http://{address}{}/test/partners", wire::admin::PREFIX);
+    say(&format!("  curl -s {url} -H \"Authorization: Bearer $(cat '{}')\"", file.display()))?;
+    say("")
 }
 
 /// Tells a newcomer what there is and what to try.

@@ -7,6 +7,7 @@ mod run;
 mod sealing;
 mod sign;
 mod telemetry;
+mod token;
 
 pub use clock::system_ctx;
 pub use run::{Running, Wiring, start};

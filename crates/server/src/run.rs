@@ -36,6 +36,8 @@ pub struct Wiring {
     pub root_mode: Option<Mode>,
     /// Where to listen; port 0 picks one.
     pub listen: SocketAddr,
+    /// Where the admin API listens, apart from the partners' one; `None` leaves it out.
+    pub admin_listen: Option<SocketAddr>,
 }
 
 /// A mall that accepts requests.
@@ -43,11 +45,21 @@ pub struct Wiring {
 pub struct Running {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where the admin API listens.
+    pub admin_address: Option<SocketAddr>,
     /// The mall itself.
     pub mall: Arc<Mall>,
     stop: watch::Sender<bool>,
     server: JoinHandle<std::io::Result<()>>,
+    admin: JoinHandle<std::io::Result<()>>,
     workers: JoinHandle<()>,
+}
+
+/// The addresses a mall has taken.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    public: TcpListener,
+    admin: Option<TcpListener>,
 }
 
 /// Builds a mall over its wiring.
@@ -61,32 +73,62 @@ pub(crate) fn build(wiring: &Wiring) -> Arc<Mall> {
 
 /// Starts a mall.
 pub async fn start(wiring: Wiring) -> anyhow::Result<Running> {
-    let listener = bind(wiring.listen).await?;
+    let listeners = bind(&wiring).await?;
     let mall = build(&wiring);
     mall.check_sealing_key().await.context("the sealing key does not fit the database")?;
-    serve(mall, listener, wiring.root_mode)
+    serve(mall, listeners, wiring.root_mode)
 }
 
-/// Takes the address, before anything is done that could not be done again.
-pub(crate) async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))
+/// Takes the addresses, before anything is done that could not be done again.
+pub(crate) async fn bind(wiring: &Wiring) -> anyhow::Result<Listeners> {
+    let bind = async |listen: SocketAddr| {
+        TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))
+    };
+    let public = bind(wiring.listen).await?;
+    let admin = match wiring.admin_listen {
+        Some(listen) => Some(bind(listen).await.context("the admin API")?),
+        None => None,
+    };
+    Ok(Listeners { public, admin })
 }
 
 /// Starts to accept requests and to run jobs.
 pub(crate) fn serve(
     mall: Arc<Mall>,
-    listener: TcpListener,
+    listeners: Listeners,
     root_mode: Option<Mode>,
 ) -> anyhow::Result<Running> {
-    let address = listener.local_addr()?;
-    let router = api::router(&mall, root_mode);
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let Listeners { public, admin } = listeners;
+    let address = public.local_addr()?;
+    let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
     let (stop, stopped) = watch::channel(false);
-    let workers = tokio::spawn(mall::run_workers(Arc::clone(&mall), stopped.clone()));
-    let server = tokio::spawn(async move {
-        axum::serve(listener, service).with_graceful_shutdown(told(stopped)).await
+    let (jobs, seals) = (Arc::clone(&mall), Arc::clone(&mall));
+    let (jobs, seals) =
+        (mall::run_workers(jobs, stopped.clone()), mall::run_sealer(seals, stopped.clone()));
+    let workers = tokio::spawn(async move {
+        tokio::join!(jobs, seals);
     });
-    Ok(Running { address, mall, stop, server, workers })
+    let server = tokio::spawn(listen(public, api::router(&mall, root_mode), stopped.clone()));
+    let admin_router = api::admin::router(&mall);
+    let admin = tokio::spawn(async move {
+        match admin {
+            Some(listener) => listen(listener, admin_router, stopped).await,
+            None => {
+                told(stopped).await;
+                Ok(())
+            }
+        }
+    });
+    Ok(Running { address, admin_address, mall, stop, server, admin, workers })
+}
+
+async fn listen(
+    listener: TcpListener,
+    router: axum::Router,
+    stopped: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(told(stopped)).await
 }
 
 async fn told(mut stopped: watch::Receiver<bool>) {
@@ -100,10 +142,12 @@ impl Running {
         // Nobody to tell means that all have stopped already.
         let _ = self.stop.send(true);
         let (server, workers) = (self.server.abort_handle(), self.workers.abort_handle());
-        let finished = async { tokio::join!(self.server, self.workers) };
+        let admin = self.admin.abort_handle();
+        let finished = async { tokio::join!(self.server, self.admin, self.workers) };
         if tokio::time::timeout(STOP_TIMEOUT, finished).await.is_err() {
             tracing::warn!("some requests or jobs did not finish in time and were cut off");
             server.abort();
+            admin.abort();
             workers.abort();
         }
         if tokio::time::timeout(CLOSE_TIMEOUT, self.mall.store().close()).await.is_err() {
@@ -117,6 +161,7 @@ impl Running {
         tokio::select! {
             () = told => {}
             _ = &mut self.server => anyhow::bail!("the listener ended by itself"),
+            _ = &mut self.admin => anyhow::bail!("the admin API's listener ended by itself"),
             _ = &mut self.workers => anyhow::bail!("the workers ended by themselves"),
         }
         tracing::info!("stopping");

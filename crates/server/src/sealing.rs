@@ -33,10 +33,7 @@ fn read(file: &Path) -> anyhow::Result<Sealer> {
 /// Reads the key from a file, which is made first if it is not there.
 pub(crate) fn read_or_create(ctx: &Ctx, file: &Path) -> anyhow::Result<Sealer> {
     if !file.exists() {
-        // Written beside and moved: a key cut short by a crash must not block every later start.
-        let unfinished = file.with_extension("unfinished");
-        write_new(&unfinished, &hex::encode(ctx.random::<32>()))
-            .and_then(|()| std::fs::rename(&unfinished, file))
+        write_secret(file, &hex::encode(ctx.random::<32>()))
             .with_context(|| format!("the sealing key cannot be written to {}", file.display()))?;
     }
     read(file)
@@ -51,6 +48,13 @@ fn warn_of_readers(file: &Path) {
     {
         tracing::warn!(file = %file.display(), "the sealing key can be read by others: chmod 600");
     }
+}
+
+/// Writes a secret to a file that only its owner may read.
+pub(crate) fn write_secret(file: &Path, text: &str) -> std::io::Result<()> {
+    // Written beside and moved: one cut short by a crash must not be taken for the whole.
+    let unfinished = file.with_extension("unfinished");
+    write_new(&unfinished, text).and_then(|()| std::fs::rename(&unfinished, file))
 }
 
 /// Writes a file that only its owner may read.

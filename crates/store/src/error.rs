@@ -58,6 +58,15 @@ impl StoreError {
         matches!(self, Self::Database(sqlx::Error::Database(error)) if error.is_unique_violation())
     }
 
+    /// Whether a stored value is not even of its column's type, as SQLite lets somebody write it.
+    pub fn is_undecodable(&self) -> bool {
+        let decode = |error: &sqlx::Error| {
+            matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_))
+        };
+        matches!(self, Self::Corrupt { .. })
+            || matches!(self, Self::Database(error) if decode(error))
+    }
+
     /// Whether the database cannot be reached or is too busy now.
     pub fn is_unavailable(&self) -> bool {
         matches!(

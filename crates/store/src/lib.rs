@@ -4,6 +4,7 @@
 //! is open. Invariants rest on unique indexes and on compare-and-set, never on isolation levels.
 //! This crate alone may touch sqlx.
 
+mod admin;
 mod engine;
 mod error;
 mod jobs;
@@ -22,6 +23,8 @@ mod sims;
 #[cfg(test)]
 mod tests;
 
+pub use admin::audit::{AuditEntry, AuditFilter, AuditHead, SealedEntry};
+pub use admin::tokens::{AdminToken, TokenSecret};
 pub use engine::{Engine, Options, Store, Tx};
 pub use error::{Result, StoreError};
 pub use jobs::{Job, JobKind, NewJob};
@@ -29,5 +32,5 @@ pub use ledger::BookedPosting;
 pub use order_batches::OrderChange;
 pub use partners::{Credit, PartnerKey, Versions};
 pub use plans::{DatedPrice, Price};
-pub use seal::{Sealer, SealerError};
+pub use seal::{Purpose, Sealer, SealerError};
 pub use sim_plans::{SimBook, SimKey, SimPlan, SimQueue};

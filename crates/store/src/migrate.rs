@@ -7,8 +7,10 @@ use crate::engine::{Pools, Store, fetch_all, statements};
 use crate::error::{Result, StoreError};
 
 /// Number, name and text of each migration, in order. A released one never changes.
-const MIGRATIONS: [(i64, &str, &str); 1] =
-    [(1, "mall", include_str!("../migrations/0001_mall.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "mall", include_str!("../migrations/0001_mall.sql")),
+    (2, "admin", include_str!("../migrations/0002_admin.sql")),
+];
 
 statements! {
     APPLIED = "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version DESC";

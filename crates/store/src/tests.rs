@@ -4,7 +4,9 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqlSafeStr, Sqlite
 
 use crate::engine::{Options, Store};
 
-const MODULES: [&[&str]; 10] = [
+const MODULES: [&[&str]; 12] = [
+    crate::admin::audit::ALL,
+    crate::admin::tokens::ALL,
     crate::jobs::ALL,
     crate::ledger::ALL,
     crate::migrate::ALL,

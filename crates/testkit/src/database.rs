@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
 use store::{Options, Store};
 
 pub use store::Engine;
@@ -56,6 +56,20 @@ impl Database {
                 admin.close().await.unwrap();
                 Self { url: format!("{server}/{name}"), directory: None }
             }
+        }
+    }
+
+    /// Runs one statement past the mall, as whoever can write to the database may; gives the number of
+    /// rows it changed.
+    pub async fn execute(&self, sql: &str) -> u64 {
+        let sql = AssertSqlSafe(sql.to_owned());
+        if self.url.starts_with("sqlite") {
+            let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
+            connection.execute("PRAGMA busy_timeout = 5000").await.unwrap();
+            connection.execute(sql).await.unwrap().rows_affected()
+        } else {
+            let mut connection = PgConnection::connect(&self.url).await.unwrap();
+            connection.execute(sql).await.unwrap().rows_affected()
         }
     }
 

@@ -5,11 +5,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 #![expect(clippy::missing_panics_doc, reason = "all of it may panic, as said above")]
 
+mod admin;
 mod clock;
 mod database;
 mod mall;
 mod partner;
 
+pub use admin::{AdminClient, Answer};
 pub use clock::HandClock;
 pub use database::{Database, Engine};
 pub use mall::{Recipe, TestMall, http_client};

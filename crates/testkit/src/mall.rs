@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carriers::Behaviour;
-use domain::{Clock, Ctx, Mode, Span, Timestamp, Zone};
+use domain::{Clock, Ctx, Mode, Role, Span, Timestamp, Zone};
 use mall::{Mall, Settings};
 use rand::rngs::StdRng;
 use sdk::{Client, Credentials, Prefix};
@@ -77,6 +77,19 @@ impl TestMall {
     /// Where it listens, as `http://ADDRESS`.
     pub fn url(&self) -> String {
         format!("http://{}", self.running.address)
+    }
+
+    /// Where the admin API listens, as `http://ADDRESS`.
+    pub fn admin_url(&self) -> String {
+        format!("http://{}", self.running.admin_address.unwrap())
+    }
+
+    /// Makes an operator's token, and gives its text.
+    pub async fn add_token(&self, name: &str, role: Role) -> String {
+        let ctx = self.mall().ctx();
+        let sealer = Sealer::new(&TEST_SEALING_KEY);
+        let made = mall::admin::made_offline(self.store(), ctx, &sealer, (name, role, None));
+        made.await.unwrap().text.0
     }
 
     /// The mall itself, to look behind the scenes.
@@ -153,6 +166,7 @@ async fn run(database: &Database, clock: &Arc<HandClock>, recipe: Recipe) -> Run
         simulator: recipe.simulator,
         root_mode: recipe.root_mode,
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        admin_listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
     };
     server::start(wiring).await.unwrap()
 }

@@ -4,6 +4,7 @@
 //! marked *published* follow the vendor's pages to the letter; names marked *chosen* are ours.
 //! No I/O: this crate may touch `domain` only.
 
+pub mod admin;
 pub mod answer;
 pub mod call;
 pub mod code;

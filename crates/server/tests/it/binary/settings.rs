@@ -142,7 +142,8 @@ fn secrets_in_the_environment_are_never_shown() {
     }
     // A signature that cannot be made, and a database that is not there.
     told(&run(simmall(["sign", "--scheme=md5"]).envs(secrets), "{}").failure());
-    let mut serve = simmall(["serve", "--log=trace", "--listen=127.0.0.1:0"]);
+    let mut serve =
+        simmall(["serve", "--log=trace", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"]);
     let ended = run(serve.envs(secrets), "");
     let complaint = ended.stderr;
     assert_eq!(ended.code, Some(1), "{complaint}");

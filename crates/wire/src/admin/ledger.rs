@@ -1,0 +1,42 @@
+//! The ledger: balances and postings.
+
+use super::record::{Kind, records};
+
+const ACCOUNT: Kind = Kind::Word(ACCOUNTS);
+/// The accounts of a partner's books.
+pub const ACCOUNTS: &[&str] = &["partner_receivable", "stripe_balance", "sales"];
+
+records! {
+    /// The balance of one account of a partner's books in one currency.
+    Balance {
+        /// The partner's code.
+        partner: String = Kind::Code,
+        /// The account.
+        account: String = ACCOUNT,
+        /// The currency.
+        currency: String = Kind::Currency,
+        /// Debits less credits.
+        balance: String = Kind::Amount,
+    }
+    /// An amount moved from the credit account to the debit account.
+    Posting {
+        /// Our id.
+        posting_id: String = Kind::Id("pst"),
+        /// The partner's code.
+        partner: String = Kind::Code,
+        /// The order it was booked for.
+        order_id: String = Kind::Id("ord"),
+        /// `sale`, or `reversal` of a sale.
+        kind: String = Kind::Word(&["sale", "reversal"]),
+        /// The account whose balance grows.
+        debit: String = ACCOUNT,
+        /// The account whose balance shrinks.
+        credit: String = ACCOUNT,
+        /// How much.
+        amount: String = Kind::Amount,
+        /// The currency.
+        currency: String = Kind::Currency,
+        /// When it was booked.
+        created_at: String = Kind::Time,
+    }
+}

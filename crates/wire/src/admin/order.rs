@@ -1,0 +1,122 @@
+//! Orders, with their payment, plan, postings and jobs.
+
+use super::job::Job;
+use super::ledger::Posting;
+use super::record::kinds::{FREE, MODE, NUMBER};
+use super::record::{Kind, records};
+
+/// The states of an order.
+pub const STATES: &[&str] = &[
+    "AWAITING_PAYMENT",
+    "PAID",
+    "PROVISIONING",
+    "PROVISIONED",
+    "CLOSED",
+    "REVIEW",
+    "FAILED",
+    "REFUNDING",
+    "REFUNDED",
+];
+
+records! {
+    /// One purchase of one plan for one SIM.
+    Order {
+        /// Live or test.
+        mode: String = MODE,
+        /// The code of the partner that sold it.
+        partner: String = Kind::Code,
+        /// Our id.
+        order_id: String = Kind::Id("ord"),
+        /// The client's number of it (`orderNo`).
+        order_no: String = NUMBER,
+        /// The client's number of its payment (`payId`).
+        pay_id: String = NUMBER,
+        /// The partner's own reference (`requestOrderId`); may be empty.
+        request_order_id: String = NUMBER,
+        /// The order that this one renews, as the partner names it; may be empty.
+        org_order_id: String = NUMBER,
+        /// `mall`: made here. `reported`: paid at the partner's.
+        source: String = Kind::Word(&["mall", "reported"]),
+        /// The SIM.
+        iccid: String = Kind::Iccid,
+        /// The plan.
+        plan_code: String = NUMBER,
+        /// The plan's name as the client showed it; may be empty.
+        show_name: String = FREE,
+        /// The package.
+        package_code: String = NUMBER,
+        /// The carrier that provides it.
+        carrier: String = FREE,
+        /// That carrier's product id.
+        carrier_product: String = FREE,
+        /// That carrier's id of the order; may be empty.
+        upstream_id: String = FREE,
+        /// The unit of its periods.
+        unit: String = Kind::Word(super::catalogue::UNITS),
+        /// How many periods.
+        periods: u32 = Kind::Whole { min: 1, max: 999 },
+        /// Whether a unit is the calendar's.
+        calendar: bool = Kind::Bool,
+        /// What the partner owes for it.
+        settle_amount: Option<String> = Kind::Amount,
+        /// In which currency.
+        settle_currency: Option<String> = Kind::Currency,
+        /// Whether an auto-renewal was agreed with it.
+        auto_renewal: bool = Kind::Bool,
+        /// How it stands.
+        state: String = Kind::Word(STATES),
+        /// Why it failed or needs a person: for programs.
+        failure_code: Option<String> = FREE,
+        /// Why it failed or needs a person: for people.
+        failure_message: Option<String> = FREE,
+        /// When it came.
+        created_at: String = Kind::Time,
+        /// When it closes if it is not paid.
+        closes_at: Option<String> = Kind::Time,
+        /// When it was paid.
+        paid_at: Option<String> = Kind::Time,
+        /// When the plan was put on the SIM.
+        provisioned_at: Option<String> = Kind::Time,
+    }
+    /// The attempt to take an order's money.
+    Payment {
+        /// Our id.
+        payment_id: String = Kind::Id("pay"),
+        /// Who takes it.
+        channel: String = FREE,
+        /// How much.
+        amount: String = Kind::Amount,
+        /// The currency.
+        currency: String = Kind::Currency,
+        /// How it stands.
+        state: String = FREE,
+        /// Since when its outcome is known.
+        result_at: Option<String> = Kind::Time,
+        /// The payment provider's number; may be empty.
+        transaction_id: String = FREE,
+    }
+    /// The plan that an order put on a SIM.
+    SimPlan {
+        /// Our id.
+        sim_plan_id: String = Kind::Id("spl"),
+        /// `waiting`, `in_use`, `finished` or `revoked`.
+        state: String = Kind::Word(&["waiting", "in_use", "finished", "revoked"]),
+        /// When it began.
+        effective_at: Option<String> = Kind::Time,
+        /// When it ends.
+        expires_at: Option<String> = Kind::Time,
+    }
+    /// An order with all that belongs to it.
+    OrderDetail {
+        /// The order.
+        order: Order = Kind::Record(&Order::RECORD),
+        /// Its payment.
+        payment: Option<Payment> = Kind::Record(&Payment::RECORD),
+        /// The plan it put on the SIM.
+        sim_plan: Option<SimPlan> = Kind::Record(&SimPlan::RECORD),
+        /// What was booked for it.
+        postings: Vec<Posting> = Kind::List(&Kind::Record(&Posting::RECORD), 10),
+        /// What is still to be done for it.
+        jobs: Vec<Job> = Kind::List(&Kind::Record(&Job::RECORD), 10),
+    }
+}
