@@ -111,13 +111,11 @@ pub(crate) fn serve(
     let server = tokio::spawn(listen(public, api::router(&mall, root_mode), stopped.clone()));
     let admin_router = api::admin::router(&mall);
     let admin = tokio::spawn(async move {
-        match admin {
-            Some(listener) => listen(listener, admin_router, stopped).await,
-            None => {
-                told(stopped).await;
-                Ok(())
-            }
+        if let Some(listener) = admin {
+            return listen(listener, admin_router, stopped).await;
         }
+        told(stopped).await;
+        Ok(())
     });
     Ok(Running { address, admin_address, mall, stop, server, admin, workers })
 }

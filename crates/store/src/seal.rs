@@ -60,12 +60,9 @@ impl std::fmt::Debug for Sealer {
 impl Sealer {
     /// A sealer under a 256-bit key.
     pub fn new(key: &[u8; 32]) -> Self {
-        let keyed = |key: &[u8]| {
-            <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(key).expect("HMAC takes any key")
-        };
         let macs = Purpose::ALL.map(|purpose| {
             let derived = keyed(key).chain_update(purpose.label()).finalize().into_bytes();
-            keyed(&derived)
+            keyed(&derived.into())
         });
         Self { cipher: XChaCha20Poly1305::new(key.into()), macs }
     }
@@ -116,6 +113,13 @@ impl Sealer {
         let opened = opened.map_err(|_| SealerError::DoesNotOpen)?;
         String::from_utf8(opened).map_err(|_| SealerError::NotText)
     }
+}
+
+/// HMAC under a key, which goes in with zeros up to a block, as HMAC has it.
+fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
+    let mut block = [0; 64];
+    block[..32].copy_from_slice(key);
+    <Hmac<Sha256> as hmac::KeyInit>::new(&block.into())
 }
 
 #[cfg(test)]

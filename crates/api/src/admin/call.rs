@@ -194,11 +194,11 @@ impl Call {
 }
 
 /// Status 200 with an object or a page.
-pub(crate) fn done(answer: &impl Serialize) -> super::Outcome {
-    Ok(Json(answer).into_response())
+pub(crate) fn done<T: Serialize>(answer: mall::Result<T>) -> super::Outcome {
+    Ok(Json(answer?).into_response())
 }
 
 /// Status 201 with an object.
-pub(crate) fn created(answer: &impl Serialize) -> super::Outcome {
-    Ok((StatusCode::CREATED, Json(answer)).into_response())
+pub(crate) fn created<T: Serialize>(answer: mall::Result<T>) -> super::Outcome {
+    Ok((StatusCode::CREATED, Json(answer?)).into_response())
 }

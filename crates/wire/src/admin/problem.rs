@@ -32,13 +32,13 @@ impl FieldError {
 pub struct Problem {
     /// Always `about:blank`: `code` says more.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub kind: Box<str>,
     /// The status in words.
-    pub title: String,
+    pub title: Box<str>,
     /// The HTTP status.
     pub status: u16,
     /// The reason for programs.
-    pub code: String,
+    pub code: Box<str>,
     /// The reason for people.
     pub detail: String,
     /// Every field that is wrong.
@@ -50,10 +50,10 @@ impl Problem {
     /// A problem.
     pub fn new(status: u16, code: &str, detail: impl Into<String>) -> Self {
         Self {
-            kind: "about:blank".to_owned(),
-            title: title(status).to_owned(),
+            kind: "about:blank".into(),
+            title: title(status).into(),
             status,
-            code: code.to_owned(),
+            code: code.into(),
             detail: detail.into(),
             errors: Vec::new(),
         }

@@ -14,13 +14,13 @@ pub(crate) async fn list(call: Call) -> Outcome {
         from: call.filter("from"),
         to: call.filter("to"),
     };
-    done(&call.mall.list_audit(query, &call.page()?).await?)
+    done(call.mall.list_audit(query, &call.page()?).await)
 }
 
 pub(crate) async fn head(call: Call) -> Outcome {
-    done(&call.mall.audit_head().await?)
+    done(call.mall.audit_head().await)
 }
 
 pub(crate) async fn verify(call: Call) -> Outcome {
-    done(&call.mall.verify_audit(&call.body()?).await?)
+    done(call.mall.verify_audit(&call.body()?).await)
 }

@@ -60,14 +60,14 @@ async fn every_route_with_every_role(engine: Engine) {
         let token = mall.admin(Role::Viewer).await;
         let token = token.get("/whoami").await.done()["token_id"].as_str().unwrap().to_owned();
         let path = fill(route.path, case.own, &token);
-        let named = format!("{:?} {path}", route.op);
+        let which = format!("{:?} {path}", route.op);
         for client in &nobody {
-            assert_eq!(call(client, route, &path, &case.body).await, 401, "{named}");
-            assert_eq!(call(client, route, &path, &json!({"x": 1})).await, 401, "{named}");
+            assert_eq!(call(client, route, &path, &case.body).await, 401, "{which}");
+            assert_eq!(call(client, route, &path, &json!({"x": 1})).await, 401, "{which}");
         }
         for (role, client) in &clients {
             if *role < route.role {
-                assert_eq!(call(client, route, &path, &case.body).await, 403, "{named} {role:?}");
+                assert_eq!(call(client, route, &path, &case.body).await, 403, "{which} {role:?}");
             }
             for absent in case.absent {
                 let mut names = case.own.to_vec();
@@ -75,12 +75,12 @@ async fn every_route_with_every_role(engine: Engine) {
                 let path = fill(route.path, &names, &token);
                 let status = call(client, route, &path, &case.body).await;
                 let right = if *role < route.role { 403 } else { 404 };
-                assert_eq!(status, right, "{named} {absent:?} {role:?}");
+                assert_eq!(status, right, "{which} {absent:?} {role:?}");
             }
         }
         for (role, client) in clients.iter().filter(|(role, _)| *role >= route.role) {
             let status = call(client, route, &path, &case.body).await;
-            assert!((200..300).contains(&status), "{named} {role:?}: {status}");
+            assert!((200..300).contains(&status), "{which} {role:?}: {status}");
         }
     }
 }
