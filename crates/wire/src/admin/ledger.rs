@@ -18,10 +18,8 @@ records! {
         /// Debits less credits.
         balance: String = Kind::Amount,
     }
-    /// An amount moved from the credit account to the debit account.
+    /// An amount moved from the credit account to the debit account. An order has one of a kind at most.
     Posting {
-        /// Our id.
-        posting_id: String = Kind::Id("pst"),
         /// The partner's code.
         partner: String = Kind::Code,
         /// The order it was booked for.

@@ -2,7 +2,7 @@
 
 use super::job::Job;
 use super::ledger::Posting;
-use super::record::kinds::{FREE, MODE, NUMBER};
+use super::record::kinds::{COUNT, FREE, MODE, NUMBER};
 use super::record::{Kind, records};
 
 /// The states of an order.
@@ -97,8 +97,8 @@ records! {
     }
     /// The plan that an order put on a SIM.
     SimPlan {
-        /// Our id.
-        sim_plan_id: String = Kind::Id("spl"),
+        /// Its place in the SIM's queue.
+        queue_no: i64 = COUNT,
         /// `waiting`, `in_use`, `finished` or `revoked`.
         state: String = Kind::Word(&["waiting", "in_use", "finished", "revoked"]),
         /// When it began.
