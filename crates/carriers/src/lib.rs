@@ -115,6 +115,9 @@ pub trait Carrier: Send + Sync {
     /// Looks for an order by our key.
     async fn find_by_key(&self, key: &str, line: &Line) -> Lookup;
 
+    /// Whether the carrier can be reached and takes our credentials; gives its own words. Orders nothing.
+    async fn check(&self) -> Result<String, QueryError>;
+
     /// How far an order is.
     async fn get_order(&self, upstream_id: &str) -> Result<UpstreamState, QueryError>;
 }

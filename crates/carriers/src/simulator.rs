@@ -185,6 +185,10 @@ impl Carrier for Simulator {
         ready_at.map_or(Lookup::NotFound, |ready_at| Lookup::Found(self.submitted(key, ready_at)))
     }
 
+    async fn check(&self) -> Result<String, QueryError> {
+        Ok("built in".to_owned())
+    }
+
     async fn get_order(&self, upstream_id: &str) -> Result<UpstreamState, QueryError> {
         let mut parts = upstream_id.splitn(3, '-');
         let micros = (parts.next() == Some("SIM")).then(|| parts.next()).flatten();

@@ -9,6 +9,7 @@ mod batcher;
 mod cache;
 mod delivery;
 pub mod demo;
+pub mod doctor;
 mod error;
 mod intake;
 mod keys;

@@ -16,7 +16,7 @@ use store::{Options, Sealer, Store};
 
 use crate::run::{Running, Wiring, bind, build, serve as serve_mall, start, told_to_stop};
 use crate::telemetry::{self, LogFormat};
-use crate::{clock, demo, sealing, sign, token};
+use crate::{backup, clock, demo, doctor, sealing, sign, token};
 
 /// The prefix of all variables.
 const PREFIX: &str = "SIMMALL_";
@@ -38,6 +38,12 @@ enum Command {
     Demo(Demo),
     /// Bring a database's schema up to date; makes a SQLite file that is not there.
     Migrate(Database),
+    /// Look whether a mall is healthy: one line per check; exit code 1 if one of them fails.
+    Doctor(doctor::Args),
+    /// Copy a SQLite database into a file while the mall serves, and verify the copy.
+    Backup(backup::BackupArgs),
+    /// Put a backup into a directory from which it can be served, and verify it.
+    Restore(backup::RestoreArgs),
     /// Sign a request: its JSON body on standard input, the signature on standard output.
     Sign(sign::Args),
     /// Print the OpenAPI document.
@@ -98,7 +104,7 @@ struct Common {
 pub(crate) struct Sealing {
     /// File with the key that seals secrets at rest: 64 hexadecimal digits.
     #[arg(long, env = "SIMMALL_SEALING_KEY_FILE")]
-    sealing_key_file: Option<PathBuf>,
+    pub(crate) sealing_key_file: Option<PathBuf>,
     /// The key itself; better given in the environment, since a command line can be seen by others.
     #[arg(long, env = "SIMMALL_SEALING_KEY", hide_env_values = true)]
     sealing_key: Option<String>,
@@ -107,6 +113,12 @@ pub(crate) struct Sealing {
 impl Sealing {
     pub(crate) fn sealer(&self) -> anyhow::Result<Sealer> {
         sealing::sealer(self.sealing_key.as_deref(), self.sealing_key_file.as_deref())
+    }
+
+    /// For commands that can do without the key.
+    pub(crate) fn sealer_if_given(&self) -> anyhow::Result<Option<Sealer>> {
+        let given = self.sealing_key.is_some() || self.sealing_key_file.is_some();
+        given.then(|| self.sealer()).transpose()
     }
 }
 
@@ -175,12 +187,11 @@ pub fn main() -> ExitCode {
         Err(error) if error.use_stderr() => check_environment().and_then(|()| error.exit()),
         Err(help) => help.exit(),
     };
-    if let Err(error) = done {
+    done.unwrap_or_else(|error| {
         // Nothing can be done if standard error is closed.
         let _ = writeln!(std::io::stderr(), "error: {}", describe(&error));
-        return ExitCode::FAILURE;
-    }
-    ExitCode::SUCCESS
+        ExitCode::FAILURE
+    })
 }
 
 /// An error with its causes, but for those that it has told already.
@@ -219,8 +230,11 @@ fn gather_variables(command: &clap::Command, known: &mut BTreeSet<OsString>) {
     command.get_subcommands().for_each(|below| gather_variables(below, known));
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
+        Command::Doctor(args) => return block_on(doctor::run(args)),
+        Command::Backup(args) => return block_on(backup::backup(args)),
+        Command::Restore(args) => block_on(backup::restore(args)),
         Command::Sign(args) => say(&sign::sign(&args, std::io::stdin().lock())?),
         Command::Openapi => say(&serde_json::to_string_pretty(&api::openapi::document())?),
         Command::Migrate(database) => block_on(migrate(database)),
@@ -233,10 +247,11 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             telemetry::start(&args.common.log, args.common.log_format)?;
             block_on(run_demo(args))
         }
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
-fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(work)
 }

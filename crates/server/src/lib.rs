@@ -1,8 +1,10 @@
 //! The one binary: settings, wiring, telemetry, subcommands. Nothing is decided here.
 
+mod backup;
 pub mod cli;
 mod clock;
 mod demo;
+mod doctor;
 mod run;
 mod sealing;
 mod sign;

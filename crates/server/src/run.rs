@@ -62,11 +62,15 @@ pub(crate) struct Listeners {
     admin: Option<TcpListener>,
 }
 
+/// The networks that this program knows.
+pub(crate) fn carriers(ctx: &Ctx, simulator: Behaviour) -> Carriers {
+    let simulator: Arc<dyn Carrier> = Arc::new(Simulator::new(ctx.clone(), simulator));
+    Carriers::from([(mall::demo::CARRIER.to_owned(), simulator)])
+}
+
 /// Builds a mall over its wiring.
 pub(crate) fn build(wiring: &Wiring) -> Arc<Mall> {
-    let simulator = Simulator::new(wiring.ctx.clone(), wiring.simulator);
-    let simulator: Arc<dyn Carrier> = Arc::new(simulator);
-    let carriers = Carriers::from([(mall::demo::CARRIER.to_owned(), simulator)]);
+    let carriers = carriers(&wiring.ctx, wiring.simulator);
     let (store, ctx) = (wiring.store.clone(), wiring.ctx.clone());
     Arc::new(Mall::new(store, ctx, carriers, wiring.sealer.clone(), wiring.settings))
 }

@@ -11,7 +11,7 @@ use sqlx::{ConnectOptions, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 use crate::error::{Result, StoreError};
 
 /// The oldest SQLite that does not lose commits when its write-ahead log is reset.
-const SQLITE_VERSION_MIN: [u32; 3] = [3, 51, 3];
+pub(crate) const SQLITE_VERSION_MIN: [u32; 3] = [3, 51, 3];
 /// Readers of a SQLite database, beside its one writer.
 const SQLITE_READERS: u32 = 4;
 /// How long a request waits for a connection.
@@ -179,7 +179,7 @@ fn cannot_open(file: &Path, error: &sqlx::Error) -> StoreError {
 
 impl Tx {
     /// Which engine this is on.
-    pub(crate) fn engine(&self) -> Engine {
+    pub fn engine(&self) -> Engine {
         match self.0 {
             Conn::SqliteTx(_) | Conn::SqliteRead(_) => Engine::Sqlite,
             Conn::PgTx(_) | Conn::PgRead(_) => Engine::Postgres,

@@ -5,8 +5,10 @@
 //! This crate alone may touch sqlx.
 
 mod admin;
+mod backup;
 mod engine;
 mod error;
+mod health;
 mod jobs;
 mod ledger;
 mod many;
@@ -25,10 +27,13 @@ mod tests;
 
 pub use admin::audit::{AuditEntry, AuditFilter, AuditHead, SealedEntry};
 pub use admin::tokens::{AdminToken, TokenSecret};
+pub use backup::{copy_sqlite, read_file, sqlite_file};
 pub use engine::{Engine, Options, Store, Tx};
 pub use error::{Result, StoreError};
+pub use health::{Backlog, EngineVersion, FAULTS_MAX, Fault, KEYS_MAX, SealedKey, Setting};
 pub use jobs::{Job, JobKind, NewJob};
 pub use ledger::BookedPosting;
+pub use migrate::schema_known;
 pub use order_batches::OrderChange;
 pub use partners::{Credit, PartnerKey, Versions};
 pub use plans::{DatedPrice, Price};

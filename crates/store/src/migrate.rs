@@ -3,7 +3,7 @@
 use sqlx::SqlStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
-use crate::engine::{Pools, Store, fetch_all, statements};
+use crate::engine::{Pools, Store, Tx, fetch_all, statements};
 use crate::error::{Result, StoreError};
 
 /// Number, name and text of each migration, in order. A released one never changes.
@@ -41,14 +41,8 @@ impl Store {
 
     /// Refuses a schema that is older or newer than this program knows.
     pub async fn check_schema(&self) -> Result<()> {
-        let newest = MIGRATIONS.iter().map(|(version, ..)| *version).max().unwrap_or(0);
-        let mut tx = self.read().await?;
-        let applied = match fetch_all!(tx, Applied, APPLIED) {
-            // A database without the table has never been migrated.
-            Err(sqlx::Error::Database(error)) if names_no_table(&*error) => Vec::new(),
-            answer => answer?,
-        };
-        match applied.first().map_or(0, |row| row.version) {
+        let newest = schema_known();
+        match self.read().await?.schema_version().await? {
             version if version == newest => Ok(()),
             version if version < newest => Err(StoreError::Unfit(format!(
                 "the schema is at version {version}, this program needs {newest}: run `simmall migrate`"
@@ -57,6 +51,23 @@ impl Store {
                 "the schema is at version {version}, this program knows {newest} only: use a newer simmall"
             ))),
         }
+    }
+}
+
+/// The version of the schema that this program needs.
+pub fn schema_known() -> i64 {
+    MIGRATIONS.iter().map(|(version, ..)| *version).max().unwrap_or(0)
+}
+
+impl Tx {
+    /// The version of the schema; 0 where it was never migrated.
+    pub async fn schema_version(&mut self) -> Result<i64> {
+        let applied = match fetch_all!(self, Applied, APPLIED) {
+            // A database without the table has never been migrated.
+            Err(sqlx::Error::Database(error)) if names_no_table(&*error) => Vec::new(),
+            answer => answer?,
+        };
+        Ok(applied.first().map_or(0, |row| row.version))
     }
 }
 

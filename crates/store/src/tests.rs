@@ -4,9 +4,10 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqlSafeStr, Sqlite
 
 use crate::engine::{Options, Store};
 
-const MODULES: [&[&str]; 12] = [
+const MODULES: [&[&str]; 13] = [
     crate::admin::audit::ALL,
     crate::admin::tokens::ALL,
+    crate::health::ALL,
     crate::jobs::ALL,
     crate::ledger::ALL,
     crate::migrate::ALL,
@@ -30,7 +31,9 @@ async fn every_statement_is_prepared_on_sqlite() {
     store.migrate().await.unwrap();
     store.check_schema().await.unwrap();
     let mut connection = SqliteConnection::connect(&url).await.unwrap();
-    for statement in MODULES.into_iter().flatten() {
+    for statement in
+        MODULES.into_iter().flatten().chain(&crate::health::SQLITE).chain([&crate::backup::COPY])
+    {
         let prepared = connection.prepare(statement.into_sql_str()).await;
         prepared.unwrap_or_else(|error| panic!("{error}: {statement}"));
     }
@@ -60,7 +63,12 @@ async fn every_statement_is_prepared_on_postgres() {
     store.migrate().await.unwrap();
     store.check_schema().await.unwrap();
     let mut connection = PgConnection::connect(&url).await.unwrap();
-    for statement in MODULES.into_iter().flatten().chain([&crate::jobs::CLAIM_POSTGRES]) {
+    for statement in MODULES
+        .into_iter()
+        .flatten()
+        .chain([&crate::jobs::CLAIM_POSTGRES])
+        .chain(&crate::health::POSTGRES)
+    {
         let prepared = connection.prepare(statement.into_sql_str()).await;
         prepared.unwrap_or_else(|error| panic!("{error}: {statement}"));
     }

@@ -59,17 +59,26 @@ impl Database {
         }
     }
 
-    /// Runs one statement past the mall, as whoever can write to the database may; gives the number of
-    /// rows it changed.
+    /// A database that is there already, and stays.
+    pub fn at(url: &str) -> Self {
+        Self { url: url.to_owned(), directory: None }
+    }
+
+    /// Runs statements past the mall, as whoever can write to the database may; gives the number of
+    /// rows they changed.
     pub async fn execute(&self, sql: &str) -> u64 {
         let sql = AssertSqlSafe(sql.to_owned());
         if self.url.starts_with("sqlite") {
             let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
             connection.execute("PRAGMA busy_timeout = 5000").await.unwrap();
-            connection.execute(sql).await.unwrap().rows_affected()
+            let changed = connection.execute(sql).await.unwrap().rows_affected();
+            connection.close().await.unwrap();
+            changed
         } else {
             let mut connection = PgConnection::connect(&self.url).await.unwrap();
-            connection.execute(sql).await.unwrap().rows_affected()
+            let changed = connection.execute(sql).await.unwrap().rows_affected();
+            connection.close().await.unwrap();
+            changed
         }
     }
 

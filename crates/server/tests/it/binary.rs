@@ -1,7 +1,9 @@
 //! The real binary, as an operator meets it: started as a process, asked over HTTP, told by signals.
 
+mod backup;
 mod database;
 mod demo;
+mod doctor;
 mod install;
 mod logs;
 mod process;
