@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use mall::doctor::{CopyReport, Finding, Schema, Verdict, bytes};
 use store::Sealer;
-use tempfile::{Builder, NamedTempFile};
+use tempfile::{Builder, NamedTempFile, TempDir};
 
 use crate::cli::{Database, Sealing, say};
 use crate::clock;
@@ -63,7 +63,7 @@ pub(crate) async fn backup(args: BackupArgs) -> anyhow::Result<ExitCode> {
     let ctx = clock::system_ctx();
     let begun = ctx.now();
     // Whatever ends this function takes the unfinished file with it.
-    let unfinished = unfinished_beside(&args.file)?;
+    let unfinished = Unfinished::beside(&args.file)?;
     let told = told_to_stop()?;
     tokio::select! {
         copied = copy(&source, unfinished.path()) => copied?,
@@ -72,7 +72,7 @@ pub(crate) async fn backup(args: BackupArgs) -> anyhow::Result<ExitCode> {
     let report = verify(unfinished.path(), None).await.with_context(|| {
         format!("no backup was made: its copy cannot be served, nor may {}", source.display())
     })?;
-    let size = keep(unfinished, &args.file)?;
+    let size = unfinished.keep(&args.file)?;
     let millis = ctx.now().since(begun).as_micros() / 1_000;
     let (seconds, millis) = (millis / 1_000, millis % 1_000);
     let file = args.file.display();
@@ -103,9 +103,9 @@ pub(crate) async fn restore(args: RestoreArgs) -> anyhow::Result<()> {
     let data = args.data.canonicalize()?;
     refuse_full(&data)?;
     let target = data.join(DATABASE);
-    let mut unfinished = unfinished_beside(&target)?;
+    let mut unfinished = Unfinished::beside(&target)?;
     let mut source = File::open(&args.file).with_context(|| format!("{file} cannot be read"))?;
-    std::io::copy(&mut source, unfinished.as_file_mut())
+    std::io::copy(&mut source, unfinished.file.as_file_mut())
         .with_context(|| format!("{file} cannot be copied to {}", data.display()))?;
     // The copy is what will be served, so the copy is what is verified.
     let report = verify(unfinished.path(), sealer.as_ref()).await;
@@ -119,7 +119,7 @@ pub(crate) async fn restore(args: RestoreArgs) -> anyhow::Result<()> {
         "{file} was not restored, since orders or books do not agree in it; \
          --accept-faults restores it all the same"
     );
-    let size = keep(unfinished, &target)?;
+    let size = unfinished.keep(&target)?;
     say(&format!("restored {} to {}", bytes(size), target.display()))?;
     tell_next(&report, &target, &args.sealing)
 }
@@ -201,24 +201,38 @@ fn tell_of(report: &CopyReport) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A nameless file in the same directory, for its owner only.
-fn unfinished_beside(file: &Path) -> anyhow::Result<NamedTempFile> {
-    let directory = directory_of(file);
-    Builder::new()
-        .prefix(".simmall-")
-        .suffix(".unfinished")
-        .tempfile_in(directory)
-        .with_context(|| format!("no file can be made in {}", directory.display()))
+/// A file that has no name yet. Dropped, it is gone, and so is what SQLite laid beside it.
+struct Unfinished {
+    file: NamedTempFile,
+    /// Dropped after what is in it.
+    _directory: TempDir,
 }
 
-/// Makes a file durable and gives it its name, which nobody may have taken meanwhile.
-fn keep(unfinished: NamedTempFile, file: &Path) -> anyhow::Result<u64> {
-    let kept = || format!("{} cannot be written", file.display());
-    File::open(unfinished.path()).and_then(|copy| copy.sync_all()).with_context(kept)?;
-    let named = unfinished.persist_noclobber(file).map_err(|error| error.error);
-    let size = named.and_then(|copy| copy.metadata()).with_context(kept)?.len();
-    File::open(directory_of(file)).and_then(|directory| directory.sync_all()).with_context(kept)?;
-    Ok(size)
+impl Unfinished {
+    /// An empty file on the same disk, for its owner only.
+    fn beside(file: &Path) -> anyhow::Result<Self> {
+        let directory = directory_of(file);
+        let named = || format!("no file can be made in {}", directory.display());
+        let own = Builder::new().prefix(".simmall-").suffix(".unfinished").tempdir_in(directory);
+        let own = own.with_context(named)?;
+        let file = NamedTempFile::new_in(own.path()).with_context(named)?;
+        Ok(Self { file, _directory: own })
+    }
+
+    fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// Makes the file durable and gives it its name, which nobody may have taken meanwhile.
+    fn keep(self, file: &Path) -> anyhow::Result<u64> {
+        let kept = || format!("{} cannot be written", file.display());
+        File::open(self.path()).and_then(|copy| copy.sync_all()).with_context(kept)?;
+        let named = self.file.persist_noclobber(file).map_err(|error| error.error);
+        let size = named.and_then(|copy| copy.metadata()).with_context(kept)?.len();
+        let directory = File::open(directory_of(file));
+        directory.and_then(|directory| directory.sync_all()).with_context(kept)?;
+        Ok(size)
+    }
 }
 
 fn refuse_to_overwrite(file: &Path) -> anyhow::Result<()> {
