@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use clap::builder::BoolishValueParser;
 use mall::doctor::{CopyReport, Finding, Schema, Verdict, bytes};
 use store::Sealer;
 use tempfile::{Builder, NamedTempFile, TempDir};
@@ -48,7 +49,7 @@ pub(crate) struct RestoreArgs {
     #[command(flatten)]
     sealing: Sealing,
     /// Restore it even if orders and books do not agree in it.
-    #[arg(long, env = "SIMMALL_ACCEPT_FAULTS")]
+    #[arg(long, env = "SIMMALL_ACCEPT_FAULTS", value_parser = BoolishValueParser::new())]
     accept_faults: bool,
 }
 

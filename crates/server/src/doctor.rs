@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use carriers::Behaviour;
+use clap::builder::BoolishValueParser;
 use mall::doctor::{FileMode, Finding, Patient, Space, Verdict};
 use store::{Options, Store};
 
@@ -22,10 +23,10 @@ pub(crate) struct Args {
     #[command(flatten)]
     sealing: Sealing,
     /// Read a SQLite database whole, however large: integrity and foreign keys.
-    #[arg(long, env = "SIMMALL_DEEP")]
+    #[arg(long, env = "SIMMALL_DEEP", value_parser = BoolishValueParser::new())]
     deep: bool,
     /// Print one JSON object instead of lines.
-    #[arg(long, env = "SIMMALL_JSON")]
+    #[arg(long, env = "SIMMALL_JSON", value_parser = BoolishValueParser::new())]
     json: bool,
 }
 
