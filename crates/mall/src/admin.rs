@@ -2,19 +2,32 @@
 //! to the audit log in that same transaction.
 
 mod audit;
+mod catalogue;
+mod jobs;
+mod keys;
+mod ledger;
+mod orders;
+mod partners;
+mod prices;
+mod sims;
 mod tokens;
 
-use domain::id::RequestId;
+use std::fmt::Display;
+
+use domain::id::{PartnerId, RequestId};
+use domain::partner::Partner;
 use domain::{Mode, Role, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 use store::{AuditEntry, Tx};
-use wire::admin::{LIMIT_DEFAULT, List, Problem};
+use wire::admin::{FieldError, LIMIT_DEFAULT, List, Problem};
 
 use crate::Mall;
 use crate::error::Result;
 
 pub use audit::{AuditQuery, Bad, Verifier, run_sealer};
+pub use jobs::JobQuery;
+pub use orders::OrderQuery;
 pub use tokens::made_offline;
 
 /// Who calls the admin API.
@@ -110,6 +123,57 @@ pub(crate) fn time(field: &str, text: Option<&str>) -> Result<Option<Timestamp>>
         Timestamp::parse_rfc3339(text).map_err(|error| Problem::field(field, error.to_string()))
     };
     Ok(text.map(parse).transpose()?)
+}
+
+/// Gathers what is wrong with a request that fits its table.
+#[derive(Debug, Default)]
+pub(crate) struct Wrong(Vec<FieldError>);
+
+impl Wrong {
+    /// Something is wrong with a field.
+    pub(crate) fn add(&mut self, field: &str, detail: impl Into<String>) {
+        self.0.push(FieldError::new(field, detail));
+    }
+
+    /// A field's value, or `None` and the mistake noted.
+    pub(crate) fn read<T, E: Display>(
+        &mut self,
+        field: &str,
+        read: std::result::Result<T, E>,
+    ) -> Option<T> {
+        read.map_err(|error| self.add(field, error.to_string())).ok()
+    }
+
+    /// Refuses the request if anything is wrong with it.
+    pub(crate) fn check(self) -> Result<()> {
+        if self.0.is_empty() { Ok(()) } else { Err(Problem::invalid(self.0).into()) }
+    }
+}
+
+/// A partner by its code, or there is no such object.
+pub(crate) async fn partner_of(tx: &mut Tx, mode: Mode, code: &str) -> Result<Partner> {
+    let partner = tx.partner_by_code(mode, code).await?;
+    partner.ok_or_else(|| Problem::not_found("partner").into())
+}
+
+/// A partner for a change of it or of what is its own. Whoever else changes it waits until this
+/// transaction ends.
+pub(crate) async fn held_partner(tx: &mut Tx, mode: Mode, code: &str) -> Result<Partner> {
+    let partner = partner_of(tx, mode, code).await?;
+    tx.touch_partner(mode, partner.id).await?;
+    partner_of(tx, mode, code).await
+}
+
+/// The partner of a filter, if it has one. One that there is not has nothing.
+pub(crate) async fn filtered(
+    tx: &mut Tx,
+    mode: Mode,
+    code: Option<&str>,
+) -> Result<Option<PartnerId>> {
+    match code {
+        None => Ok(None),
+        Some(code) => Ok(Some(partner_of(tx, mode, code).await?.id)),
+    }
 }
 
 impl Mall {

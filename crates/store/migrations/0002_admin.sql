@@ -36,3 +36,10 @@ CREATE UNIQUE INDEX audit_sequence ON audit (sequence) WHERE sequence IS NOT NUL
 CREATE INDEX audit_unsealed ON audit (audit_id) WHERE sequence IS NULL;
 CREATE INDEX audit_object ON audit (object, audit_id);
 CREATE INDEX audit_token ON audit (token_id, audit_id);
+
+-- How operators look for orders and jobs across partners. An order's id sorts by its time; few orders are
+-- in an unsettled state for long, and few jobs are dead.
+CREATE INDEX orders_recent ON orders (mode, order_id);
+CREATE INDEX orders_unsettled ON orders (mode, state, order_id)
+    WHERE state IN ('AWAITING_PAYMENT', 'CLOSED', 'FAILED', 'REVIEW', 'REFUNDING', 'REFUNDED');
+CREATE INDEX jobs_dead ON jobs (mode, partner_id, job_id) WHERE state = 'dead';

@@ -77,7 +77,7 @@ pub struct Credit {
 }
 
 #[derive(sqlx::FromRow)]
-struct PartnerRow {
+pub(crate) struct PartnerRow {
     partner_id: String,
     code: String,
     name: String,
@@ -104,7 +104,7 @@ pub struct Versions {
 }
 
 impl PartnerRow {
-    fn into_partner(self, mode: Mode) -> Result<Partner> {
+    pub(crate) fn into_partner(self, mode: Mode) -> Result<Partner> {
         let row = Row { table: "partners", key: &self.partner_id };
         let schemes = words(&self.schemes).map(|word| row.parse::<Scheme>("schemes", word));
         let locale = Locale::from_tag(&self.locale);
@@ -234,7 +234,7 @@ impl Tx {
 
     /// Raises a partner's version: whatever a node has cached of the partner, its keys or its prices is to
     /// be read again.
-    pub(crate) async fn touch_partner(&mut self, mode: Mode, id: PartnerId) -> Result<()> {
+    pub async fn touch_partner(&mut self, mode: Mode, id: PartnerId) -> Result<()> {
         execute!(self, TOUCH, mode.as_str(), id.to_string())?;
         Ok(())
     }

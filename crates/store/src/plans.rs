@@ -7,7 +7,7 @@ use domain::package::{Package, Volume};
 use domain::plan::{Plan, PriceKind};
 use domain::{LocalizedText, Mode, Money, Timestamp};
 
-use crate::engine::{Tx, execute, fetch_all, fetch_optional, statements};
+use crate::engine::{Tx, execute, fetch_all, fetch_optional, one_row, statements};
 use crate::error::{Result, Row};
 use crate::partners::words;
 
@@ -20,6 +20,13 @@ statements! {
         minor, valid_from, valid_to) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     END_PRICE = "UPDATE prices SET valid_to = $5 WHERE mode = $1 AND partner_id = $2
         AND plan_code = $3 AND kind = $4 AND (valid_to IS NULL OR valid_to > $5)";
+    UPDATE_PACKAGE = "UPDATE packages SET unit = $3, calendar = $4, volume_bytes = $5, area = $6,
+        countries = $7, carrier = $8, carrier_product = $9 WHERE mode = $1 AND code = $2";
+    UPDATE_PLAN = "UPDATE plans SET plan_id = $3, package_code = $4, name = $5, description = $6,
+        periods = $7, renewable = $8, on_sale = $9 WHERE mode = $1 AND code = $2";
+    SET_PRICE_END = "UPDATE prices SET valid_to = $4
+        WHERE mode = $1 AND partner_id = $2 AND price_id = $3";
+    DELETE_PRICE = "DELETE FROM prices WHERE mode = $1 AND partner_id = $2 AND price_id = $3";
     /// A plan on sale with its package.
     FIND = "SELECT p.code, p.plan_id, p.name, p.description, p.periods, p.renewable,
         k.code AS package_code, k.unit, k.calendar, k.volume_bytes, k.area, k.countries,
@@ -64,13 +71,19 @@ pub struct DatedPrice {
 }
 
 #[derive(sqlx::FromRow)]
-struct PlanRow {
+pub(crate) struct PlanRow {
     code: String,
     plan_id: String,
     name: String,
     description: String,
     periods: String,
     renewable: bool,
+    #[sqlx(flatten)]
+    package: PackageRow,
+}
+
+#[derive(sqlx::FromRow)]
+pub(crate) struct PackageRow {
     package_code: String,
     unit: String,
     calendar: bool,
@@ -82,33 +95,39 @@ struct PlanRow {
 }
 
 impl PlanRow {
-    fn into_plan(self) -> Result<Plan> {
+    pub(crate) fn into_plan(self) -> Result<Plan> {
         let row = Row { table: "plans", key: &self.code };
-        let package_row = Row { table: "packages", key: &self.package_code };
         let periods = words(&self.periods).map(|word| row.parse("periods", word));
-        let volume = match self.volume_bytes {
-            None => Volume::Unlimited,
-            Some(bytes) => Volume::Bytes(
-                u64::try_from(bytes).map_err(|why| package_row.corrupt("volume_bytes", why))?,
-            ),
-        };
         Ok(Plan {
             name: texts(&row, "name", &self.name)?,
             description: texts(&row, "description", &self.description)?,
             periods: periods.collect::<Result<_>>()?,
-            package: Package {
-                kind: package_row.parse("unit", &self.unit)?,
-                area: texts(&package_row, "area", &self.area)?,
-                countries: words(&self.countries).map(str::to_owned).collect(),
-                code: self.package_code,
-                calendar: self.calendar,
-                volume,
-                carrier: self.carrier,
-                carrier_product: self.carrier_product,
-            },
+            package: self.package.into_package()?,
             code: self.code,
             plan_id: self.plan_id,
             renewable: self.renewable,
+        })
+    }
+}
+
+impl PackageRow {
+    pub(crate) fn into_package(self) -> Result<Package> {
+        let row = Row { table: "packages", key: &self.package_code };
+        let volume = match self.volume_bytes {
+            None => Volume::Unlimited,
+            Some(bytes) => {
+                Volume::Bytes(u64::try_from(bytes).map_err(|why| row.corrupt("volume_bytes", why))?)
+            }
+        };
+        Ok(Package {
+            kind: row.parse("unit", &self.unit)?,
+            area: texts(&row, "area", &self.area)?,
+            countries: words(&self.countries).map(str::to_owned).collect(),
+            code: self.package_code,
+            calendar: self.calendar,
+            volume,
+            carrier: self.carrier,
+            carrier_product: self.carrier_product,
         })
     }
 }
@@ -122,6 +141,13 @@ fn texts(row: &Row<'_>, column: &'static str, json: &str) -> Result<LocalizedTex
 fn json(text: &LocalizedText) -> String {
     // A map of strings always has a JSON form.
     serde_json::to_string(&text.0).unwrap_or_default()
+}
+
+fn volume_bytes(package: &Package) -> Option<i64> {
+    match package.volume {
+        Volume::Unlimited => None,
+        Volume::Bytes(bytes) => Some(i64::try_from(bytes).unwrap_or(i64::MAX)),
+    }
 }
 
 #[derive(sqlx::FromRow)]
@@ -160,10 +186,6 @@ struct NameRow {
 impl Tx {
     /// Adds a package.
     pub async fn insert_package(&mut self, mode: Mode, package: &Package) -> Result<()> {
-        let volume = match package.volume {
-            Volume::Unlimited => None,
-            Volume::Bytes(bytes) => Some(i64::try_from(bytes).unwrap_or(i64::MAX)),
-        };
         execute!(
             self,
             INSERT_PACKAGE,
@@ -171,13 +193,78 @@ impl Tx {
             &package.code,
             package.kind.code(),
             package.calendar,
-            volume,
+            volume_bytes(package),
             json(&package.area),
             package.countries.join(","),
             &package.carrier,
             &package.carrier_product,
         )?;
         self.touch_catalogue(mode).await
+    }
+
+    /// Changes a package.
+    pub async fn update_package(&mut self, mode: Mode, package: &Package) -> Result<()> {
+        let changed = execute!(
+            self,
+            UPDATE_PACKAGE,
+            mode.as_str(),
+            &package.code,
+            package.kind.code(),
+            package.calendar,
+            volume_bytes(package),
+            json(&package.area),
+            package.countries.join(","),
+            &package.carrier,
+            &package.carrier_product,
+        )?;
+        one_row(changed, "the package")?;
+        self.touch_catalogue(mode).await
+    }
+
+    /// Changes a plan. Its package must be there.
+    pub async fn update_plan(&mut self, mode: Mode, plan: &Plan, on_sale: bool) -> Result<()> {
+        let periods: Vec<String> = plan.periods.iter().map(ToString::to_string).collect();
+        let changed = execute!(
+            self,
+            UPDATE_PLAN,
+            mode.as_str(),
+            &plan.code,
+            &plan.plan_id,
+            &plan.package.code,
+            json(&plan.name),
+            json(&plan.description),
+            periods.join(","),
+            plan.renewable,
+            on_sale,
+        )?;
+        one_row(changed, "the plan")?;
+        self.touch_catalogue(mode).await
+    }
+
+    /// Says when a price ends, if it ends.
+    pub async fn set_price_end(
+        &mut self,
+        (mode, partner_id): (Mode, PartnerId),
+        id: PriceId,
+        end: Option<Timestamp>,
+    ) -> Result<()> {
+        let (word, partner) = (mode.as_str(), partner_id.to_string());
+        let end = end.map(Timestamp::as_micros);
+        let changed = execute!(self, SET_PRICE_END, word, partner, id.to_string(), end)?;
+        one_row(changed, "the price")?;
+        self.touch_partner(mode, partner_id).await
+    }
+
+    /// Takes a price out of the book.
+    pub async fn delete_price(
+        &mut self,
+        (mode, partner_id): (Mode, PartnerId),
+        id: PriceId,
+    ) -> Result<()> {
+        let (word, partner) = (mode.as_str(), partner_id.to_string());
+        let changed = execute!(self, DELETE_PRICE, word, partner, id.to_string())?;
+        one_row(changed, "the price")?;
+        self.touch_partner(mode, partner_id).await
     }
 
     /// Puts a plan on sale. Its package must be there.
@@ -274,7 +361,7 @@ impl Tx {
     }
 
     /// Raises that version: whatever a node has cached of the catalogue is to be read again.
-    pub(crate) async fn touch_catalogue(&mut self, mode: Mode) -> Result<()> {
+    pub async fn touch_catalogue(&mut self, mode: Mode) -> Result<()> {
         execute!(self, TOUCH, mode.as_str())?;
         Ok(())
     }

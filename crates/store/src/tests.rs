@@ -4,13 +4,20 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqlSafeStr, Sqlite
 
 use crate::engine::{Options, Store};
 
-const MODULES: [&[&str]; 13] = [
+const MODULES: &[&[&str]] = &[
     crate::admin::audit::ALL,
+    crate::admin::catalogue::ALL,
+    crate::admin::jobs::ALL,
+    crate::admin::ledger::ALL,
+    crate::admin::partners::ALL,
+    crate::admin::prices::ALL,
+    crate::admin::sims::ALL,
     crate::admin::tokens::ALL,
     crate::health::ALL,
     crate::jobs::ALL,
     crate::ledger::ALL,
     crate::migrate::ALL,
+    crate::order_search::ALL,
     crate::orders::ALL,
     crate::partners::ALL,
     crate::payments::ALL,
@@ -32,7 +39,7 @@ async fn every_statement_is_prepared_on_sqlite() {
     store.check_schema().await.unwrap();
     let mut connection = SqliteConnection::connect(&url).await.unwrap();
     for statement in
-        MODULES.into_iter().flatten().chain(&crate::health::SQLITE).chain([&crate::backup::COPY])
+        MODULES.iter().copied().flatten().chain(&crate::health::SQLITE).chain([&crate::backup::COPY])
     {
         let prepared = connection.prepare(statement.into_sql_str()).await;
         prepared.unwrap_or_else(|error| panic!("{error}: {statement}"));

@@ -164,10 +164,19 @@ impl Call {
     }
 
     /// The mode in the path.
-    #[expect(dead_code, reason = "no route has a mode yet")]
     pub(crate) fn mode(&self) -> Result<Mode, Failure> {
         let mode = self.path("mode").parse();
         mode.map_err(|_| Problem::new(404, "NOT_FOUND", "a mode is `live` or `test`").into())
+    }
+
+    /// The mode and the partner's code in the path.
+    pub(crate) fn partner(&self) -> Result<(Mode, &str), Failure> {
+        Ok((self.mode()?, self.path("code")))
+    }
+
+    /// The mode, the partner's code and the name of something of that partner's in the path.
+    pub(crate) fn of_partner(&self, name: &str) -> Result<(Mode, &str, &str), Failure> {
+        Ok((self.mode()?, self.path("code"), self.path(name)))
     }
 
     /// A parameter of the query.

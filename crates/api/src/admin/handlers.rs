@@ -1,6 +1,9 @@
 //! Handlers of the admin API: each calls one use-case and renders its answer.
 
 mod audit;
+mod catalogue;
+mod orders;
+mod partners;
 mod tokens;
 
 use std::sync::Arc;
@@ -18,6 +21,38 @@ pub(crate) fn of(op: Op, route: &'static Route, mall: &Arc<Mall>) -> MethodRoute
         Op::ListTokens => on(route, mall, tokens::list),
         Op::AddToken => on(route, mall, tokens::add),
         Op::RetireToken => on(route, mall, tokens::retire),
+        Op::ListPartners => on(route, mall, partners::list),
+        Op::AddPartner => on(route, mall, partners::add),
+        Op::ShowPartner => on(route, mall, partners::show),
+        Op::ChangePartner => on(route, mall, partners::change),
+        Op::SuspendPartner => on(route, mall, partners::suspend),
+        Op::ResumePartner => on(route, mall, partners::resume),
+        Op::ListKeys => on(route, mall, partners::list_keys),
+        Op::AddKey => on(route, mall, partners::add_key),
+        Op::RetireKey => on(route, mall, partners::retire_key),
+        Op::ListCredits => on(route, mall, partners::list_credits),
+        Op::SetCredit => on(route, mall, partners::set_credit),
+        Op::ListPrices => on(route, mall, partners::list_prices),
+        Op::AddPrice => on(route, mall, partners::add_price),
+        Op::EndPrice => on(route, mall, partners::end_price),
+        Op::ListSims => on(route, mall, partners::list_sims),
+        Op::ShowSim => on(route, mall, partners::show_sim),
+        Op::PutSim => on(route, mall, partners::put_sim),
+        Op::ChangeSim => on(route, mall, partners::change_sim),
+        Op::ListPackages => on(route, mall, catalogue::list_packages),
+        Op::ShowPackage => on(route, mall, catalogue::show_package),
+        Op::PutPackage => on(route, mall, catalogue::put_package),
+        Op::ListPlans => on(route, mall, catalogue::list_plans),
+        Op::ShowPlan => on(route, mall, catalogue::show_plan),
+        Op::PutPlan => on(route, mall, catalogue::put_plan),
+        Op::ListOrders => on(route, mall, orders::list),
+        Op::ShowOrder => on(route, mall, orders::show),
+        Op::ListJobs => on(route, mall, orders::list_jobs),
+        Op::ShowJob => on(route, mall, orders::show_job),
+        Op::RetryJob => on(route, mall, orders::retry_job),
+        Op::CancelJob => on(route, mall, orders::cancel_job),
+        Op::ListBalances => on(route, mall, orders::balances),
+        Op::ListPostings => on(route, mall, orders::postings),
         Op::ListAudit => on(route, mall, audit::list),
         Op::AuditHead => on(route, mall, audit::head),
         Op::VerifyAudit => on(route, mall, audit::verify),

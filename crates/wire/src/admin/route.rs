@@ -4,10 +4,18 @@
 use domain::Role;
 
 use super::audit::{Entry, Head, Verdict, Verify};
+use super::catalogue::{Package, Plan, PutPackage, PutPlan};
+use super::job::{self, Job};
+use super::ledger::{Balance, Posting};
+use super::order::{self, Order, OrderDetail};
+use super::partner::{
+    Credit, CreditLimit, IssuedKey, Key, NewPartner, NewPrice, Partner, PartnerChange, Price,
+};
 use super::record::kinds::FREE;
 use super::record::{Field, Kind, Record, Recorded};
+use super::sim::{PutSim, Sim, SimChange};
 use super::token::{IssuedToken, NewToken, Token, Whoami};
-use super::{LIMIT_MAX, PREFIX};
+use super::{CODE_CHARS_MAX, LIMIT_MAX, PREFIX};
 
 /// An operation. The router has a handler for each, or does not compile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,6 +25,38 @@ pub enum Op {
     ListTokens,
     AddToken,
     RetireToken,
+    ListPartners,
+    AddPartner,
+    ShowPartner,
+    ChangePartner,
+    SuspendPartner,
+    ResumePartner,
+    ListKeys,
+    AddKey,
+    RetireKey,
+    ListCredits,
+    SetCredit,
+    ListPrices,
+    AddPrice,
+    EndPrice,
+    ListSims,
+    ShowSim,
+    PutSim,
+    ChangeSim,
+    ListPackages,
+    ShowPackage,
+    PutPackage,
+    ListPlans,
+    ShowPlan,
+    PutPlan,
+    ListOrders,
+    ShowOrder,
+    ListJobs,
+    ShowJob,
+    RetryJob,
+    CancelJob,
+    ListBalances,
+    ListPostings,
     ListAudit,
     AuditHead,
     VerifyAudit,
@@ -129,6 +169,40 @@ const AUDIT: &[Field] = &[
     filter("to", Kind::Time, "Only before this time"),
 ];
 
+const PARTNER: Field = filter("partner", Kind::Code, "Only of the partner with this code");
+const NUMBER: Kind = Kind::Text { min: 1, max: CODE_CHARS_MAX };
+
+const PRICES: &[Field] = &[LIMIT, CURSOR, filter("plan", Kind::Code, "Only of this plan")];
+
+const SIMS: &[Field] =
+    &[LIMIT, CURSOR, filter("state", Kind::Word(super::sim::STATES), "Only in this state")];
+
+const ORDERS: &[Field] = &[
+    LIMIT,
+    CURSOR,
+    PARTNER,
+    filter("state", Kind::Word(order::STATES), "Only in this state"),
+    filter("iccid", Kind::Iccid, "Only for this SIM"),
+    filter(
+        "number",
+        NUMBER,
+        "Only with this number: `orderNo`, `payId`, `requestOrderId`, or our own id",
+    ),
+    filter("plan", NUMBER, "Only of this plan"),
+    filter("from", Kind::Time, "Only those that came from this time on"),
+    filter("to", Kind::Time, "Only those that came before this time"),
+];
+
+const JOBS: &[Field] = &[
+    LIMIT,
+    CURSOR,
+    PARTNER,
+    filter("kind", Kind::Word(job::KINDS), "Only of this kind"),
+    filter("state", Kind::Word(job::STATES), "Only in this state"),
+];
+
+const LEDGER: &[Field] = &[LIMIT, CURSOR, PARTNER];
+
 macro_rules! routes {
     ($($method:ident $path:literal $op:ident $role:ident $summary:literal
         $query:expr, $body:expr => $answer:expr;)*) => {
@@ -156,6 +230,89 @@ routes! {
         &[], Body::Json(&NewToken::RECORD) => Answer::Created(&IssuedToken::RECORD);
     Delete "/tokens/{token_id}" RetireToken Owner "Retire a token; the last owner's is kept"
         &[], Body::None => Answer::One(&Token::RECORD);
+
+    Get "/{mode}/partners" ListPartners Viewer "List partners by code"
+        PAGE, Body::None => Answer::List(&Partner::RECORD);
+    Post "/{mode}/partners" AddPartner Operator "Add a partner; it has no key yet"
+        &[], Body::Json(&NewPartner::RECORD) => Answer::Created(&Partner::RECORD);
+    Get "/{mode}/partners/{code}" ShowPartner Viewer "Show a partner"
+        &[], Body::None => Answer::One(&Partner::RECORD);
+    Patch "/{mode}/partners/{code}" ChangePartner Operator "Change a partner's settings"
+        &[], Body::Json(&PartnerChange::RECORD) => Answer::One(&Partner::RECORD);
+    Post "/{mode}/partners/{code}/suspend" SuspendPartner Operator "Refuse a partner's requests"
+        &[], Body::None => Answer::One(&Partner::RECORD);
+    Post "/{mode}/partners/{code}/resume" ResumePartner Operator "Take a partner's requests again"
+        &[], Body::None => Answer::One(&Partner::RECORD);
+
+    Get "/{mode}/partners/{code}/keys" ListKeys Viewer "List a partner's keys, the oldest first"
+        PAGE, Body::None => Answer::List(&Key::RECORD);
+    Post "/{mode}/partners/{code}/keys" AddKey Operator
+        "Make a key; its text is shown only now. A partner has two at most that are not retired"
+        &[], Body::None => Answer::Created(&IssuedKey::RECORD);
+    Delete "/{mode}/partners/{code}/keys/{key_id}" RetireKey Operator "Retire a key"
+        &[], Body::None => Answer::One(&Key::RECORD);
+
+    Get "/{mode}/partners/{code}/credits" ListCredits Viewer "List what a partner may owe, and owes"
+        PAGE, Body::None => Answer::List(&Credit::RECORD);
+    Put "/{mode}/partners/{code}/credits/{currency}" SetCredit Operator
+        "Set what a partner may owe in a currency"
+        &[], Body::Json(&CreditLimit::RECORD) => Answer::One(&Credit::RECORD);
+
+    Get "/{mode}/partners/{code}/prices" ListPrices Viewer
+        "List a partner's prices, those that ended and those to come included"
+        PRICES, Body::None => Answer::List(&Price::RECORD);
+    Post "/{mode}/partners/{code}/prices" AddPrice Operator
+        "Add a price, which ends the one before it"
+        &[], Body::Json(&NewPrice::RECORD) => Answer::Created(&Price::RECORD);
+    Delete "/{mode}/partners/{code}/prices/{price_id}" EndPrice Operator
+        "End a price now, or cancel one that has not begun"
+        &[], Body::None => Answer::One(&Price::RECORD);
+
+    Get "/{mode}/partners/{code}/sims" ListSims Viewer "List a partner's SIMs by ICCID"
+        SIMS, Body::None => Answer::List(&Sim::RECORD);
+    Get "/{mode}/partners/{code}/sims/{iccid}" ShowSim Viewer "Show a SIM"
+        &[], Body::None => Answer::One(&Sim::RECORD);
+    Put "/{mode}/partners/{code}/sims/{iccid}" PutSim Operator "Add a SIM, or change it"
+        &[], Body::Json(&PutSim::RECORD) => Answer::One(&Sim::RECORD);
+    Patch "/{mode}/partners/{code}/sims/{iccid}" ChangeSim Operator "Change a SIM's state"
+        &[], Body::Json(&SimChange::RECORD) => Answer::One(&Sim::RECORD);
+
+    Get "/{mode}/packages" ListPackages Viewer "List packages by code"
+        PAGE, Body::None => Answer::List(&Package::RECORD);
+    Get "/{mode}/packages/{code}" ShowPackage Viewer "Show a package"
+        &[], Body::None => Answer::One(&Package::RECORD);
+    Put "/{mode}/packages/{code}" PutPackage Operator
+        "Make a package, or change it. One that a plan gives keeps unit, calendar and carrier"
+        &[], Body::Json(&PutPackage::RECORD) => Answer::One(&Package::RECORD);
+    Get "/{mode}/plans" ListPlans Viewer "List plans by code, on sale or not"
+        PAGE, Body::None => Answer::List(&Plan::RECORD);
+    Get "/{mode}/plans/{code}" ShowPlan Viewer "Show a plan"
+        &[], Body::None => Answer::One(&Plan::RECORD);
+    Put "/{mode}/plans/{code}" PutPlan Operator
+        "Make a plan, or change it. Its package may change to one of the same unit and carrier only"
+        &[], Body::Json(&PutPlan::RECORD) => Answer::One(&Plan::RECORD);
+
+    Get "/{mode}/orders" ListOrders Viewer
+        "List orders, the newest first. A page may have few items, or none, and yet a next one"
+        ORDERS, Body::None => Answer::List(&Order::RECORD);
+    Get "/{mode}/orders/{order_id}" ShowOrder Viewer "Show an order with all that belongs to it"
+        &[], Body::None => Answer::One(&OrderDetail::RECORD);
+
+    Get "/{mode}/jobs" ListJobs Viewer "List jobs: the dead ones, then the others as they fall due"
+        JOBS, Body::None => Answer::List(&Job::RECORD);
+    Get "/{mode}/jobs/{job_id}" ShowJob Viewer "Show a job"
+        &[], Body::None => Answer::One(&Job::RECORD);
+    Post "/{mode}/jobs/{job_id}/retry" RetryJob Operator "Run a job now, as if it had never failed"
+        &[], Body::None => Answer::One(&Job::RECORD);
+    Post "/{mode}/jobs/{job_id}/cancel" CancelJob Operator
+        "Drop a job that has nothing left to do"
+        &[], Body::None => Answer::Nothing;
+
+    Get "/{mode}/ledger/balances" ListBalances Viewer "List balances by partner"
+        LEDGER, Body::None => Answer::List(&Balance::RECORD);
+    Get "/{mode}/ledger/postings" ListPostings Viewer
+        "List postings by partner, those of the newest orders first"
+        LEDGER, Body::None => Answer::List(&Posting::RECORD);
 
     Get "/audit" ListAudit Viewer "List what was changed, the newest first"
         AUDIT, Body::None => Answer::List(&Entry::RECORD);

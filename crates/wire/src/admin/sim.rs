@@ -2,7 +2,9 @@
 
 use super::record::{Kind, records};
 
-const STATE: Kind = Kind::Word(&["ready", "suspended", "expired", "terminated"]);
+/// The states of SIMs.
+pub const STATES: &[&str] = &["ready", "suspended", "expired", "terminated"];
+const STATE: Kind = Kind::Word(STATES);
 
 records! {
     /// A SIM in a partner's stock.
