@@ -1,86 +1,266 @@
-//! Every route of the table, with every kind of caller: nobody gets further than the role lets them.
+//! Every route of the table, with every kind of caller and object: nobody gets further than the role
+//! lets them, and what is another mode's or partner's is not there.
 
-use domain::Role;
+use domain::sim::SimState;
+use domain::{Mode, Role};
 use serde_json::{Value, json};
-use testkit::{AdminClient, Engine, TestMall, on_both_engines};
+use testkit::{AdminClient, Engine, TestMall, TestPartner, on_both_engines};
 use wire::admin::{Op, ROUTES, Route};
 
 on_both_engines!(every_route_with_every_role);
 
-/// What a test knows of a route: with what it succeeds. A route without a case does not compile.
-fn case(op: Op) -> Case {
-    let none = Case { own: &[], absent: &[], body: Value::Null };
-    match op {
-        Op::Whoami | Op::ListTokens | Op::ListAudit | Op::AuditHead => none,
-        Op::AddToken => Case { body: json!({"name": "Jo", "role": "viewer"}), ..none },
-        Op::VerifyAudit => Case { body: json!({}), ..none },
-        Op::RetireToken => Case {
-            own: &[("{token_id}", "OWN")],
-            absent: &[("{token_id}", "tok_00000000000070008000000000000000")],
-            ..none
-        },
-    }
-}
+/// A package and a plan that the test mode has and the live mode has not.
+const PACKAGE: &str = "DP20190726001274";
+const PLAN: &str = "SP202111041459";
+/// An id of no kind's row.
+const NO_ID: &str = "00000000000070008000000000000000";
 
 /// With what a route succeeds, and with what there is no such object.
-#[derive(Clone)]
 struct Case {
     /// What stands for the names in its path.
-    own: &'static [(&'static str, &'static str)],
+    own: Vec<(&'static str, String)>,
     /// Each of these instead leads to nothing.
-    absent: &'static [(&'static str, &'static str)],
+    elsewhere: Vec<(&'static str, String)>,
     /// Its body.
     body: Value,
 }
 
-fn fill(path: &str, names: &[(&str, &str)], own_token: &str) -> String {
-    let mut path = path.to_owned();
-    for (name, value) in names {
-        path = path.replace(name, if *value == "OWN" { own_token } else { value });
+impl Case {
+    fn new(own: &[(&'static str, &str)]) -> Self {
+        let own = own.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        Self { own, elsewhere: Vec::new(), body: Value::Null }
     }
-    assert!(!path.contains('{'), "{path}: a name in it has no value in the case");
-    path
+
+    fn not(mut self, name: &'static str, value: &str) -> Self {
+        self.elsewhere.push((name, value.to_owned()));
+        self
+    }
+
+    fn body(self, body: Value) -> Self {
+        Self { body, ..self }
+    }
+
+    /// The path of a route, with a name's value replaced.
+    fn path(&self, route: &Route, instead: Option<&(&'static str, String)>) -> String {
+        let mut path = route.path.to_owned();
+        for (name, value) in instead.into_iter().chain(&self.own) {
+            path = path.replace(&format!("{{{name}}}"), value);
+        }
+        assert!(!path.contains('{'), "{path}: a name in it has no value in the case");
+        path
+    }
 }
 
-async fn call(client: &AdminClient, route: &Route, path: &str, body: &Value) -> u16 {
+/// What there is of a partner.
+struct Stock {
+    partner: TestPartner,
+    order_id: String,
+    job_id: String,
+    price_id: String,
+}
+
+struct World {
+    mall: TestMall,
+    owner: AdminClient,
+    /// In the other mode.
+    live: Stock,
+    /// Another partner of the same mode.
+    other: Stock,
+    count: usize,
+}
+
+impl World {
+    async fn new(engine: Engine) -> Self {
+        let mall = TestMall::start(engine).await;
+        let owner = mall.admin(Role::Owner).await;
+        let live = stock(&mall, &owner, "LIVE", Mode::Live).await;
+        let other = stock(&mall, &owner, "OTHER", Mode::Test).await;
+        Self { mall, owner, live, other, count: 0 }
+    }
+
+    async fn token(&mut self) -> String {
+        let token = self.mall.admin(Role::Viewer).await;
+        token.get("/whoami").await.done()["token_id"].as_str().unwrap().to_owned()
+    }
+
+    /// A case about a partner of its own.
+    async fn partner(&mut self) -> (TestPartner, Case) {
+        self.count += 1;
+        let code = format!("P{}", self.count);
+        let partner = self.mall.add_partner(&code, Mode::Test, |_| ()).await;
+        let case = Case::new(&[("mode", "test"), ("code", &code)]);
+        let case = case.not("mode", "live").not("mode", "prod");
+        (partner, case.not("code", "NOPE").not("code", "LIVE"))
+    }
+
+    async fn stock(&mut self) -> Stock {
+        self.count += 1;
+        stock(&self.mall, &self.owner, &format!("P{}", self.count), Mode::Test).await
+    }
+
+    /// With what an operation succeeds once. A route without a case does not compile.
+    async fn case(&mut self, op: Op) -> Case {
+        let list = Case::new(&[("mode", "test")]).not("mode", "prod");
+        let sold = |name, code, mode| {
+            Case::new(&[("mode", "test"), (name, code)]).not("mode", mode).not("mode", "prod")
+        };
+        match op {
+            Op::Whoami | Op::ListTokens | Op::ListAudit | Op::AuditHead => Case::new(&[]),
+            Op::AddToken => Case::new(&[]).body(json!({"name": "Jo", "role": "viewer"})),
+            Op::VerifyAudit => Case::new(&[]).body(json!({})),
+            Op::RetireToken => {
+                let id = self.token().await;
+                let none = format!("tok_{NO_ID}");
+                Case::new(&[("token_id", &id)]).not("token_id", &none).not("token_id", "tok_x")
+            }
+            Op::ListPartners | Op::ListPackages | Op::ListPlans => list,
+            Op::ListOrders | Op::ListJobs | Op::ListBalances | Op::ListPostings => list,
+            Op::AddPartner => {
+                self.count += 1;
+                let code = format!("NEW{}", self.count);
+                list.body(json!({"code": code, "name": "New", "currency": "EUR"}))
+            }
+            Op::ShowPackage => sold("code", PACKAGE, "live").not("code", "NOPE"),
+            Op::ShowPlan => sold("code", PLAN, "live").not("code", "NOPE"),
+            Op::PutPackage => sold("code", "NEW", "prod").body(package()),
+            Op::PutPlan => sold("code", "NEW", "prod").body(plan()),
+            Op::ShowOrder | Op::ShowJob | Op::RetryJob | Op::CancelJob => self.order(op).await,
+            op => self.partner_case(op).await,
+        }
+    }
+
+    async fn order(&mut self, op: Op) -> Case {
+        let own = self.stock().await;
+        let (name, own, foreign, none) = match op {
+            Op::ShowOrder => ("order_id", own.order_id, &self.live.order_id, "ord"),
+            _ => ("job_id", own.job_id, &self.live.job_id, "job"),
+        };
+        let case = Case::new(&[("mode", "test"), (name, &own)]).not("mode", "live");
+        let case =
+            case.not("mode", "prod").not(name, foreign).not(name, &format!("{none}_{NO_ID}"));
+        case.not(name, "x")
+    }
+
+    async fn partner_case(&mut self, op: Op) -> Case {
+        let (partner, mut case) = self.partner().await;
+        let other = &self.other;
+        let own = |case: &mut Case, name, value: &str| case.own.push((name, value.to_owned()));
+        match op {
+            Op::ChangePartner => case.body(json!({"name": "Another"})),
+            Op::RetireKey => {
+                own(&mut case, "key_id", &partner.key_id);
+                case.not("key_id", &other.partner.key_id).not("key_id", "key_x")
+            }
+            Op::SetCredit => {
+                own(&mut case, "currency", "USD");
+                case.not("currency", "XXX").not("currency", "usd").body(json!({"limit": "12.36"}))
+            }
+            Op::AddPrice => case.body(json!({
+                "plan_code": "PLAN-D", "kind": "sale", "amount": "1.50", "currency": "USD",
+            })),
+            Op::EndPrice => {
+                let price = price_of(&self.owner, "test", &partner.partner.code).await;
+                own(&mut case, "price_id", &price);
+                let none = format!("prc_{NO_ID}");
+                case.not("price_id", &other.price_id).not("price_id", &none).not("price_id", "x")
+            }
+            Op::ShowSim | Op::ChangeSim => {
+                own(&mut case, "iccid", &partner.sims[0]);
+                let case = case.not("iccid", &other.partner.sims[0]).not("iccid", "x");
+                let case = case.not("iccid", "8944000000000000000");
+                if op == Op::ShowSim { case } else { case.body(json!({"state": "suspended"})) }
+            }
+            Op::PutSim => {
+                own(&mut case, "iccid", &partner.sims[0]);
+                case.not("iccid", "x").body(json!({"carrier": "simulator"}))
+            }
+            _ => case,
+        }
+    }
+}
+
+async fn price_of(owner: &AdminClient, mode: &str, code: &str) -> String {
+    let prices = owner.get(&format!("/{mode}/partners/{code}/prices")).await.done();
+    prices["items"][0]["price_id"].as_str().unwrap().to_owned()
+}
+
+fn package() -> Value {
+    json!({
+        "unit": "daily", "area": {"en": "Europe"}, "countries": ["DE"], "carrier": "simulator",
+        "carrier_product": "X",
+    })
+}
+
+fn plan() -> Value {
+    json!({"package_code": PACKAGE, "name": {"en": "New"}, "periods": [1, 3]})
+}
+
+/// A partner with an order of a SIM that is terminated by now, and a job about it that can be dropped.
+async fn stock(mall: &TestMall, owner: &AdminClient, code: &str, mode: Mode) -> Stock {
+    let partner = mall.add_partner(code, mode, |_| ()).await;
+    let sim = mall.add_sim(&partner, "9002", "simulator", SimState::Ready).await;
+    partner.client(mall).syn_order_info(&partner.paid_order(&sim, "N1")).await.unwrap();
+    mall.settle().await;
+    let orders = owner.get(&format!("/{mode}/orders?partner={code}")).await.done();
+    let order_id = orders["items"][0]["order_id"].as_str().unwrap().to_owned();
+    assert_eq!(orders["items"][0]["state"], "FAILED", "the carrier refuses it");
+    // As after a crash between two versions: a job whose order has ended.
+    let job = store::NewJob {
+        mode,
+        partner_id: partner.partner.id,
+        kind: store::JobKind::CloseOrder,
+        subject: order_id.clone(),
+        trace: String::new(),
+        run_at: mall.now() + domain::Span::days(1),
+    };
+    let mut tx = mall.store().begin().await.unwrap();
+    tx.insert_job(&job, mall.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    let job_id = store::JobKind::CloseOrder.job_id(&order_id).to_string();
+    let price_id = price_of(owner, mode.as_str(), code).await;
+    Stock { partner, order_id, job_id, price_id }
+}
+
+async fn call(client: &AdminClient, route: &Route, path: &str, body: &Value) -> (u16, Value) {
     let body = Some(body).filter(|body| !body.is_null());
-    client.call(route.method.as_str(), path, body).await.status
+    let answer = client.call(route.method.as_str(), path, body).await;
+    (answer.status, answer.body)
 }
 
 async fn every_route_with_every_role(engine: Engine) {
-    let mall = TestMall::start(engine).await;
+    let mut world = World::new(engine).await;
     let mut clients = Vec::new();
     for role in Role::ALL {
-        clients.push((role, mall.admin(role).await));
+        clients.push((role, world.mall.admin(role).await));
     }
-    let bad = mall.admin_with(Some(format!("smt_{}_{}", "0".repeat(32), "0".repeat(64))));
-    let nobody = [mall.admin_with(None), bad];
+    let bad = world.mall.admin_with(Some(format!("smt_{}_{}", "0".repeat(32), "0".repeat(64))));
+    let nobody = [world.mall.admin_with(None), bad];
     for route in ROUTES {
-        let case = case(route.op);
-        let token = mall.admin(Role::Viewer).await;
-        let token = token.get("/whoami").await.done()["token_id"].as_str().unwrap().to_owned();
-        let path = fill(route.path, case.own, &token);
-        let which = format!("{:?} {path}", route.op);
+        let case = world.case(route.op).await;
+        let path = case.path(route, None);
         for client in &nobody {
-            assert_eq!(call(client, route, &path, &case.body).await, 401, "{which}");
-            assert_eq!(call(client, route, &path, &json!({"x": 1})).await, 401, "{which}");
-        }
-        for (role, client) in &clients {
-            if *role < route.role {
-                assert_eq!(call(client, route, &path, &case.body).await, 403, "{which} {role:?}");
+            for body in [&case.body, &json!({"x": 1})] {
+                let (status, _) = call(client, route, &path, body).await;
+                assert_eq!(status, 401, "{:?} {path}", route.op);
             }
-            for absent in case.absent {
-                let mut names = case.own.to_vec();
-                names.iter_mut().filter(|own| own.0 == absent.0).for_each(|own| *own = *absent);
-                let path = fill(route.path, &names, &token);
-                let status = call(client, route, &path, &case.body).await;
+        }
+        for (role, client) in clients.iter().filter(|(role, _)| *role < route.role) {
+            let (status, _) = call(client, route, &path, &case.body).await;
+            assert_eq!(status, 403, "{:?} {path} {role:?}", route.op);
+        }
+        for absent in &case.elsewhere {
+            let path = case.path(route, Some(absent));
+            for (role, client) in &clients {
+                let (status, body) = call(client, route, &path, &case.body).await;
                 let right = if *role < route.role { 403 } else { 404 };
-                assert_eq!(status, right, "{which} {absent:?} {role:?}");
+                assert_eq!(status, right, "{:?} {path} {role:?}: {body}", route.op);
             }
         }
         for (role, client) in clients.iter().filter(|(role, _)| *role >= route.role) {
-            let status = call(client, route, &path, &case.body).await;
-            assert!((200..300).contains(&status), "{which} {role:?}: {status}");
+            let case = world.case(route.op).await;
+            let path = case.path(route, None);
+            let (status, body) = call(client, route, &path, &case.body).await;
+            assert!((200..300).contains(&status), "{:?} {path} {role:?}: {body}", route.op);
         }
     }
 }
