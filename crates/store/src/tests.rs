@@ -38,8 +38,12 @@ async fn every_statement_is_prepared_on_sqlite() {
     store.migrate().await.unwrap();
     store.check_schema().await.unwrap();
     let mut connection = SqliteConnection::connect(&url).await.unwrap();
-    for statement in
-        MODULES.iter().copied().flatten().chain(&crate::health::SQLITE).chain([&crate::backup::COPY])
+    for statement in MODULES
+        .iter()
+        .copied()
+        .flatten()
+        .chain(&crate::health::SQLITE)
+        .chain([&crate::backup::COPY])
     {
         let prepared = connection.prepare(statement.into_sql_str()).await;
         prepared.unwrap_or_else(|error| panic!("{error}: {statement}"));
@@ -71,7 +75,8 @@ async fn every_statement_is_prepared_on_postgres() {
     store.check_schema().await.unwrap();
     let mut connection = PgConnection::connect(&url).await.unwrap();
     for statement in MODULES
-        .into_iter()
+        .iter()
+        .copied()
         .flatten()
         .chain([&crate::jobs::CLAIM_POSTGRES])
         .chain(&crate::health::POSTGRES)

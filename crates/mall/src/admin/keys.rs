@@ -43,8 +43,8 @@ impl Mall {
                 let detail = "the partner has two live keys: retire one of them first";
                 return Err(Problem::conflict("KEYS_FULL", detail).into());
             }
-            let made = self.add_key(&mut tx, &partner).await?;
-            let key = KeyRecord { key_id: made.id, created_at: self.ctx.now(), retired_at: None };
+            let new = self.add_key(&mut tx, &partner).await?;
+            let key = KeyRecord { key_id: new.id, created_at: self.ctx.now(), retired_at: None };
             let key = shown(&key);
             let change = Change {
                 action: "key.add",
@@ -55,7 +55,7 @@ impl Mall {
             };
             self.record(&mut tx, by, change).await?;
             tx.commit().await?;
-            Ok(IssuedKey { key, text: Secret(made.text) })
+            Ok(IssuedKey { key, text: Secret(new.text) })
         })
         .await
     }

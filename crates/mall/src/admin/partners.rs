@@ -43,14 +43,16 @@ fn shown_credit(credit: Credit) -> shape::Credit {
     }
 }
 
+/// Puts a value where there is one.
+fn set<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
+    }
+}
+
 /// Puts the wanted settings into a partner; what is left out stays.
 fn apply(partner: &mut Partner, change: &shape::PartnerChange) -> Result<()> {
     let mut wrong = Wrong::default();
-    fn set<T>(place: &mut T, value: Option<T>) {
-        if let Some(value) = value {
-            *place = value;
-        }
-    }
     let mut currency = |field, text: &Option<String>| {
         text.as_ref().and_then(|text| wrong.read(field, text.parse::<Currency>()))
     };

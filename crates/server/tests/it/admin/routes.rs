@@ -113,8 +113,13 @@ impl World {
                 let none = format!("tok_{NO_ID}");
                 Case::new(&[("token_id", &id)]).not("token_id", &none).not("token_id", "tok_x")
             }
-            Op::ListPartners | Op::ListPackages | Op::ListPlans => list,
-            Op::ListOrders | Op::ListJobs | Op::ListBalances | Op::ListPostings => list,
+            Op::ListPartners
+            | Op::ListPackages
+            | Op::ListPlans
+            | Op::ListOrders
+            | Op::ListJobs
+            | Op::ListBalances
+            | Op::ListPostings => list,
             Op::AddPartner => {
                 self.count += 1;
                 let code = format!("NEW{}", self.count);
@@ -125,7 +130,22 @@ impl World {
             Op::PutPackage => sold("code", "NEW", "prod").body(package()),
             Op::PutPlan => sold("code", "NEW", "prod").body(plan()),
             Op::ShowOrder | Op::ShowJob | Op::RetryJob | Op::CancelJob => self.order(op).await,
-            op => self.partner_case(op).await,
+            Op::ShowPartner
+            | Op::ChangePartner
+            | Op::SuspendPartner
+            | Op::ResumePartner
+            | Op::ListKeys
+            | Op::AddKey
+            | Op::RetireKey
+            | Op::ListCredits
+            | Op::SetCredit
+            | Op::ListPrices
+            | Op::AddPrice
+            | Op::EndPrice
+            | Op::ListSims
+            | Op::ShowSim
+            | Op::PutSim
+            | Op::ChangeSim => self.partner_case(op).await,
         }
     }
 
