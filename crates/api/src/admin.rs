@@ -31,10 +31,11 @@ pub fn router(mall: &Arc<Mall>) -> Router {
     let method = || async { refuse(StatusCode::METHOD_NOT_ALLOWED) };
     Router::new()
         .nest(PREFIX, routes)
+        .merge(crate::health::for_operators(mall))
         .method_not_allowed_fallback(method)
         .fallback(nothing)
         .layer(CatchPanicLayer::custom(after_panic))
-        .layer(axum::middleware::from_fn_with_state(mall.ctx().clone(), crate::request_id::number))
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(mall), crate::request_id::number))
 }
 
 /// What a handler gives back.

@@ -1,10 +1,12 @@
 //! Answers: the shape and the language that a caller gets.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::Locale;
-use mall::{Diagnosis, Error, Hint, Refusal};
+use mall::{Diagnosis, Error, Hint, Refusal, Sighting};
 use serde::Serialize;
 use wire::Code;
 use wire::answer::{Envelope, Failure};
@@ -24,12 +26,14 @@ pub(crate) struct Voice {
     pub(crate) enveloped: bool,
     /// The order's number that the caller wrote, for failures.
     pub(crate) order_no: Option<String>,
+    /// Where it is noted that a caller was refused.
+    pub(crate) sighting: Arc<Sighting>,
 }
 
 impl Voice {
     /// A voice that knows the language only.
     pub(crate) fn new(locale: Locale) -> Self {
-        Self { locale, enveloped: true, order_no: None }
+        Self { locale, enveloped: true, order_no: None, sighting: Arc::default() }
     }
 
     /// An answer of a use-case.
@@ -116,6 +120,7 @@ impl Voice {
     }
 
     fn fail(&self, code: Code, message: String, more: impl FnOnce(&mut Failure)) -> Response {
+        self.sighting.refused(code);
         let mut failure = Failure::new(code, message);
         failure.data.clone_from(&self.order_no);
         more(&mut failure);

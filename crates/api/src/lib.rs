@@ -5,6 +5,7 @@
 
 pub mod admin;
 mod answer;
+mod health;
 pub mod messages;
 pub mod openapi;
 mod payment;
@@ -64,11 +65,12 @@ pub fn router(mall: &Arc<Mall>, root_mode: Option<Mode>) -> Router {
     router
         .route("/", get(|| ready(Redirect::to("/docs/"))))
         .route("/openapi.json", document)
+        .merge(health::for_everybody(mall))
         .merge(SwaggerUi::new("/docs").config(page))
         .method_not_allowed_fallback(|headers: HeaderMap| refuse(&headers, Code::MethodNotAllowed))
         .fallback(|headers: HeaderMap| refuse(&headers, Code::NotFound))
         .layer(CatchPanicLayer::custom(after_panic))
-        .layer(axum::middleware::from_fn_with_state(mall.ctx().clone(), request_id::number))
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(mall), request_id::number))
 }
 
 /// The calls of a service in a mode, on the paths that `wire` names.

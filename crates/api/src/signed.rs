@@ -11,7 +11,7 @@ use axum::response::Response;
 use domain::Locale;
 use domain::partner::ResponseStyle;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use mall::{Caller, Credentials};
+use mall::{Caller, Credentials, Sighting};
 use serde::Serialize;
 use wire::common::Common;
 use wire::vshop::NUMBER_CHARS_MAX;
@@ -22,6 +22,9 @@ use crate::answer::Voice;
 
 /// The largest body of a request.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// The longest partner's code that is looked for.
+const CODE_BYTES_MAX: usize = 32;
 
 /// A request of a partner that signed it.
 #[derive(Debug)]
@@ -45,6 +48,9 @@ impl<R: wire::Request> FromRequest<App> for Signed<R> {
         let (parts, body) = request.into_parts();
         let accepted = accepted_locale(&parts.headers);
         let mut voice = Voice::new(accepted.unwrap_or(Locale::EnUs));
+        if let Some(sighting) = parts.extensions.get::<Arc<Sighting>>() {
+            voice.sighting = Arc::clone(sighting);
+        }
         // Refused before it is read where its length is known: who waits for "100 Continue" gets a clean
         // answer.
         let length = body.size_hint().lower();
@@ -67,15 +73,20 @@ impl<R: wire::Request> FromRequest<App> for Signed<R> {
         voice.locale = spoken.unwrap_or(Locale::EnUs);
         let order_no = params.text("orderNo").filter(|no| no.chars().count() <= NUMBER_CHARS_MAX);
         voice.order_no = order_no.map(str::to_owned);
-        let read = read_form::<R>(&params);
-        let (common, request) = read.map_err(|errors| voice.wrong_fields(&errors))?;
         let address = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let address = address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.ip());
-        let credentials = Credentials { mode: app.mode, call: R::CALL, params, common, address };
+        if let Some(code) = params.text("partnerCode").filter(|code| code.len() <= CODE_BYTES_MAX) {
+            voice.sighting.named(app.mode, code, address);
+        }
+        let read = read_form::<R>(&params);
+        let (common, request) = read.map_err(|errors| voice.wrong_fields(&errors))?;
+        let (mode, call, sighting) = (app.mode, R::CALL, Arc::clone(&voice.sighting));
+        let credentials = Credentials { mode, call, params, common, address, sighting };
         let known = app.mall.authenticate(&credentials).await;
         let known = known.map_err(|error| {
-            if let (None, mall::Error::Refused(refusal)) = (spoken, &error) {
-                voice.locale = refusal.locale.unwrap_or(voice.locale);
+            if let mall::Error::Refused(refusal) = &error {
+                voice.sighting.sign_refused(&credentials, refusal);
+                voice.locale = spoken.or(refusal.locale).unwrap_or(voice.locale);
             }
             voice.error(error)
         })?;

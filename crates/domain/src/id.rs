@@ -39,6 +39,13 @@ impl<K: Kind> Id<K> {
     }
 }
 
+impl<K> Id<K> {
+    /// Its bytes, without the prefix.
+    pub fn bytes(&self) -> [u8; 16] {
+        self.uuid.into_bytes()
+    }
+}
+
 impl<K: Kind> fmt::Display for Id<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}_{}", K::PREFIX, self.uuid.simple())

@@ -20,6 +20,7 @@ pub mod sim;
 pub mod sim_plan;
 pub mod territory;
 pub mod time;
+pub mod trace;
 
 pub use ctx::{Clock, Ctx};
 pub use iccid::Iccid;
@@ -28,6 +29,7 @@ pub use mode::Mode;
 pub use money::{Currency, Money};
 pub use role::Role;
 pub use time::{Span, Timestamp, Zone};
+pub use trace::{TraceId, TraceParent};
 
 /// A stored or received word that names no variant of an enum.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -22,6 +22,7 @@ use wire::{Call, Code, Params};
 use crate::Mall;
 use crate::cache::{Known, Seen};
 use crate::error::{Diagnosis, Hint, Refusal, Result};
+use crate::sighting::Sighting;
 
 /// How long a refusal waits for its turn to be searched for a cause; then it goes without.
 const SEARCH_WAIT: Duration = Duration::from_secs(2);
@@ -46,6 +47,8 @@ pub struct Credentials {
     pub common: Common,
     /// The address it came from.
     pub address: IpAddr,
+    /// Where it is noted who signed it, and how.
+    pub sighting: Arc<Sighting>,
 }
 
 impl Mall {
@@ -58,6 +61,7 @@ impl Mall {
             && check_scheme(&known.partner, &found, &request.params).is_ok()
             && self.check_caller(&known.partner, &found, request).is_ok()
         {
+            request.sighting.signed(known.partner.id, &found);
             self.note_form(&known.partner, &found).await;
             return Ok(known);
         }
@@ -87,6 +91,7 @@ impl Mall {
             return Err(self.mismatch(partner, request, keys).await.into());
         };
         drop(tx);
+        request.sighting.signed(partner.id, &found);
         check_scheme(partner, &found, params)?;
         // From here on it is certain who calls, at least as far as its scheme can prove it.
         self.check_caller(partner, &found, request)
@@ -153,18 +158,32 @@ impl Mall {
         if partner.mode == Mode::Test {
             refusal.diagnosis = Some(Diagnosis {
                 sign_content: signing_content(&request.params),
-                hint: self.search(partner, request, keys).await,
+                hint: self.search(partner, &request.params, &request.common.sign, keys).await,
             });
         }
         refusal
     }
 
+    /// Why a signature does not match, for the partner's own log.
+    pub(crate) async fn explain(&self, known: &Known, params: &Params, sign: &str) -> Result<Hint> {
+        let mut tx = self.store.read().await?;
+        let keys = self.suspect_keys(&mut tx, known).await?;
+        drop(tx);
+        Ok(self.search(&known.partner, params, sign, keys).await)
+    }
+
     /// Searches for what the client did. That costs some thousand hashes and anybody can ask for it: one
     /// search at a time, and not on the threads that serve others.
-    async fn search(&self, partner: &Partner, request: &Credentials, keys: SuspectKeys) -> Hint {
+    async fn search(
+        &self,
+        partner: &Partner,
+        params: &Params,
+        sign: &str,
+        keys: SuspectKeys,
+    ) -> Hint {
         let turn = tokio::time::timeout(SEARCH_WAIT, self.searching.acquire()).await;
         let Ok(Ok(_turn)) = turn else { return Hint::Busy };
-        let (params, sign) = (request.params.clone(), request.common.sign.clone());
+        let (params, sign) = (params.clone(), sign.to_owned());
         let schemes = partner.schemes.clone();
         let search = move || diagnose(&params, &sign, &schemes, &keys);
         match tokio::task::spawn_blocking(search).await {
@@ -216,11 +235,7 @@ impl Mall {
     /// Remembers which tolerated form of signature a partner uses, for its diagnosis. The request does
     /// not depend on it.
     async fn note_form(&self, partner: &Partner, found: &Match) {
-        let part = |kept, word: &str| {
-            if kept { String::new() } else { format!(" without-{word}") }
-        };
-        let (empty, path) = (part(found.empty_kept, "empty"), part(found.path_kept, "path"));
-        let form = format!("{}{empty}{path}", found.scheme.as_str());
+        let form = found.form();
         if !self.form_is_new(partner, &form) {
             return;
         }

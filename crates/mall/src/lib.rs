@@ -11,8 +11,11 @@ mod delivery;
 pub mod demo;
 pub mod doctor;
 mod error;
+mod figures;
+mod health;
 mod intake;
 mod keys;
+pub mod metrics;
 mod orders;
 mod payments;
 mod plans;
@@ -20,8 +23,10 @@ mod provision;
 mod queries;
 mod renewals;
 mod reports;
+mod request_log;
+mod sighting;
 mod sims;
-mod trace;
+pub mod trace;
 mod turns;
 mod worker;
 
@@ -38,15 +43,22 @@ use tokio::sync::{Notify, Semaphore};
 use crate::batcher::Batcher;
 use crate::cache::Cache;
 use crate::delivery::Delivery;
+use crate::figures::LastLook;
+use crate::health::{LastCheck, Pulse};
 use crate::intake::Intake;
+use crate::request_log::RequestLog;
 
 pub use admin::{Operator, run_sealer};
 pub use auth::Credentials;
 pub use cache::Known;
 pub use error::{Diagnosis, Error, Hint, Refusal, Result};
+pub use health::Check;
 pub use keys::NewKey;
+pub use metrics::{Metrics, Route};
 pub use queries::Found;
-pub use trace::TRACE;
+pub use request_log::{Answered, run_request_log};
+pub use sighting::Sighting;
+pub use store::SUCCESS;
 pub use worker::run_workers;
 
 /// How often a transaction is run again that lost a race.
@@ -71,6 +83,8 @@ pub struct Settings {
     pub poll: Span,
     /// How many jobs run at once.
     pub workers: usize,
+    /// For how long the partners' requests are logged; `None`: not at all.
+    pub request_log: Option<Span>,
 }
 
 impl Default for Settings {
@@ -84,6 +98,7 @@ impl Default for Settings {
             trade_time_tolerance: Span::minutes(5),
             poll: Span::millis(500),
             workers: 64,
+            request_log: Some(Span::days(30)),
         }
     }
 }
@@ -111,6 +126,11 @@ pub struct Mall {
     deliveries: Batcher<Delivery, bool>,
     /// Forms of signature that this process has noted already.
     noted_forms: Mutex<HashSet<(Mode, String, String)>>,
+    metrics: Metrics,
+    request_log: RequestLog,
+    pulse: Pulse,
+    last_check: LastCheck,
+    last_look: LastLook,
 }
 
 /// Who calls, and in which language it is answered.
@@ -160,12 +180,22 @@ impl Mall {
             intake: Batcher::new(lanes),
             deliveries: Batcher::new(lanes),
             noted_forms,
+            metrics: Metrics::new(),
+            request_log: RequestLog::default(),
+            pulse: Pulse::new(tokio::time::Instant::now()),
+            last_check: LastCheck::default(),
+            last_look: LastLook::default(),
         }
     }
 
     /// The database, for whoever sets the mall up.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// The clock and the random generator.

@@ -72,7 +72,7 @@ pub(crate) fn new_job(
     (kind, subject): (JobKind, String),
     run_at: Timestamp,
 ) -> NewJob {
-    let (mode, partner_id, trace) = (order.mode, order.partner_id, crate::trace::current());
+    let (mode, partner_id, trace) = (order.mode, order.partner_id, crate::trace::text());
     NewJob { mode, partner_id, kind, subject, trace, run_at }
 }
 

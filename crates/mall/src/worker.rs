@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use domain::order::{Failure, OrderEvent};
-use domain::{Span, Timestamp};
+use domain::{Span, Timestamp, TraceId};
 use store::{Job, JobKind, StoreError};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -16,8 +16,9 @@ use tracing::Instrument;
 
 use crate::Mall;
 use crate::error::{Error, Result};
+use crate::metrics::JobOutcome;
 use crate::provision::Begun;
-use crate::trace::TRACE;
+use crate::trace;
 
 /// How often in a row a job may fail.
 const FAILURES_MAX: i64 = 20;
@@ -42,6 +43,7 @@ pub async fn run_workers(mall: Arc<Mall>, mut stop: watch::Receiver<bool>) {
     let mut running = JoinSet::new();
     while !*stop.borrow() {
         while running.try_join_next().is_some() {}
+        mall.beat();
         let free = i64::try_from(slots.available_permits()).unwrap_or(i64::MAX);
         // Counted before they are claimed, so that no job is ever unseen.
         mall.jobs_in_hand.fetch_add(1, Ordering::SeqCst);
@@ -61,10 +63,13 @@ pub async fn run_workers(mall: Arc<Mall>, mut stop: watch::Receiver<bool>) {
             let mall = Arc::clone(&mall);
             running.spawn(async move {
                 let kind = job.kind.as_str();
-                let span = tracing::error_span!("job", id = %job.id, kind, subject = subject(&job));
-                let trace = job.trace.clone();
-                let run = Arc::clone(&mall).run_job(job, begun);
-                TRACE.scope(trace, run.instrument(span)).await;
+                let trace = trace_of(&job);
+                let work = async {
+                    let (id, subject) = (job.id, subject(&job));
+                    let span = tracing::error_span!("job", %id, kind, subject, %trace);
+                    Arc::clone(&mall).run_job(job, begun).instrument(span).await;
+                };
+                trace::within(trace, work).await;
                 mall.jobs_in_hand.fetch_sub(1, Ordering::SeqCst);
                 drop(permit);
                 // A free slot may mean that more due jobs can be claimed.
@@ -89,6 +94,11 @@ fn subject(job: &Job) -> &str {
         JobKind::Provision | JobKind::CloseOrder => &job.subject,
         JobKind::TurnPlan => "a SIM",
     }
+}
+
+/// The trace of the request that made a job due, else one of its own.
+fn trace_of(job: &Job) -> TraceId {
+    job.trace.parse().unwrap_or_else(|_| TraceId::begun_by(job.id))
 }
 
 impl Mall {
@@ -134,8 +144,16 @@ impl Mall {
         // A task of its own, so that a panic is a failure of this job and of nothing else.
         let (mall, claimed) = (Arc::clone(&self), job.clone());
         let run = async move { mall.handle(&claimed, begun).await };
-        let task = tokio::spawn(TRACE.scope(job.trace.clone(), run).in_current_span());
+        let task = tokio::spawn(trace::within(trace_of(&job), run).in_current_span());
         let outcome = task.await.unwrap_or_else(|error| Err(Error::Internal(error.to_string())));
+        self.metrics.job_ended(
+            job.kind,
+            match &outcome {
+                Ok(Next::Done | Next::Settled) => JobOutcome::Done,
+                Ok(Next::At(..)) => JobOutcome::PutOff,
+                Err(_) => JobOutcome::Failed,
+            },
+        );
         let written = match outcome {
             Ok(Next::Settled) => Ok(()),
             Ok(Next::Done) => self.end_job(&job).await,

@@ -15,8 +15,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// How long a stopping server waits for what still runs.
-const STOP_TIMEOUT: Duration = Duration::from_secs(29);
-/// How long it then waits for the database's connections; 30 seconds in all.
+const STOP_TIMEOUT: Duration = Duration::from_secs(28);
+/// How long it then waits for the database's connections and the request log; 30 seconds in all.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Everything a mall is made of.
@@ -50,9 +50,13 @@ pub struct Running {
     /// The mall itself.
     pub mall: Arc<Mall>,
     stop: watch::Sender<bool>,
+    /// Told when those that heed `stop` have ended: until then operators can watch, and requests are
+    /// logged.
+    last: watch::Sender<bool>,
     server: JoinHandle<std::io::Result<()>>,
     admin: JoinHandle<std::io::Result<()>>,
     workers: JoinHandle<()>,
+    request_log: JoinHandle<()>,
 }
 
 /// The addresses a mall has taken.
@@ -113,15 +117,17 @@ pub(crate) fn serve(
         tokio::join!(jobs, seals);
     });
     let server = tokio::spawn(listen(public, api::router(&mall, root_mode), stopped.clone()));
+    let (last, told_last) = watch::channel(false);
+    let request_log = tokio::spawn(mall::run_request_log(Arc::clone(&mall), told_last.clone()));
     let admin_router = api::admin::router(&mall);
     let admin = tokio::spawn(async move {
         if let Some(listener) = admin {
-            return listen(listener, admin_router, stopped).await;
+            return listen(listener, admin_router, told_last).await;
         }
-        told(stopped).await;
+        told(told_last).await;
         Ok(())
     });
-    Ok(Running { address, admin_address, mall, stop, server, admin, workers })
+    Ok(Running { address, admin_address, mall, stop, last, server, admin, workers, request_log })
 }
 
 async fn listen(
@@ -141,16 +147,25 @@ async fn told(mut stopped: watch::Receiver<bool>) {
 impl Running {
     /// Stops: no new requests and jobs, those that run are finished, for 30 seconds at most.
     pub async fn stop(self) {
+        self.mall.set_stopping();
         // Nobody to tell means that all have stopped already.
         let _ = self.stop.send(true);
         let (server, workers) = (self.server.abort_handle(), self.workers.abort_handle());
         let admin = self.admin.abort_handle();
-        let finished = async { tokio::join!(self.server, self.admin, self.workers) };
+        let finished = async {
+            let _ = tokio::join!(self.server, self.workers);
+            let _ = self.last.send(true);
+            let _ = tokio::join!(self.admin, self.request_log);
+        };
         if tokio::time::timeout(STOP_TIMEOUT, finished).await.is_err() {
             tracing::warn!("some requests or jobs did not finish in time and were cut off");
             server.abort();
             admin.abort();
             workers.abort();
+            let written = tokio::time::timeout(CLOSE_TIMEOUT, self.mall.write_request_log()).await;
+            if !matches!(written, Ok(Ok(()))) {
+                tracing::warn!("the last entries of the request log are not written");
+            }
         }
         if tokio::time::timeout(CLOSE_TIMEOUT, self.mall.store().close()).await.is_err() {
             tracing::warn!("some database connections did not close in time");

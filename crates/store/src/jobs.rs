@@ -56,6 +56,9 @@ pub enum JobKind {
 }
 
 impl JobKind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Provision, Self::CloseOrder, Self::TurnPlan];
+
     /// The word stored in the database.
     pub fn as_str(self) -> &'static str {
         match self {

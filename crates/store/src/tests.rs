@@ -13,6 +13,7 @@ const MODULES: &[&[&str]] = &[
     crate::admin::prices::ALL,
     crate::admin::sims::ALL,
     crate::admin::tokens::ALL,
+    crate::figures::ALL,
     crate::health::ALL,
     crate::jobs::ALL,
     crate::ledger::ALL,
@@ -23,6 +24,7 @@ const MODULES: &[&[&str]] = &[
     crate::payments::ALL,
     crate::plans::ALL,
     crate::renewals::ALL,
+    crate::request_log::ALL,
     crate::sim_plans::ALL,
     crate::sims::ALL,
 ];

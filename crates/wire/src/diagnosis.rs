@@ -75,6 +75,11 @@ impl Cause {
         Self::KeyOfOtherMode,
     ];
 
+    /// The cause as a word.
+    pub fn word(self) -> &'static str {
+        self.message_id().trim_start_matches("hint-")
+    }
+
     /// The id of the cause's message.
     pub fn message_id(self) -> &'static str {
         match self {

@@ -30,6 +30,20 @@ pub enum Value {
     Object(Vec<(String, Value)>),
 }
 
+impl Value {
+    /// How many bytes of text it holds, those of its members included.
+    pub fn text_bytes(&self) -> usize {
+        match self {
+            Self::Null | Self::Bool(_) => 0,
+            Self::Number(text) | Self::String(text) => text.len(),
+            Self::Array(items) => items.iter().map(Self::text_bytes).sum(),
+            Self::Object(members) => {
+                members.iter().map(|(name, value)| name.len() + value.text_bytes()).sum()
+            }
+        }
+    }
+}
+
 /// Where a parameter stood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {

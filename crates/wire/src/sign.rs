@@ -38,6 +38,15 @@ pub struct Match {
     pub path_kept: bool,
 }
 
+impl Match {
+    /// The form as words: the scheme, and what the content was without.
+    pub fn form(&self) -> String {
+        let part = |kept, word| if kept { "" } else { word };
+        let empty = part(self.empty_kept, " without-empty");
+        format!("{}{empty}{}", self.scheme.as_str(), part(self.path_kept, " without-path"))
+    }
+}
+
 /// The `sign` of a content under a scheme, as lower-case hexadecimal.
 pub fn sign(scheme: Scheme, key: &str, content: &str) -> String {
     match scheme {

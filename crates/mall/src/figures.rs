@@ -1,0 +1,102 @@
+//! Figures that are asked of the database when somebody looks, and kept for some seconds, so that looking
+//! often costs the database nothing.
+
+use std::time::Duration;
+
+use domain::{Mode, Span, Timestamp};
+use store::{KindFigure, OpenOrders};
+use tokio::sync::Mutex;
+
+use crate::Mall;
+use crate::error::Result;
+use crate::metrics::{InState, OfKind, OfPool};
+
+/// For how long figures of the database are good.
+const FIGURES_AGE_MAX: Span = Span::seconds(10);
+/// How long the database may take over them.
+const FIGURES_TIMEOUT: Duration = Duration::from_secs(5);
+/// A paid order whose provisioning was put off for longer is not counted as being provisioned.
+const PUT_OFF_MAX: Span = Span::minutes(360);
+
+/// When the figures were last asked for. One look at a time.
+pub(crate) type LastLook = Mutex<Option<Timestamp>>;
+
+impl Mall {
+    /// All figures in the text format of Prometheus.
+    pub async fn metrics_text(&self) -> String {
+        let mut last = self.last_look.lock().await;
+        let now = self.ctx.now();
+        if last.is_none_or(|last| now.since(last) >= FIGURES_AGE_MAX || now < last) {
+            *last = Some(now);
+            let looked = tokio::time::timeout(FIGURES_TIMEOUT, self.look(now)).await;
+            let looked = looked.map_err(|_| "no answer in time".to_owned());
+            if let Err(error) = looked.and_then(|done| done.map_err(|error| error.to_string())) {
+                // Old figures would look like true ones.
+                self.forget_figures();
+                tracing::warn!(error, "the database's figures cannot be read");
+            }
+        }
+        self.count_connections();
+        self.metrics.text()
+    }
+
+    async fn look(&self, now: Timestamp) -> Result<()> {
+        let (due, dead) = (self.store.jobs_due(now).await?, self.store.jobs_dead().await?);
+        let open = self.store.open_orders(now + PUT_OFF_MAX).await?;
+        self.forget_figures();
+        self.show_jobs(&due, &dead, now);
+        self.show_orders(&open);
+        Ok(())
+    }
+
+    fn forget_figures(&self) {
+        let metrics = &self.metrics;
+        for family in [&metrics.jobs_due, &metrics.jobs_age_seconds, &metrics.jobs_dead] {
+            family.clear();
+        }
+        metrics.orders_open.clear();
+    }
+
+    fn show_jobs(&self, due: &[KindFigure], dead: &[KindFigure], now: Timestamp) {
+        let metrics = &self.metrics;
+        for kind in store::JobKind::ALL {
+            // Nothing due is a figure too.
+            let kind = OfKind::new(kind.as_str());
+            metrics.jobs_due.get_or_create(&kind).set(0);
+            metrics.jobs_age_seconds.get_or_create(&kind).set(0);
+            metrics.jobs_dead.get_or_create(&kind).set(0);
+        }
+        for figure in due {
+            let kind = OfKind::new(&figure.kind);
+            metrics.jobs_due.get_or_create(&kind).set(figure.count);
+            let age = now.since(figure.oldest).as_micros() / 1_000_000;
+            metrics.jobs_age_seconds.get_or_create(&kind).set(age);
+        }
+        for figure in dead {
+            metrics.jobs_dead.get_or_create(&OfKind::new(&figure.kind)).set(figure.count);
+        }
+    }
+
+    fn show_orders(&self, open: &OpenOrders) {
+        for (state, counts) in [
+            ("awaiting_payment", &open.awaiting_payment),
+            ("provisioning", &open.provisioning),
+            ("review", &open.review),
+        ] {
+            for mode in Mode::ALL {
+                let count =
+                    counts.iter().find(|(of, _)| *of == mode).map_or(0, |(_, count)| *count);
+                self.metrics.orders_open.get_or_create(&InState::new(mode, state)).set(count);
+            }
+        }
+    }
+
+    fn count_connections(&self) {
+        for pool in self.store.pools() {
+            let of = OfPool::new(pool.name);
+            self.metrics.pool_connections.get_or_create(&of).set(pool.connections.into());
+            let idle = i64::try_from(pool.idle).unwrap_or(i64::MAX);
+            self.metrics.pool_idle.get_or_create(&of).set(idle);
+        }
+    }
+}

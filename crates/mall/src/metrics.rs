@@ -1,0 +1,335 @@
+//! What the mall counts: requests, orders, jobs, signatures, for whoever reads `/metrics`.
+//!
+//! One handle per mall and no globals, so that malls in one process do not mix their figures. Counting
+//! touches memory only; what must be asked of the database is in `figures.rs`.
+
+use std::borrow::Borrow;
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use domain::Mode;
+use domain::order::OrderState;
+use domain::partner::Scheme;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{
+    EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text::encode,
+};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+use store::JobKind;
+
+/// Upper ends of the classes of latency, in seconds.
+const LATENCY_SECONDS: [f64; 13] =
+    [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+/// The most routes that are told apart; a route is a template, so that there are some dozens.
+const ROUTES_MAX: usize = 500;
+
+/// The template of a route, shared so that a label costs no allocation.
+#[derive(Debug, Clone)]
+pub struct Route(Arc<str>);
+
+impl Route {
+    /// The template.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq for Route {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+    }
+}
+
+impl Eq for Route {}
+
+// Written out to go with `PartialEq`: both go by the text.
+impl Hash for Route {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl Borrow<str> for Route {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl EncodeLabelValue for Route {
+    fn encode(&self, encoder: &mut LabelValueEncoder) -> std::fmt::Result {
+        encoder.write_str(&self.0)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answered {
+    route: Route,
+    method: &'static str,
+    code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OnRoute {
+    route: Route,
+    method: &'static str,
+}
+
+/// A mode and a state.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct InState {
+    mode: &'static str,
+    state: &'static str,
+}
+
+/// A kind of job.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct OfKind {
+    kind: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct JobEnded {
+    kind: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Signed {
+    mode: &'static str,
+    scheme: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Caused {
+    mode: &'static str,
+    cause: &'static str,
+}
+
+/// A pool of connections.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct OfPool {
+    pool: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Lost {
+    reason: &'static str,
+}
+
+/// How a job's run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum JobOutcome {
+    /// It is done.
+    Done,
+    /// It runs again, as is usual for it.
+    PutOff,
+    /// It failed.
+    Failed,
+}
+
+/// Why an entry of the request log was not written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotLogged {
+    /// Too many were waiting.
+    QueueFull,
+    /// Nobody proved to be its partner, and there were enough such entries already.
+    Unproven,
+    /// It named no partner that there is.
+    NoPartner,
+}
+
+/// Everything the mall counts.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: RwLock<Registry>,
+    routes: RwLock<HashSet<Route>>,
+    answered: Family<Answered, Counter>,
+    seconds: Family<OnRoute, Histogram, fn() -> Histogram>,
+    orders: Family<InState, Counter>,
+    jobs: Family<JobEnded, Counter>,
+    mismatches: Family<Signed, Counter>,
+    causes: Family<Caused, Counter>,
+    not_logged: Family<Lost, Counter>,
+    pub(crate) orders_open: Family<InState, Gauge>,
+    pub(crate) jobs_due: Family<OfKind, Gauge>,
+    pub(crate) jobs_age_seconds: Family<OfKind, Gauge>,
+    pub(crate) jobs_dead: Family<OfKind, Gauge>,
+    pub(crate) pool_connections: Family<OfPool, Gauge>,
+    pub(crate) pool_idle: Family<OfPool, Gauge>,
+}
+
+impl InState {
+    pub(crate) fn new(mode: Mode, state: &'static str) -> Self {
+        Self { mode: mode.as_str(), state }
+    }
+}
+
+impl OfKind {
+    pub(crate) fn new(kind: &str) -> Self {
+        Self { kind: kind.to_owned() }
+    }
+}
+
+impl OfPool {
+    pub(crate) fn new(pool: &'static str) -> Self {
+        Self { pool }
+    }
+}
+
+fn latency() -> Histogram {
+    Histogram::new(LATENCY_SECONDS)
+}
+
+impl Metrics {
+    /// Figures that begin at nothing.
+    pub(crate) fn new() -> Self {
+        let metrics = Self {
+            registry: RwLock::new(Registry::with_prefix("simmall")),
+            routes: RwLock::default(),
+            answered: Family::default(),
+            seconds: Family::new_with_constructor(latency),
+            orders: Family::default(),
+            jobs: Family::default(),
+            mismatches: Family::default(),
+            causes: Family::default(),
+            not_logged: Family::default(),
+            orders_open: Family::default(),
+            jobs_due: Family::default(),
+            jobs_age_seconds: Family::default(),
+            jobs_dead: Family::default(),
+            pool_connections: Family::default(),
+            pool_idle: Family::default(),
+        };
+        metrics.register_counters();
+        metrics.register_gauges();
+        metrics
+    }
+
+    fn register_counters(&self) {
+        let mut registry = self.registry.write().unwrap_or_else(PoisonError::into_inner);
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        registry.register("build", "The program", Info::new(version));
+        registry.register("requests", "Requests answered", self.answered.clone());
+        let help = "Time from a request's head to its answer's";
+        registry.register("request_seconds", help, self.seconds.clone());
+        let help = "Orders that came into a state, by this process";
+        registry.register("orders_entered", help, self.orders.clone());
+        let help = "Runs of jobs that ended, by this process";
+        registry.register("jobs_ended", help, self.jobs.clone());
+        let help = "Signatures that did not match; the scheme is told by the length";
+        registry.register("sign_mismatches", help, self.mismatches.clone());
+        let help = "Causes found for signatures that did not match; one may have several";
+        registry.register("sign_mismatch_causes", help, self.causes.clone());
+        let help = "Entries that the request log did not take";
+        registry.register("request_log_lost", help, self.not_logged.clone());
+    }
+
+    fn register_gauges(&self) {
+        let mut registry = self.registry.write().unwrap_or_else(PoisonError::into_inner);
+        let help = "Orders that are not settled";
+        registry.register("orders_open", help, self.orders_open.clone());
+        registry.register("jobs_due", "Jobs that are due", self.jobs_due.clone());
+        let help = "For how long the oldest due job has been due";
+        registry.register("jobs_due_age_seconds", help, self.jobs_age_seconds.clone());
+        let help = "Jobs that were given up and wait for a person";
+        registry.register("jobs_dead", help, self.jobs_dead.clone());
+        let help = "Connections to the database";
+        registry.register("pool_connections", help, self.pool_connections.clone());
+        let help = "Connections to the database that nobody uses";
+        registry.register("pool_idle", help, self.pool_idle.clone());
+    }
+
+    /// Adds figures that somebody else keeps.
+    pub fn register(&self, collector: Box<dyn Collector>) {
+        let mut registry = self.registry.write().unwrap_or_else(PoisonError::into_inner);
+        registry.register_collector(collector);
+    }
+
+    /// The shared template of a route. One too many is told apart from no other such.
+    pub fn route(&self, template: &str) -> Route {
+        let known = self.routes.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(route) = known.get(template) {
+            return route.clone();
+        }
+        let full = known.len() >= ROUTES_MAX;
+        drop(known);
+        let route = Route(if full { "other".into() } else { template.into() });
+        let mut known = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        known.insert(route.clone());
+        route
+    }
+
+    /// A request was answered with a code.
+    pub fn answered(
+        &self,
+        route: &Route,
+        method: &'static str,
+        code: &'static str,
+        took: Duration,
+    ) {
+        let labels = Answered { route: route.clone(), method, code };
+        self.answered.get_or_create(&labels).inc();
+        let labels = OnRoute { route: labels.route, method };
+        self.seconds.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// Orders came into a state, and that is committed.
+    pub(crate) fn orders_entered(&self, mode: Mode, state: &OrderState, count: u64) {
+        self.orders.get_or_create(&InState::new(mode, state.name())).inc_by(count);
+    }
+
+    /// A job's run ended.
+    pub(crate) fn job_ended(&self, kind: JobKind, outcome: JobOutcome) {
+        let outcome = match outcome {
+            JobOutcome::Done => "done",
+            JobOutcome::PutOff => "put_off",
+            JobOutcome::Failed => "failed",
+        };
+        self.jobs.get_or_create(&JobEnded { kind: kind.as_str(), outcome }).inc();
+    }
+
+    /// A signature did not match.
+    pub(crate) fn sign_mismatch(&self, mode: Mode, sign: &str) {
+        let scheme = match sign.len() {
+            64 => Scheme::HmacSha256.as_str(),
+            // With or without a key: they look alike.
+            32 => Scheme::Md5.as_str(),
+            _ => "none",
+        };
+        self.mismatches.get_or_create(&Signed { mode: mode.as_str(), scheme }).inc();
+    }
+
+    /// A cause of a signature that did not match was found, or that there is none to be found.
+    pub(crate) fn sign_mismatch_cause(&self, mode: Mode, cause: &'static str) {
+        self.causes.get_or_create(&Caused { mode: mode.as_str(), cause }).inc();
+    }
+
+    /// The request log did not take an entry.
+    pub(crate) fn not_logged(&self, why: NotLogged) {
+        let reason = match why {
+            NotLogged::QueueFull => "queue_full",
+            NotLogged::Unproven => "unproven",
+            NotLogged::NoPartner => "no_partner",
+        };
+        self.not_logged.get_or_create(&Lost { reason }).inc();
+    }
+
+    /// All figures in the text format of Prometheus.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        let registry = self.registry.read().unwrap_or_else(PoisonError::into_inner);
+        // Writing to a string fails only if a collector of ours does, and then what is written stands.
+        if encode(&mut text, &registry).is_err() {
+            text.push_str("# some figures could not be written\n");
+        }
+        text
+    }
+}
