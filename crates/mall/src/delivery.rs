@@ -16,6 +16,9 @@ use crate::orders::new_job;
 use crate::provision::order_of;
 use crate::worker::Next;
 
+/// The name of the state that a delivery brings an order into, for the figures.
+const PROVISIONED: &str = "PROVISIONED";
+
 /// An order that its carrier has done.
 #[derive(Debug, Clone)]
 pub(crate) struct Delivery {
@@ -28,16 +31,19 @@ impl Mall {
     /// The plan is on the SIM: order, queue, agreement and job in one transaction.
     pub(crate) async fn deliver(&self, delivery: Delivery) -> Result<Next> {
         let together = self.deliveries.run(delivery.clone(), |batch| self.deliver_all(batch)).await;
+        let Delivery { job, upstream_id, .. } = &delivery;
         if together == Some(true) {
+            self.metrics.order_entered(job.mode, PROVISIONED);
             return Ok(Next::Settled);
         }
-        let Delivery { job, upstream_id, .. } = &delivery;
         self.retry(|| async {
             let mut tx = self.store.begin().await?;
             let order = order_of(&mut tx, job).await?;
             let (job, upstream_id) = (job.clone(), upstream_id.clone());
+            let mode = order.mode;
             self.write_deliveries(&mut tx, vec![Delivery { job, order, upstream_id }]).await?;
             tx.commit().await?;
+            self.metrics.order_entered(mode, PROVISIONED);
             Ok(Next::Settled)
         })
         .await

@@ -61,7 +61,12 @@ impl Intake {
 impl Mall {
     /// Takes a paid order in; `false`: it is not known to be in, and the slower way tells why.
     pub(crate) async fn take_in(&self, intake: Intake) -> bool {
-        self.intake.run(intake, |batch| self.take_in_all(batch)).await.unwrap_or(false)
+        let (mode, state) = (intake.order.mode, intake.order.state.name());
+        let taken = self.intake.run(intake, |batch| self.take_in_all(batch)).await;
+        if taken == Some(true) {
+            self.metrics.order_entered(mode, state);
+        }
+        taken.unwrap_or(false)
     }
 
     async fn take_in_all(&self, mut batch: Vec<Intake>) -> Vec<bool> {

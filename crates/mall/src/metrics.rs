@@ -11,7 +11,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use domain::Mode;
-use domain::order::OrderState;
 use domain::partner::Scheme;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
@@ -28,6 +27,8 @@ use store::JobKind;
 /// Upper ends of the classes of latency, in seconds.
 const LATENCY_SECONDS: [f64; 13] =
     [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+/// What the names of the mall's own figures begin with.
+const PREFIX: &str = "simmall";
 /// The most routes that are told apart; a route is a template, so that there are some dozens.
 const ROUTES_MAX: usize = 500;
 
@@ -192,7 +193,7 @@ impl Metrics {
     /// Figures that begin at nothing.
     pub(crate) fn new() -> Self {
         let metrics = Self {
-            registry: RwLock::new(Registry::with_prefix("simmall")),
+            registry: RwLock::default(),
             routes: RwLock::default(),
             answered: Family::default(),
             seconds: Family::new_with_constructor(latency),
@@ -215,6 +216,7 @@ impl Metrics {
 
     fn register_counters(&self) {
         let mut registry = self.registry.write().unwrap_or_else(PoisonError::into_inner);
+        let registry = registry.sub_registry_with_prefix(PREFIX);
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         registry.register("build", "The program", Info::new(version));
         registry.register("requests", "Requests answered", self.answered.clone());
@@ -234,6 +236,7 @@ impl Metrics {
 
     fn register_gauges(&self) {
         let mut registry = self.registry.write().unwrap_or_else(PoisonError::into_inner);
+        let registry = registry.sub_registry_with_prefix(PREFIX);
         let help = "Orders that are not settled";
         registry.register("orders_open", help, self.orders_open.clone());
         registry.register("jobs_due", "Jobs that are due", self.jobs_due.clone());
@@ -247,7 +250,7 @@ impl Metrics {
         registry.register("pool_idle", help, self.pool_idle.clone());
     }
 
-    /// Adds figures that somebody else keeps.
+    /// Adds figures that somebody else keeps, under the names that they give.
     pub fn register(&self, collector: Box<dyn Collector>) {
         let mut registry = self.registry.write().unwrap_or_else(PoisonError::into_inner);
         registry.register_collector(collector);
@@ -281,9 +284,9 @@ impl Metrics {
         self.seconds.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
-    /// Orders came into a state, and that is committed.
-    pub(crate) fn orders_entered(&self, mode: Mode, state: &OrderState, count: u64) {
-        self.orders.get_or_create(&InState::new(mode, state.name())).inc_by(count);
+    /// An order came into a state, and that is committed.
+    pub(crate) fn order_entered(&self, mode: Mode, state: &'static str) {
+        self.orders.get_or_create(&InState::new(mode, state)).inc();
     }
 
     /// A job's run ended.

@@ -97,6 +97,7 @@ impl Mall {
             if find_twin(&mut tx, &caller.partner, fields, hash).await?.is_none() {
                 self.insert_unpaid(&mut tx, caller, fields, hash).await?;
                 tx.commit().await?;
+                self.metrics.order_entered(caller.partner.mode, "AWAITING_PAYMENT");
             }
             Ok(())
         })

@@ -210,6 +210,7 @@ impl Mall {
             }
             tx.finish_job(job).await?;
             tx.commit().await?;
+            self.metrics.order_entered(order.mode, order.state.name());
             if let OrderEvent::OutcomeUnknown(reason) = &event {
                 tracing::error!(order_id = %order.id, code = reason.code, "an order needs a person");
             }

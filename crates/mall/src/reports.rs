@@ -90,11 +90,15 @@ impl Mall {
             .retry(|| async {
                 let mut tx = self.store.begin().await?;
                 let twin = find_twin(&mut tx, &caller.partner, &request.order, &read.hash).await?;
+                let before = twin.as_ref().map(|order| order.version);
                 let order = match twin {
                     Some(order) => self.repeat_report(&mut tx, order, read).await?,
                     None => self.first_report(&mut tx, caller, read).await?,
                 };
                 tx.commit().await?;
+                if before != Some(order.version) {
+                    self.metrics.order_entered(order.mode, order.state.name());
+                }
                 Ok(order)
             })
             .await?;

@@ -43,9 +43,13 @@ impl Mall {
             let mut tx = self.store.begin().await?;
             let order = tx.order(job.mode, job.partner_id, order_id).await?;
             let mut order = order.ok_or_else(broken)?;
+            let before = order.version;
             self.close_if_unpaid(&mut tx, &mut order).await?;
             tx.finish_job(job).await?;
             tx.commit().await?;
+            if order.version != before {
+                self.metrics.order_entered(order.mode, order.state.name());
+            }
             Ok(Next::Settled)
         })
         .await

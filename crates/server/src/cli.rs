@@ -14,14 +14,17 @@ use domain::{Ctx, Mode, Span};
 use mall::Settings;
 use store::{Options, Sealer, Store};
 
+use crate::process::LogLines;
 use crate::run::{Running, Wiring, bind, build, serve as serve_mall, start, told_to_stop};
-use crate::telemetry::{self, LogFormat};
+use crate::telemetry::{self, LogFormat, Telemetry};
 use crate::{backup, clock, demo, doctor, sealing, sign, token};
 
 /// The prefix of all variables.
 const PREFIX: &str = "SIMMALL_";
 /// The most minutes that a window may be set to: a year.
 const MINUTES_MAX: i64 = 525_600;
+/// The most days that requests may be logged for: ten years.
+const DAYS_MAX: i64 = 3_650;
 
 #[derive(Debug, Parser)]
 #[command(name = "simmall", version, about = "A self-hosted mall for SIM data plans")]
@@ -91,6 +94,9 @@ struct Common {
     /// Minutes after which an order that is still not provisioned is given to a person.
     #[arg(long, env = "SIMMALL_PROVISIONING_DEADLINE_MINUTES", default_value_t = 120, value_parser = clap::value_parser!(i64).range(1..=MINUTES_MAX))]
     provisioning_deadline_minutes: i64,
+    /// Days that the partners' requests are logged for; 0: not at all.
+    #[arg(long, env = "SIMMALL_REQUEST_LOG_DAYS", default_value_t = 30, value_parser = clap::value_parser!(i64).range(0..=DAYS_MAX))]
+    request_log_days: i64,
     /// How many jobs run at once.
     #[arg(long, env = "SIMMALL_WORKERS", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: u16,
@@ -171,6 +177,7 @@ impl Common {
             price_window: Span::minutes(self.price_window_minutes),
             provisioning_deadline: Span::minutes(self.provisioning_deadline_minutes),
             workers: usize::from(self.workers),
+            request_log: (self.request_log_days > 0).then(|| Span::days(self.request_log_days)),
             ..Settings::default()
         };
         let (simulator, listen, root_mode) = (self.simulator, self.listen, root_mode.mode());
@@ -240,12 +247,12 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Migrate(database) => block_on(migrate(database)),
         Command::Token(command) => block_on(token::run(command)),
         Command::Serve(args) => {
-            telemetry::start(&args.common.log, args.common.log_format)?;
-            block_on(serve(args))
+            let telemetry = telemetry::start(&args.common.log, args.common.log_format)?;
+            block_on(serve(args, &telemetry))
         }
         Command::Demo(args) => {
-            telemetry::start(&args.common.log, args.common.log_format)?;
-            block_on(run_demo(args))
+            let telemetry = telemetry::start(&args.common.log, args.common.log_format)?;
+            block_on(run_demo(args, &telemetry))
         }
     }?;
     Ok(ExitCode::SUCCESS)
@@ -273,7 +280,7 @@ async fn migrate(database: Database) -> anyhow::Result<()> {
     say("the schema is up to date")
 }
 
-async fn serve(args: Serve) -> anyhow::Result<()> {
+async fn serve(args: Serve, telemetry: &Telemetry) -> anyhow::Result<()> {
     let sealer = args.sealing.sealer()?;
     let connections_max = args.database.database_connections;
     let options = Options { create: false, connections_max };
@@ -282,6 +289,7 @@ async fn serve(args: Serve) -> anyhow::Result<()> {
     let ctx = clock::system_ctx();
     let told = told_to_stop()?;
     let running = start(args.common.wiring(store, ctx, sealer, args.root_mode)).await?;
+    running.mall.metrics().register(Box::new(LogLines(telemetry.dropped.clone())));
     say_addresses(&running)?;
     running.until(told).await
 }
@@ -294,7 +302,7 @@ fn say_addresses(running: &Running) -> anyhow::Result<()> {
     say(&format!("listening on http://{}", running.address))
 }
 
-async fn run_demo(args: Demo) -> anyhow::Result<()> {
+async fn run_demo(args: Demo, telemetry: &Telemetry) -> anyhow::Result<()> {
     let ctx = clock::system_ctx();
     let (store, sealer) = demo::open(&ctx, &args.data).await?;
     let wiring = args.common.wiring(store, ctx, sealer, args.root_mode);
@@ -304,6 +312,7 @@ async fn run_demo(args: Demo) -> anyhow::Result<()> {
     let token = demo::admin_token(&wiring, &args.data).await?;
     let told = told_to_stop()?;
     let running = serve_mall(mall, listeners, wiring.root_mode)?;
+    running.mall.metrics().register(Box::new(LogLines(telemetry.dropped.clone())));
     demo::welcome(&running, &seeded, &args.data)?;
     demo::welcome_operator(&running, token.as_deref(), &args.data)?;
     say_addresses(&running)?;

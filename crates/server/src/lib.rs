@@ -5,6 +5,7 @@ pub mod cli;
 mod clock;
 mod demo;
 mod doctor;
+mod process;
 mod run;
 mod sealing;
 mod sign;

@@ -14,6 +14,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::process::Process;
+
 /// How long a stopping server waits for what still runs.
 const STOP_TIMEOUT: Duration = Duration::from_secs(28);
 /// How long it then waits for the database's connections and the request log; 30 seconds in all.
@@ -109,6 +111,7 @@ pub(crate) fn serve(
     let Listeners { public, admin } = listeners;
     let address = public.local_addr()?;
     let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
+    mall.metrics().register(Box::new(Process));
     let (stop, stopped) = watch::channel(false);
     let (jobs, seals) = (Arc::clone(&mall), Arc::clone(&mall));
     let (jobs, seals) =

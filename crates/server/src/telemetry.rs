@@ -1,11 +1,22 @@
 //! Logs: to standard error, pretty for people or JSON for programs.
+//!
+//! A thread of its own writes them, so that a reader of the log who is slow holds up no request. Where
+//! too many lines wait they are dropped and counted: a log must not stop sales.
 
-use std::io::IsTerminal;
+use std::io::{BufWriter, IsTerminal};
 
 use anyhow::Context;
 use clap::ValueEnum;
-use tracing_subscriber::EnvFilter;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
+
+/// The most lines that wait to be written; some hundred bytes each.
+const LINES_MAX: usize = 32_768;
+/// How many bytes are written at once where many lines wait.
+const WRITE_BYTES: usize = 64 * 1024;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -16,8 +27,16 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// Logging that was started. When it goes, all that waits is written.
+#[must_use]
+pub(crate) struct Telemetry {
+    /// How many lines were dropped.
+    pub(crate) dropped: ErrorCounter,
+    _lines: WorkerGuard,
+}
+
 /// Starts logging.
-pub(crate) fn start(filter: &str, format: LogFormat) -> anyhow::Result<()> {
+pub(crate) fn start(filter: &str, format: LogFormat) -> anyhow::Result<Telemetry> {
     // A word alone would be taken for a target, and a misspelt level would silence everything.
     for word in filter.split(',').map(str::trim).filter(|word| !word.contains('=')) {
         word.parse::<LevelFilter>().map_err(|_| {
@@ -27,16 +46,20 @@ pub(crate) fn start(filter: &str, format: LogFormat) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter).context("--log")?;
     // Colours are for a terminal; in a file or a journal they are rubbish.
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(colours)
-        .with_writer(std::io::stderr);
-    let started = match format {
-        LogFormat::Pretty => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
+    let (lines, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(LINES_MAX)
+        .thread_name("log")
+        .finish(BufWriter::with_capacity(WRITE_BYTES, std::io::stderr()));
+    let dropped = lines.error_counter();
+    let layer = tracing_subscriber::fmt::layer().with_ansi(colours).with_writer(lines);
+    let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
+        LogFormat::Pretty => layer.with_filter(filter).boxed(),
+        LogFormat::Json => layer.json().with_filter(filter).boxed(),
     };
+    let started = tracing_subscriber::registry().with(layer).try_init();
     started.map_err(|error| anyhow::anyhow!("logging cannot be started: {error}"))?;
     // A panic is a line of the log like any other, with the request or job it happened in.
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a panic")));
-    Ok(())
+    Ok(Telemetry { dropped, _lines: guard })
 }
