@@ -151,6 +151,9 @@ fn code_of(status: u16) -> &'static str {
     match status {
         200..=399 => mall::SUCCESS,
         CLIENT_GONE => "CLIENT_GONE",
+        401 => "UNAUTHORIZED",
+        403 => "FORBIDDEN",
+        409 => "CONFLICT",
         404 => Code::NotFound.as_str(),
         405 => Code::MethodNotAllowed.as_str(),
         413 => Code::PayloadTooLarge.as_str(),

@@ -9,6 +9,7 @@ mod ledger;
 mod orders;
 mod partners;
 mod prices;
+mod requests;
 mod sims;
 mod tokens;
 
@@ -28,6 +29,7 @@ use crate::error::Result;
 pub use audit::{AuditQuery, Bad, Verifier, run_sealer};
 pub use jobs::JobQuery;
 pub use orders::OrderQuery;
+pub use requests::RequestQuery;
 pub use tokens::made_offline;
 
 /// Who calls the admin API.

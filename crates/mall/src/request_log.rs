@@ -15,7 +15,7 @@ use std::time::Duration;
 use domain::id::{PartnerId, RequestId};
 use domain::partner::Partner;
 use domain::{Mode, Span, Timestamp, TraceId};
-use store::{LogFilter, LoggedRequest};
+use store::LoggedRequest;
 use tokio::sync::watch;
 use wire::Code;
 use wire::sign::Match;
@@ -306,17 +306,6 @@ impl Mall {
         let written = quota.written.entry((partner.mode, partner.id)).or_default();
         *written = written.saturating_add(1);
         *written <= UNPROVEN_PER_HOUR_MAX
-    }
-
-    /// The requests of a partner, the newest first.
-    pub async fn logged_requests(
-        &self,
-        (mode, partner): (Mode, PartnerId),
-        filter: &LogFilter,
-        limit: i64,
-    ) -> Result<Vec<LoggedRequest>> {
-        let mut tx = self.store.read().await?;
-        Ok(tx.logged_requests((mode, partner), filter, limit).await?)
     }
 
     /// Deletes what is older than is kept, a little at a time.

@@ -12,6 +12,7 @@ pub mod order;
 pub mod partner;
 mod problem;
 mod record;
+pub mod request;
 pub mod route;
 pub mod sim;
 pub mod token;

@@ -4,6 +4,7 @@ mod audit;
 mod catalogue;
 mod orders;
 mod partners;
+mod requests;
 mod tokens;
 
 use std::sync::Arc;
@@ -53,6 +54,7 @@ pub(crate) fn of(op: Op, route: &'static Route, mall: &Arc<Mall>) -> MethodRoute
         Op::CancelJob => on(route, mall, orders::cancel_job),
         Op::ListBalances => on(route, mall, orders::balances),
         Op::ListPostings => on(route, mall, orders::postings),
+        Op::ListRequests => on(route, mall, requests::list),
         Op::ListAudit => on(route, mall, audit::list),
         Op::AuditHead => on(route, mall, audit::head),
         Op::VerifyAudit => on(route, mall, audit::verify),

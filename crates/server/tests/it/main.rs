@@ -18,5 +18,7 @@ mod privacy;
 mod published;
 mod raw;
 mod renewals;
+mod request_log;
+mod seeing;
 mod signatures;
 mod steps;

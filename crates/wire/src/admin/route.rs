@@ -13,6 +13,7 @@ use super::partner::{
 };
 use super::record::kinds::FREE;
 use super::record::{Field, Kind, Record, Recorded};
+use super::request::{LoggedRequest, OUTCOMES};
 use super::sim::{PutSim, Sim, SimChange};
 use super::token::{IssuedToken, NewToken, Token, Whoami};
 use super::{CODE_CHARS_MAX, LIMIT_MAX, PREFIX};
@@ -57,6 +58,7 @@ pub enum Op {
     CancelJob,
     ListBalances,
     ListPostings,
+    ListRequests,
     ListAudit,
     AuditHead,
     VerifyAudit,
@@ -203,6 +205,15 @@ const JOBS: &[Field] = &[
 
 const LEDGER: &[Field] = &[LIMIT, CURSOR, PARTNER];
 
+const REQUESTS: &[Field] = &[
+    LIMIT,
+    CURSOR,
+    filter("code", Kind::Text { min: 1, max: 64 }, "Only with this code, such as `SIGN_MISMATCH`"),
+    filter("outcome", Kind::Word(OUTCOMES), "Only those that succeeded, or those that failed"),
+    filter("from", Kind::Time, "Only from this time on"),
+    filter("to", Kind::Time, "Only before this time"),
+];
+
 macro_rules! routes {
     ($($method:ident $path:literal $op:ident $role:ident $summary:literal
         $query:expr, $body:expr => $answer:expr;)*) => {
@@ -313,6 +324,9 @@ routes! {
     Get "/{mode}/ledger/postings" ListPostings Viewer
         "List postings by partner, those of the newest orders first"
         LEDGER, Body::None => Answer::List(&Posting::RECORD);
+    Get "/{mode}/partners/{code}/requests" ListRequests Viewer
+        "List what a partner asked and how it was answered, the newest first"
+        REQUESTS, Body::None => Answer::List(&LoggedRequest::RECORD);
 
     Get "/audit" ListAudit Viewer "List what was changed, the newest first"
         AUDIT, Body::None => Answer::List(&Entry::RECORD);

@@ -130,7 +130,8 @@ impl World {
             Op::PutPackage => sold("code", "NEW", "prod").body(package()),
             Op::PutPlan => sold("code", "NEW", "prod").body(plan()),
             Op::ShowOrder | Op::ShowJob | Op::RetryJob | Op::CancelJob => self.order(op).await,
-            Op::ShowPartner
+            Op::ListRequests
+            | Op::ShowPartner
             | Op::ChangePartner
             | Op::SuspendPartner
             | Op::ResumePartner
