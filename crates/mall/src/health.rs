@@ -13,6 +13,8 @@ const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How old the last sign of life of the workers may be. They look for jobs every half second.
 const PULSE_AGE_MAX: Duration = Duration::from_secs(5);
 
+/// No sign of life yet.
+const NEVER: u64 = u64::MAX;
 /// For how long an answer of the database is good.
 const CHECK_AGE_MAX: Duration = Duration::from_millis(500);
 
@@ -32,26 +34,26 @@ pub(crate) type LastCheck = Mutex<Option<(Instant, [Check; 2])>>;
 #[derive(Debug)]
 pub(crate) struct Pulse {
     began: Instant,
-    /// Milliseconds after the beginning; 0 is never.
+    /// Milliseconds after the beginning, or [`NEVER`].
     last_ms: AtomicU64,
     stopping: AtomicBool,
 }
 
 impl Pulse {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { began: now, last_ms: AtomicU64::new(0), stopping: AtomicBool::new(false) }
+        Self { began: now, last_ms: AtomicU64::new(NEVER), stopping: AtomicBool::new(false) }
     }
 
     /// A sign of life.
     pub(crate) fn beat(&self, now: Instant) {
         let since = u64::try_from(now.duration_since(self.began).as_millis());
-        self.last_ms.store(since.unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
+        self.last_ms.store(since.unwrap_or(NEVER), Ordering::Relaxed);
     }
 
     /// What is wrong with the loop.
     fn wrong(&self, now: Instant) -> Option<String> {
         let last = match self.last_ms.load(Ordering::Relaxed) {
-            0 => return Some("they have not begun".to_owned()),
+            NEVER => return Some("they have not begun".to_owned()),
             last => Duration::from_millis(last),
         };
         let age = now.duration_since(self.began).saturating_sub(last);
