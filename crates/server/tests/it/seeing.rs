@@ -127,7 +127,7 @@ async fn requests_are_counted_by_route_and_outcome(engine: Engine) {
         let name = format!("simmall_requests_total{{{labels}}}");
         assert_eq!(figure(&admin, &name).await, count, "{name}");
     }
-    let seconds = format!(r#"simmall_request_seconds_count{{{verify}}}"#);
+    let seconds = format!("simmall_request_seconds_count{{{verify}}}");
     assert_eq!(figure(&admin, &seconds).await, Some(4));
     let build = format!(r#"simmall_build_info{{version="{}"}}"#, env!("CARGO_PKG_VERSION"));
     assert_eq!(figure(&admin, &build).await, Some(1));
