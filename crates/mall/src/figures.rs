@@ -77,16 +77,17 @@ impl Mall {
         }
     }
 
-    fn show_orders(&self, open: &OpenOrders) {
-        for (state, counts) in [
-            ("awaiting_payment", &open.awaiting_payment),
-            ("provisioning", &open.provisioning),
-            ("review", &open.review),
+    fn show_orders(&self, open: &[OpenOrders]) {
+        for (state, shown) in [
+            ("AWAITING_PAYMENT", "awaiting_payment"),
+            ("PAID", "provisioning"),
+            ("REVIEW", "review"),
         ] {
             for mode in Mode::ALL {
-                let count =
-                    counts.iter().find(|(of, _)| *of == mode).map_or(0, |(_, count)| *count);
-                self.metrics.orders_open.get_or_create(&InState::new(mode, state)).set(count);
+                let found = open.iter().find(|of| of.mode == mode && of.state == state);
+                let gauge = InState::new(mode, shown);
+                let count = found.map_or(0, |of| of.count);
+                self.metrics.orders_open.get_or_create(&gauge).set(count);
             }
         }
     }

@@ -22,10 +22,3 @@ CREATE TABLE request_log (
 -- Few requests fail, and those are looked for.
 CREATE INDEX request_log_failed ON request_log (mode, partner_id, request_id)
     WHERE code <> 'SUCCESS';
-
--- Figures for whoever watches the mall (store/src/figures.rs). None of these has a row of an order that
--- was paid before it was reported and goes its usual way, so that they cost such orders nothing.
-CREATE INDEX orders_awaiting ON orders (mode) WHERE closes_at IS NOT NULL;
-CREATE INDEX orders_review ON orders (mode)
-    WHERE failure_code IN ('CARRIER_UNCLEAR', 'CARRIER_OVERDUE', 'PROVISIONING_FAILED');
-CREATE INDEX jobs_dead ON jobs (kind, run_at) WHERE state = 'dead';

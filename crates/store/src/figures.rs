@@ -14,14 +14,13 @@ statements! {
         WHERE state = 'ready' AND run_at <= $1 GROUP BY kind";
     DEAD = "SELECT kind, COUNT(*) AS count, CAST(MIN(run_at) AS BIGINT) AS oldest FROM jobs
         WHERE state = 'dead' GROUP BY kind";
-    AWAITING = "SELECT mode, COUNT(*) AS count FROM orders WHERE closes_at IS NOT NULL
-        GROUP BY mode";
+    /// The last condition is that of the index `orders_unsettled`, as its migration has it.
+    OPEN = "SELECT mode, state, COUNT(*) AS count FROM orders WHERE mode IN ('live', 'test')
+        AND state IN ('AWAITING_PAYMENT', 'REVIEW') AND state IN ('AWAITING_PAYMENT', 'CLOSED',
+        'FAILED', 'REVIEW', 'REFUNDING', 'REFUNDED') GROUP BY mode, state";
     /// A paid order has its job until its plan is on the SIM.
-    PROVISIONING = "SELECT mode, COUNT(*) AS count FROM jobs
+    PROVISIONING = "SELECT mode, 'PAID' AS state, COUNT(*) AS count FROM jobs
         WHERE state = 'ready' AND run_at <= $1 AND kind = 'provision' GROUP BY mode";
-    /// The reasons for which the mall gives an order to a person, as the index has them.
-    REVIEW = "SELECT mode, COUNT(*) AS count FROM orders WHERE state = 'REVIEW' AND failure_code IN
-        ('CARRIER_UNCLEAR', 'CARRIER_OVERDUE', 'PROVISIONING_FAILED') GROUP BY mode";
 }
 
 /// A number of jobs of a kind.
@@ -35,15 +34,15 @@ pub struct KindFigure {
     pub oldest: Timestamp,
 }
 
-/// Orders that are not settled, by mode.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// How many orders are in a state: `AWAITING_PAYMENT`, `PAID` (the plan is not on the SIM yet) or `REVIEW`.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenOrders {
-    /// Not paid, or not known to be.
-    pub awaiting_payment: Vec<(Mode, i64)>,
-    /// Paid; the plan is not on the SIM yet.
-    pub provisioning: Vec<(Mode, i64)>,
-    /// A person must decide.
-    pub review: Vec<(Mode, i64)>,
+    /// Live or test.
+    pub mode: Mode,
+    /// The state.
+    pub state: String,
+    /// How many.
+    pub count: i64,
 }
 
 /// A pool of connections.
@@ -65,8 +64,9 @@ struct KindRow {
 }
 
 #[derive(sqlx::FromRow)]
-struct ModeRow {
+struct OpenRow {
     mode: String,
+    state: String,
     count: i64,
 }
 
@@ -84,13 +84,10 @@ fn kinds(rows: Vec<KindRow>) -> Vec<KindFigure> {
     rows.into_iter().map(figure).collect()
 }
 
-fn modes(rows: Vec<ModeRow>) -> Result<Vec<(Mode, i64)>> {
-    rows.into_iter()
-        .map(|row| {
-            let place = Row { table: "orders or jobs", key: "any" };
-            Ok((place.parse("mode", &row.mode)?, row.count))
-        })
-        .collect()
+fn open(row: OpenRow) -> Result<OpenOrders> {
+    let place = Row { table: "orders or jobs", key: "any" };
+    let mode = place.parse("mode", &row.mode)?;
+    Ok(OpenOrders { mode, state: row.state, count: row.count })
 }
 
 impl Store {
@@ -120,13 +117,11 @@ impl Store {
     }
 
     /// Orders that are not settled. One whose provisioning was put off beyond `horizon` is not seen.
-    pub async fn open_orders(&self, horizon: Timestamp) -> Result<OpenOrders> {
+    pub async fn open_orders(&self, horizon: Timestamp) -> Result<Vec<OpenOrders>> {
         let mut reader = self.read().await?;
-        Ok(OpenOrders {
-            awaiting_payment: modes(fetch_all!(reader, ModeRow, AWAITING)?)?,
-            provisioning: modes(fetch_all!(reader, ModeRow, PROVISIONING, horizon.as_micros())?)?,
-            review: modes(fetch_all!(reader, ModeRow, REVIEW)?)?,
-        })
+        let mut rows = fetch_all!(reader, OpenRow, OPEN)?;
+        rows.extend(fetch_all!(reader, OpenRow, PROVISIONING, horizon.as_micros())?);
+        rows.into_iter().map(open).collect()
     }
 
     /// The connections as they stand now.
