@@ -188,7 +188,12 @@ impl Common {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let done = match Cli::try_parse() {
+    main_with(std::env::args_os())
+}
+
+/// Runs the program with these arguments, its name first.
+pub fn main_with(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
+    let done = match Cli::try_parse_from(arguments) {
         Ok(cli) => check_environment().and_then(|()| run(cli)),
         // A slip in a variable's name may be why something is missed here. Help is always given.
         Err(error) if error.use_stderr() => check_environment().and_then(|()| error.exit()),

@@ -35,6 +35,8 @@ const FLOORS: &[(&str, Sees)] = &[
     // What a partner builds into a program of its own: the wire and nothing of the house.
     ("sdk", Sees::Only(&["wire"])),
     ("testkit", Sees::Everything),
+    // It measures the house and the bare database beside it.
+    ("bench", Sees::Everything),
 ];
 
 /// A crate from outside that stays on its floor.
@@ -49,7 +51,7 @@ struct Kept {
 const KEPT: &[Kept] = &[
     Kept {
         name: "sqlx",
-        floors: &["store", "testkit"],
+        floors: &["store", "testkit", "bench"],
         free_in_tests: false,
         reason: "all SQL lives in `store`, where it is checked on both engines; put the query there",
     },
