@@ -40,15 +40,14 @@ pub(crate) struct Database {
     pub(crate) sims: u64,
 }
 
-/// The number of a SIM.
+/// The number of a SIM; none ends like those that the simulator treats in a way of their own.
 pub(crate) fn iccid(number: u64) -> String {
-    format!("894400{number:013}")
+    format!("894400{number:012}0")
 }
 
 /// Where a run keeps its databases.
 #[derive(Debug)]
 pub(crate) struct Place {
-    pub(crate) engine: Engine,
     directory: PathBuf,
     server: Option<String>,
 }
@@ -72,7 +71,7 @@ impl Place {
                 ensure!(value == "on", "{setting} is {value}: use scripts/with-postgres --durable");
             }
         }
-        Ok(Self { engine, directory, server })
+        Ok(Self { directory, server })
     }
 
     /// An empty database with a current schema.
