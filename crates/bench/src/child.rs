@@ -32,7 +32,8 @@ impl Mall {
     pub(crate) async fn start(ctx: &Ctx, database: &Database) -> anyhow::Result<Self> {
         let began = Instant::now();
         let mut process = Command::new(std::env::current_exe()?)
-            .args([SERVE, "serve", "--listen", "127.0.0.1:0", "--log", "warn"])
+            .args([SERVE, "serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+            .args(["--log", "warn"])
             .args(["--database-url", &database.url, "--database-connections", "24"])
             .env("SIMMALL_SEALING_KEY", SEALING_KEY.map(|byte| format!("{byte:02x}")).concat())
             .stdout(Stdio::piped())

@@ -1,5 +1,6 @@
-//! The floor under orders: the same rows (accept, claim, outcome) through the same driver's prepared
-//! statements, with the same durability and as many clients, but no HTTP, no signature, no parsing.
+//! The floor under orders: the same rows (accept with its claimed job, outcome) through the same driver's
+//! prepared statements, with the same durability and as many clients, but no HTTP, no signature, no
+//! parsing.
 //!
 //! Single: each client commits for itself. Grouped: the orders of all clients that wait share a
 //! transaction, each with statements of its own. The better of the two is the floor.
@@ -36,8 +37,8 @@ pub(crate) enum Commits {
     Grouped,
 }
 
-/// How many jobs a worker claims at once, like the mall's.
-const CLAIM: i64 = 64;
+/// How many outcomes a worker writes together.
+const OUTCOMES_MAX: usize = 128;
 
 #[derive(Debug, Clone)]
 pub(crate) enum Pool {
@@ -223,10 +224,9 @@ impl Floor {
         for committer in committers {
             committer.await??;
         }
-        let drained = match worker {
-            Some(worker) => worker.await??,
-            None => Duration::ZERO,
-        };
+        let stopped_at = Instant::now();
+        worker.await??;
+        let drained = stopped_at.elapsed();
         if self.rows == Rows::Two {
             // Nobody will ever claim them.
             pool.get().await?.execute("DELETE FROM jobs", Vec::new()).await?;
@@ -239,7 +239,7 @@ impl Floor {
         self,
         ctx: Ctx,
         pool: Pool,
-        queue: mpsc::Sender<Waiting>,
+        (queue, handing): (mpsc::Sender<Waiting>, mpsc::UnboundedSender<Vec<Value>>),
         stop: Arc<AtomicBool>,
         client: u32,
     ) -> anyhow::Result<Done> {
@@ -250,6 +250,7 @@ impl Floor {
             number += u64::from(self.clients);
             let began = Instant::now();
             let values = order_values(&ctx, &self.database, self.run, number);
+            let keys = [0, 1, 2, 47].map(|place| values[place].clone());
             match self.commits {
                 Commits::Single => {
                     let mut connection = pool.get().await?;
@@ -268,6 +269,9 @@ impl Floor {
                 }
             }
             done.note(began);
+            if self.rows == Rows::Whole {
+                handing.send(keys.to_vec())?;
+            }
         }
         Ok(done)
     }
@@ -308,61 +312,29 @@ async fn commit_groups(
     }
 }
 
-/// Claims and writes outcomes until nothing is left; gives how long that took after the stop.
+/// Writes the outcomes of what the clients hand over, until all of them have gone.
 async fn work(
     ctx: Ctx,
     pool: Pool,
     commits: Commits,
-    stop: Arc<AtomicBool>,
-) -> anyhow::Result<Duration> {
-    let claim = pool.text([sql::CLAIM_SQLITE, sql::CLAIM_POSTGRES]);
+    mut handed: mpsc::UnboundedReceiver<Vec<Value>>,
+) -> anyhow::Result<()> {
     let outcome = pool.text([sql::OUTCOME_SQLITE, sql::OUTCOME_POSTGRES]);
-    let mark = pool.text([sql::MARK, sql::MARK]);
-    let mut stopped_at: Option<Instant> = None;
+    let many = if commits == Commits::Grouped { OUTCOMES_MAX } else { 1 };
     loop {
-        if stopped_at.is_none() && stop.load(Ordering::Relaxed) {
-            stopped_at = Some(Instant::now());
+        let mut jobs = Vec::with_capacity(many);
+        if handed.recv_many(&mut jobs, many).await == 0 {
+            return Ok(());
         }
         let now = ctx.now().as_micros();
         let mut connection = pool.get().await?;
         connection.begin().await?;
-        let values = vec![Value::Int(now), Value::Int(now + 20_000_000), Value::Int(CLAIM)];
-        let jobs = connection.fetch(claim, values, 4).await?;
-        for job in &jobs {
-            connection.execute(mark, keys(job, 3)).await?;
-        }
-        connection.commit().await?;
-        if jobs.is_empty() {
-            if let Some(stopped_at) = stopped_at {
-                return Ok(stopped_at.elapsed());
-            }
-            drop(connection);
-            tokio::time::sleep(Duration::from_millis(1)).await;
-            continue;
-        }
-        if commits == Commits::Grouped {
-            connection.begin().await?;
-        }
-        for job in jobs {
-            if commits == Commits::Single {
-                connection.begin().await?;
-            }
-            let mut values = keys(&job, 4);
+        for mut values in jobs {
             values.extend([Value::Int(now), Value::Int(now + 2_592_000_000_000)]);
             connection.execute(outcome, values).await?;
-            if commits == Commits::Single {
-                connection.commit().await?;
-            }
         }
-        if commits == Commits::Grouped {
-            connection.commit().await?;
-        }
+        connection.commit().await?;
     }
-}
-
-/// The columns of a claimed job that its order is found by.
-fn keys(job: &[String], many: usize) -> Vec<Value> {
-    job.iter().take(many).map(|text| Value::Text(text.clone())).collect()
 }
 
 /// All values of an order, its posting and its job.

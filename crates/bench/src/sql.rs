@@ -23,11 +23,12 @@ macro_rules! posting {
     };
 }
 
+/// Claimed as it is written, as the mall does it.
 macro_rules! job {
     () => {
         "INSERT INTO jobs (mode, partner_id, job_id, kind, subject, trace, state, run_at, fence,
-        failures, last_error, created_at) VALUES ($1, $2, $48, 'provision', $3, '', 'ready', $47, 0,
-        0, '', $47)"
+        failures, last_error, first_run_at, created_at) VALUES ($1, $2, $48, 'provision', $3, '',
+        'ready', $47, 1, 0, '', $47, $47)"
     };
 }
 
@@ -36,26 +37,6 @@ pub(crate) const ACCEPT_POSTGRES: &str =
     concat!("WITH o AS (", order!(), "), p AS (", posting!(), ") ", job!());
 pub(crate) const TWO_ROWS_SQLITE: &str = concat!(order!(), ";", job!());
 pub(crate) const TWO_ROWS_POSTGRES: &str = concat!("WITH o AS (", order!(), ") ", job!());
-
-macro_rules! claim {
-    ($lock:literal) => {
-        concat!(
-            "UPDATE jobs SET run_at = $2, fence = fence + 1,
-            first_run_at = COALESCE(first_run_at, $1) WHERE (mode, partner_id, job_id) IN (
-            SELECT mode, partner_id, job_id FROM jobs WHERE state = 'ready' AND run_at <= $1
-            ORDER BY run_at LIMIT $3 ",
-            $lock,
-            ") RETURNING mode, partner_id, subject, job_id"
-        )
-    };
-}
-
-pub(crate) const CLAIM_SQLITE: &str = claim!("");
-pub(crate) const CLAIM_POSTGRES: &str = claim!("FOR UPDATE SKIP LOCKED");
-
-/// The order is being provisioned.
-pub(crate) const MARK: &str = "UPDATE orders SET state = 'PROVISIONING', version = version + 1
-    WHERE mode = $1 AND partner_id = $2 AND order_id = $3";
 
 macro_rules! provisioned {
     () => {

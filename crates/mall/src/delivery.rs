@@ -13,7 +13,7 @@ use crate::Mall;
 use crate::cache::Known;
 use crate::error::{Error, Result};
 use crate::orders::new_job;
-use crate::provision::order_of;
+use crate::provision::{order_of, started};
 use crate::worker::Next;
 
 /// The name of the state that a delivery brings an order into, for the figures.
@@ -83,7 +83,7 @@ impl Mall {
             order.queue_no = Some(plan.queue_no);
             order.upstream_id = upstream_id;
             plans.push((key, order.id, plan));
-            let state = order.state.clone().on(OrderEvent::Provisioned { at: now })?;
+            let state = started(order.state.clone())?.on(OrderEvent::Provisioned { at: now })?;
             changes.push(OrderChange { order, state });
         }
         tx.update_orders(&mut changes).await?;

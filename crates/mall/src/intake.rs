@@ -6,6 +6,8 @@
 //! says why. A client is answered after the commit that holds its order.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use domain::id::PartnerId;
 use domain::ledger::{Account, Posting};
@@ -17,6 +19,7 @@ use store::{JobKind, NewJob, SimKey, Versions};
 use crate::Mall;
 use crate::error::{Error, Result};
 use crate::orders::new_job;
+use crate::worker::Handed;
 
 /// A paid order that was checked by what the node remembers.
 #[derive(Debug)]
@@ -43,12 +46,6 @@ enum Written {
 }
 
 impl Intake {
-    pub(crate) fn new(order: Order, payment: Payment, owed: Money, versions: Versions) -> Self {
-        let subject = (JobKind::Provision, order.id.to_string());
-        let job = new_job(&order, subject, order.created_at);
-        Self { order, payment, owed, versions, job }
-    }
-
     fn sim(&self) -> SimKey {
         (self.order.mode, self.order.partner_id, self.order.iccid.clone())
     }
@@ -60,13 +57,42 @@ impl Intake {
 
 impl Mall {
     /// Takes a paid order in; `false`: it is not known to be in, and the slower way tells why.
-    pub(crate) async fn take_in(&self, intake: Intake) -> bool {
-        let (mode, state) = (intake.order.mode, intake.order.state.name());
-        let taken = self.intake.run(intake, |batch| self.take_in_all(batch)).await;
-        if taken == Some(true) {
-            self.metrics.order_entered(mode, state);
+    ///
+    /// If a worker is free, the order's job is claimed as it is written and handed over, so that nobody has
+    /// to look for it. If this process dies before the job is done, its lease runs out like any other's.
+    pub(crate) async fn take_in(
+        &self,
+        order: Order,
+        payment: Payment,
+        (owed, versions): (Money, Versions),
+    ) -> bool {
+        let subject = (JobKind::Provision, order.id.to_string());
+        let mut job = new_job(&order, subject, order.created_at);
+        let slot = Arc::clone(&self.slots).try_acquire_owned().ok();
+        if slot.is_some() {
+            job.claimed_at = Some(order.created_at);
+            job.run_at = order.created_at + self.settings.lease;
         }
-        taken.unwrap_or(false)
+        let (mode, state) = (order.mode, order.state.name());
+        let begun = self.begun_at_once(&order);
+        let claimed = slot.zip(job.claimed());
+        // Counted before it is written, so that no job is ever unseen.
+        let counted = InHand::one(&self.jobs_in_hand);
+        let intake = Intake { order, payment, owed, versions, job };
+        let taken = self.intake.run(intake, |batch| self.take_in_all(batch)).await.unwrap_or(false);
+        if !taken {
+            return false;
+        }
+        self.metrics.order_entered(mode, state);
+        match claimed {
+            Some((slot, job)) => {
+                counted.keep();
+                // The workers have stopped if nobody takes it: the lease runs out.
+                let _ = self.handing.send(Handed { job, begun, slot });
+            }
+            None => self.bell.notify_one(),
+        }
+        true
     }
 
     async fn take_in_all(&self, mut batch: Vec<Intake>) -> Vec<bool> {
@@ -128,6 +154,28 @@ impl Mall {
         tx.insert_jobs(&jobs, now).await?;
         tx.commit().await?;
         Ok(Written::Added(added))
+    }
+}
+
+/// A job that is counted while it is being written, and on if it is handed over.
+struct InHand<'a>(Option<&'a AtomicUsize>);
+
+impl<'a> InHand<'a> {
+    fn one(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(Some(count))
+    }
+
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        if let Some(count) = self.0 {
+            count.fetch_sub(1, Ordering::SeqCst);
+        }
     }
 }
 

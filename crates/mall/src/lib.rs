@@ -38,7 +38,7 @@ use carriers::Carriers;
 use domain::partner::Partner;
 use domain::{Ctx, Locale, Mode, Span};
 use store::{Engine, Sealer, Store};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 use crate::batcher::Batcher;
 use crate::cache::Cache;
@@ -47,6 +47,7 @@ use crate::figures::LastLook;
 use crate::health::{LastCheck, Pulse};
 use crate::intake::Intake;
 use crate::request_log::RequestLog;
+use crate::worker::Handed;
 
 pub use admin::{Operator, run_sealer};
 pub use auth::Credentials;
@@ -118,6 +119,12 @@ pub struct Mall {
     jobs_in_hand: AtomicUsize,
     /// Held by the one search for a wrong signature's cause that may run at a time.
     searching: Semaphore,
+    /// A place for each job that may run at once; none before the workers run, and none after.
+    slots: Arc<Semaphore>,
+    /// Takes jobs that were claimed as they were written to the workers.
+    handing: mpsc::UnboundedSender<Handed>,
+    /// The workers' end of it, until they run.
+    handed: Mutex<Option<mpsc::UnboundedReceiver<Handed>>>,
     /// What this process remembers of partners and the catalogue.
     cache: Cache,
     /// New orders on their way into the database.
@@ -161,6 +168,7 @@ impl Mall {
     ) -> Self {
         let (bell, audit_bell, noted_forms) = (Notify::new(), Notify::new(), Mutex::default());
         let jobs_in_hand = AtomicUsize::new(0);
+        let (handing, handed) = mpsc::unbounded_channel();
         let lanes = match store.engine() {
             // It has one writer.
             Engine::Sqlite => 1,
@@ -176,6 +184,9 @@ impl Mall {
             audit_bell,
             jobs_in_hand,
             searching: Semaphore::new(1),
+            slots: Arc::new(Semaphore::new(0)),
+            handing,
+            handed: Mutex::new(Some(handed)),
             cache: Cache::default(),
             intake: Batcher::new(lanes),
             deliveries: Batcher::new(lanes),
@@ -208,6 +219,11 @@ impl Mall {
         let due = self.store.next_job_at().await?;
         let none_due = due.is_none_or(|at| at > self.ctx.now());
         Ok(none_due && self.jobs_in_hand.load(Ordering::SeqCst) == 0)
+    }
+
+    /// The workers' end of the jobs that are handed to them; there is one.
+    fn handed_over(&self) -> Option<mpsc::UnboundedReceiver<Handed>> {
+        self.handed.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Runs a use-case, and runs it again where it lost a race: a serialisation failure, a row that

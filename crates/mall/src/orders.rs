@@ -73,7 +73,7 @@ pub(crate) fn new_job(
     run_at: Timestamp,
 ) -> NewJob {
     let (mode, partner_id, trace) = (order.mode, order.partner_id, crate::trace::text());
-    NewJob { mode, partner_id, kind, subject, trace, run_at }
+    NewJob { mode, partner_id, kind, subject, trace, run_at, claimed_at: None }
 }
 
 /// What is being paid, and under which of the partner's prices.

@@ -94,7 +94,10 @@ impl Mall {
             Outcome::PutOff(after, message) if !self.is_overdue(job) => {
                 self.put_order_off(job, after, &message).await
             }
-            Outcome::PutOff(after, message) | Outcome::Later(after, message) => {
+            Outcome::PutOff(after, message) => self.later_or_review(job, after, message).await,
+            Outcome::Later(after, message) => {
+                let upstream_id = order.upstream_id.clone();
+                self.remember(&order, upstream_id).await?;
                 self.later_or_review(job, after, message).await
             }
         }
@@ -128,8 +131,11 @@ impl Mall {
         let mut begun = HashMap::with_capacity(jobs.len());
         let mut changes = Vec::with_capacity(jobs.len());
         for order in tx.orders_of_jobs(&jobs).await? {
+            let Some(native) = self.is_native(&order) else { continue };
             match order.state {
-                _ if !self.carriers.contains_key(&order.carrier) => {}
+                OrderState::Paid { .. } if native => {
+                    begun.insert(order.id.to_string(), Begun { order, asked_before: false });
+                }
                 OrderState::Paid { .. } => {
                     let state = order.state.clone().on(OrderEvent::ProvisioningStarted)?;
                     changes.push(OrderChange { order, state });
@@ -145,6 +151,20 @@ impl Mall {
             begun.insert(order.id.to_string(), Begun { order, asked_before: false });
         }
         Ok(begun)
+    }
+
+    /// Whether the order's carrier keeps to its promise of one order per key; `None` if this node does not
+    /// know the carrier. Where it does, an order may be asked for before that is written down: to ask again
+    /// under the same key changes nothing.
+    fn is_native(&self, order: &Order) -> Option<bool> {
+        let carrier = self.carriers.get(&order.carrier)?;
+        Some(carrier.idempotency() == Idempotency::Native)
+    }
+
+    /// A paid order that may be asked for at once; `None` if that must be written down before.
+    pub(crate) fn begun_at_once(&self, order: &Order) -> Option<Begun> {
+        let native = self.is_native(order)?;
+        native.then(|| Begun { order: order.clone(), asked_before: false })
     }
 
     /// Marks the order as being provisioned before a byte leaves. The same transaction extends the
@@ -177,8 +197,10 @@ impl Mall {
         self.retry(|| async {
             let mut tx = self.store.begin().await?;
             let mut order = order_of(&mut tx, job).await?;
-            let state = order.state.clone().on(OrderEvent::PutOff)?;
-            tx.update_order(&mut order, state).await?;
+            if let OrderState::Provisioning { .. } = order.state {
+                let state = order.state.clone().on(OrderEvent::PutOff)?;
+                tx.update_order(&mut order, state).await?;
+            }
             tx.reschedule_job(job, self.ctx.now() + after, 0, why).await?;
             tx.commit().await?;
             Ok(Next::Settled)
@@ -186,14 +208,14 @@ impl Mall {
         .await
     }
 
-    /// Writes the carrier's own id down.
+    /// Writes down that the carrier works on the order, and its own id if it gave one.
     async fn remember(&self, order: &Order, upstream_id: String) -> Result<()> {
-        if order.upstream_id == upstream_id {
+        let state = started(order.state.clone())?;
+        if order.upstream_id == upstream_id && order.state == state {
             return Ok(());
         }
         let mut tx = self.store.begin().await?;
         let mut order = Order { upstream_id, ..order.clone() };
-        let state = order.state.clone();
         tx.update_order(&mut order, state).await?;
         Ok(tx.commit().await?)
     }
@@ -203,7 +225,7 @@ impl Mall {
         self.retry(|| async {
             let mut tx = self.store.begin().await?;
             let mut order = order_of(&mut tx, job).await?;
-            let state = order.state.clone().on(event.clone())?;
+            let state = started(order.state.clone())?.on(event.clone())?;
             tx.update_order(&mut order, state).await?;
             if let OrderEvent::CarrierRefused(_) = event {
                 self.take_back(&mut tx, &order).await?;
@@ -229,6 +251,14 @@ impl Mall {
         let reversal = Posting::sale(Account::PartnerReceivable, owed).reversed();
         tx.insert_postings(&[(order, reversal)], self.ctx.now()).await?;
         Ok(tx.release_credit(order.mode, order.partner_id, owed).await?)
+    }
+}
+
+/// The state of an order that its carrier was asked for, whether or not that was written down before.
+pub(crate) fn started(state: OrderState) -> Result<OrderState> {
+    match state {
+        OrderState::Paid { .. } => Ok(state.on(OrderEvent::ProvisioningStarted)?),
+        other => Ok(other),
     }
 }
 

@@ -13,7 +13,6 @@ use wire::form::Problem;
 use wire::vshop::{SynOrderInfo, SynOrderInfoAnswer};
 
 use crate::error::{Error, Refusal, Result};
-use crate::intake::Intake;
 use crate::orders::{Paid, content_hash, find_twin};
 use crate::{Caller, Mall};
 
@@ -41,7 +40,6 @@ impl Mall {
             Some(order) => order,
             None => self.report_any_order(caller, request).await?,
         };
-        self.bell.notify_one();
         Ok(SynOrderInfoAnswer {
             partner_code: caller.partner.code.clone(),
             device_code: fields.iccid.as_str().to_owned(),
@@ -73,8 +71,8 @@ impl Mall {
         let closes_at = self.ctx.now() + self.settings.payment_window;
         let (order, payment) = self.new_report(caller, &read, &plan, closes_at).ok()?;
         let answer = (order.id.to_string(), order.state.name());
-        let intake = Intake::new(order, payment, read.owed, seen.versions);
-        self.take_in(intake).await.then_some(answer)
+        let taken = self.take_in(order, payment, (read.owed, seen.versions)).await;
+        taken.then_some(answer)
     }
 
     /// Any other, and whatever the plain way did not take.
@@ -102,6 +100,7 @@ impl Mall {
                 Ok(order)
             })
             .await?;
+        self.bell.notify_one();
         Ok((order.id.to_string(), order.state.name()))
     }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use domain::order::{Failure, OrderEvent};
 use domain::{Span, Timestamp, TraceId};
 use store::{Job, JobKind, StoreError};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
@@ -37,53 +37,44 @@ pub(crate) enum Next {
     At(Timestamp, String),
 }
 
+/// A job that was claimed in the transaction that wrote it, with the place of the worker that is to run it.
+pub(crate) struct Handed {
+    pub(crate) job: Job,
+    pub(crate) begun: Option<Begun>,
+    pub(crate) slot: OwnedSemaphorePermit,
+}
+
 /// Runs jobs until `stop` turns true; then finishes those that run.
 pub async fn run_workers(mall: Arc<Mall>, mut stop: watch::Receiver<bool>) {
-    let slots = Arc::new(Semaphore::new(mall.settings.workers));
+    let Some(mut handed) = mall.handed_over() else {
+        tracing::error!("the workers of this mall run already");
+        return;
+    };
+    mall.slots.add_permits(mall.settings.workers);
     let mut running = JoinSet::new();
+    let mut look = true;
     while !*stop.borrow() {
         while running.try_join_next().is_some() {}
         mall.beat();
-        let free = i64::try_from(slots.available_permits()).unwrap_or(i64::MAX);
-        // Counted before they are claimed, so that no job is ever unseen.
-        mall.jobs_in_hand.fetch_add(1, Ordering::SeqCst);
-        let claimed = if free == 0 { Ok(Vec::new()) } else { mall.claim(free).await };
-        let claimed = claimed.unwrap_or_else(|error| {
-            tracing::error!(%error, "jobs cannot be claimed");
-            Vec::new()
-        });
-        mall.jobs_in_hand.fetch_add(claimed.len(), Ordering::SeqCst);
-        mall.jobs_in_hand.fetch_sub(1, Ordering::SeqCst);
-        let idle = claimed.is_empty();
-        for (job, begun) in claimed {
-            // There are as many permits as jobs were claimed.
-            let Ok(permit) = Arc::clone(&slots).acquire_owned().await else {
-                return;
-            };
-            let mall = Arc::clone(&mall);
-            running.spawn(async move {
-                let kind = job.kind.as_str();
-                let trace = trace_of(&job);
-                let work = async {
-                    let (id, subject) = (job.id, subject(&job));
-                    let span = tracing::error_span!("job", %id, kind, subject, %trace);
-                    Arc::clone(&mall).run_job(job, begun).instrument(span).await;
-                };
-                trace::within(trace, work).await;
-                mall.jobs_in_hand.fetch_sub(1, Ordering::SeqCst);
-                drop(permit);
-                // A free slot may mean that more due jobs can be claimed.
-                mall.bell.notify_one();
-            });
+        if look {
+            // Where some were due, more may be.
+            look = mall.run_due(&mut running).await;
+            continue;
         }
-        if idle {
-            tokio::select! {
-                () = mall.bell.notified() => {}
-                () = tokio::time::sleep(mall.settings.poll.to_std()) => {}
-                // Nobody left to tell us to stop means that we should.
-                changed = stop.changed() => if changed.is_err() { break },
+        tokio::select! {
+            Some(job) = handed.recv() => {
+                running.spawn(Arc::clone(&mall).run_in_slot(job));
             }
+            () = mall.bell.notified() => look = true,
+            () = tokio::time::sleep(mall.settings.poll.to_std()) => look = true,
+            // Nobody left to tell us to stop means that we should.
+            changed = stop.changed() => if changed.is_err() { break },
         }
+    }
+    // No more jobs are handed over; those that were are run.
+    mall.slots.close();
+    while let Ok(job) = handed.try_recv() {
+        running.spawn(Arc::clone(&mall).run_in_slot(job));
     }
     while running.join_next().await.is_some() {}
 }
@@ -102,6 +93,49 @@ fn trace_of(job: &Job) -> TraceId {
 }
 
 impl Mall {
+    /// Claims due jobs for the workers that are free, and lets them run; whether there were any.
+    async fn run_due(self: &Arc<Self>, running: &mut JoinSet<()>) -> bool {
+        let free = self.slots.available_permits();
+        let limit = u32::try_from(free).unwrap_or(u32::MAX);
+        let Ok(slots) = Arc::clone(&self.slots).try_acquire_many_owned(limit) else { return false };
+        if free == 0 {
+            return false;
+        }
+        // Counted before they are claimed, so that no job is ever unseen.
+        self.jobs_in_hand.fetch_add(1, Ordering::SeqCst);
+        let claimed = self.claim(i64::from(limit)).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "jobs cannot be claimed");
+            Vec::new()
+        });
+        self.jobs_in_hand.fetch_add(claimed.len(), Ordering::SeqCst);
+        self.jobs_in_hand.fetch_sub(1, Ordering::SeqCst);
+        let (some, mut slots) = (!claimed.is_empty(), slots);
+        for (job, begun) in claimed {
+            // There are as many places as jobs were claimed.
+            let Some(slot) = slots.split(1) else { break };
+            running.spawn(Arc::clone(self).run_in_slot(Handed { job, begun, slot }));
+        }
+        some
+    }
+
+    async fn run_in_slot(self: Arc<Self>, Handed { job, begun, slot }: Handed) {
+        let kind = job.kind.as_str();
+        let trace = trace_of(&job);
+        let work = async {
+            let (id, subject) = (job.id, subject(&job));
+            let span = tracing::error_span!("job", %id, kind, subject, %trace);
+            Arc::clone(&self).run_job(job, begun).instrument(span).await;
+        };
+        trace::within(trace, work).await;
+        self.jobs_in_hand.fetch_sub(1, Ordering::SeqCst);
+        let all_were_busy = self.slots.available_permits() == 0;
+        drop(slot);
+        if all_were_busy {
+            // More jobs may be due than there were workers.
+            self.bell.notify_one();
+        }
+    }
+
     /// Claims due jobs; those that provision an order come with it, marked.
     async fn claim(&self, limit: i64) -> Result<Vec<(Job, Option<Begun>)>> {
         // An idle worker must not keep taking SQLite's writer.

@@ -44,6 +44,9 @@ statements! {
 /// SQLite has no row locks and needs none: it has one writer.
 pub(crate) const CLAIM_POSTGRES: &str = claim!("FOR UPDATE SKIP LOCKED");
 
+/// The fence of a job that is claimed as it is written.
+const CLAIMED_FENCE: i64 = 1;
+
 /// What a job does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum JobKind {
@@ -94,8 +97,27 @@ pub struct NewJob {
     pub subject: String,
     /// The trace of the request that made it due; may be empty.
     pub trace: String,
-    /// When, at the earliest.
+    /// When, at the earliest; where it is claimed, until when.
     pub run_at: Timestamp,
+    /// When it was claimed, if whoever writes it runs it at once.
+    pub claimed_at: Option<Timestamp>,
+}
+
+impl NewJob {
+    /// The job as its claimer holds it; `None` where nobody claimed it.
+    pub fn claimed(&self) -> Option<Job> {
+        Some(Job {
+            mode: self.mode,
+            partner_id: self.partner_id,
+            id: self.kind.job_id(&self.subject),
+            kind: self.kind,
+            subject: self.subject.clone(),
+            trace: self.trace.clone(),
+            fence: CLAIMED_FENCE,
+            failures: 0,
+            first_run_at: self.claimed_at?,
+        })
+    }
 }
 
 impl JobKind {
@@ -216,16 +238,17 @@ impl Tx {
     }
 
     /// Writes jobs, each about a subject of its own. A subject that has such a job already is told anew:
-    /// the higher fence stops whoever runs it now.
+    /// the higher fence stops whoever runs it now. Only a job whose subject is new may be claimed as it is
+    /// written.
     pub async fn insert_jobs(&mut self, jobs: &[NewJob], now: Timestamp) -> Result<()> {
         for piece in pieces(jobs) {
             let sql = format!(
                 "INSERT INTO jobs (mode, partner_id, job_id, kind, subject, trace, state, run_at,
-                fence, failures, last_error, created_at) VALUES {}
+                fence, failures, last_error, first_run_at, created_at) VALUES {}
                 ON CONFLICT (mode, partner_id, job_id) DO UPDATE SET state = 'ready',
                 run_at = excluded.run_at, trace = excluded.trace, fence = jobs.fence + 1,
                 failures = 0, last_error = '', first_run_at = NULL",
-                values(0, 12, piece.len())
+                values(0, 13, piece.len())
             );
             execute_many!(self, sql.as_str(), [], piece, job => [
                 job.mode.as_str(),
@@ -236,9 +259,10 @@ impl Tx {
                 &job.trace,
                 "ready",
                 job.run_at.as_micros(),
-                0_i64,
+                if job.claimed_at.is_some() { CLAIMED_FENCE } else { 0 },
                 0_i64,
                 "",
+                job.claimed_at.map(Timestamp::as_micros),
                 now.as_micros(),
             ])?;
         }

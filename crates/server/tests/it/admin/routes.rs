@@ -227,6 +227,7 @@ async fn stock(mall: &TestMall, owner: &AdminClient, code: &str, mode: Mode) -> 
     assert_eq!(orders["items"][0]["state"], "FAILED", "the carrier refuses it");
     // As after a crash between two versions: a job whose order has ended.
     let job = store::NewJob {
+        claimed_at: None,
         mode,
         partner_id: partner.partner.id,
         kind: store::JobKind::CloseOrder,
