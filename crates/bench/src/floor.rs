@@ -205,16 +205,15 @@ impl Floor {
                 committers.push(tokio::spawn(commit_groups(pool, waiting, rows)));
             }
         }
-        let worker = (self.rows == Rows::Whole).then(|| {
-            tokio::spawn(work(ctx.clone(), pool.clone(), self.commits, Arc::clone(&stop)))
-        });
+        let (handing, handed) = mpsc::unbounded_channel();
+        let worker = tokio::spawn(work(ctx.clone(), pool.clone(), self.commits, handed));
         let mut clients = Vec::new();
         for number in 0..self.clients {
             let (ctx, floor, pool) = (ctx.clone(), self.clone(), pool.clone());
-            let (queue, stop) = (queue.clone(), Arc::clone(&stop));
-            clients.push(tokio::spawn(floor.client(ctx, pool, queue, stop, number)));
+            let (queues, stop) = ((queue.clone(), handing.clone()), Arc::clone(&stop));
+            clients.push(tokio::spawn(floor.client(ctx, pool, queues, stop, number)));
         }
-        drop(queue);
+        drop((queue, handing));
         tokio::time::sleep(time).await;
         stop.store(true, Ordering::Relaxed);
         let mut done = Done::default();
