@@ -71,12 +71,17 @@ pub async fn run_workers(mall: Arc<Mall>, mut stop: watch::Receiver<bool>) {
             changed = stop.changed() => if changed.is_err() { break },
         }
     }
-    // No more jobs are handed over; those that were are run.
+    // No more places are given; whoever has one may still be writing the job that it hands over.
     mall.slots.close();
-    while let Ok(job) = handed.try_recv() {
-        running.spawn(Arc::clone(&mall).run_in_slot(job));
+    while mall.slots.available_permits() < mall.settings.workers || !running.is_empty() {
+        tokio::select! {
+            Some(job) = handed.recv() => {
+                running.spawn(Arc::clone(&mall).run_in_slot(job));
+            }
+            Some(_) = running.join_next() => {}
+            () = tokio::time::sleep(mall.settings.poll.to_std()) => {}
+        }
     }
-    while running.join_next().await.is_some() {}
 }
 
 /// What a job is about, for the log: an order's id, but not a person's card.

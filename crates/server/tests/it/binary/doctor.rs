@@ -263,8 +263,10 @@ async fn a_damaged_file_is_found() {
     let installed = Installation::new(Engine::Sqlite).await;
     let file = installed.database_url().strip_prefix("sqlite://").unwrap().to_owned();
     let mut bytes = std::fs::read(&file).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle..middle + 8192].fill(0x5A);
+    // A page of the SIMs' table or of its index.
+    let sim = bytes.windows(20).rposition(|window| window == b"89860220190905123941").unwrap();
+    let page = sim / 4096 * 4096;
+    bytes[page..page + 4096].fill(0x5A);
     std::fs::write(&file, bytes).unwrap();
     Examined::of(&installed).says("integrity", "fail", "");
 }
