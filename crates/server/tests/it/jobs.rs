@@ -4,12 +4,11 @@
 use domain::sim::SimState;
 use domain::{Mode, Span, Timestamp};
 use mall::Settings;
-use sdk::{Client, Credentials, Order, PaidOrder, Prefix};
-use server::Running;
+use sdk::{Client, Order, PaidOrder};
 use store::{JobKind, StoreError};
 use testkit::{Engine, Recipe, TestMall, TestPartner, on_both_engines};
 
-use crate::steps::{assert_owes, at_once, daily, postings, settle_nodes};
+use crate::steps::{assert_owes, at_once, client_at, daily, postings, settle_nodes};
 
 on_both_engines!(
     an_unpaid_order_closes_after_its_time,
@@ -30,14 +29,6 @@ on_both_engines!(
 fn without_workers() -> Recipe {
     let settings = Settings { workers: 0, ..Recipe::default().settings };
     Recipe { settings, ..Recipe::default() }
-}
-
-/// A client of the partner at another node.
-fn client_at(node: &Running, mall: &TestMall, partner: &TestPartner) -> Client {
-    let credentials = Credentials::hmac(&partner.partner.code, &partner.key);
-    let client = Client::new(&format!("http://{}", node.address), Prefix::Test, credentials);
-    let clock = std::sync::Arc::clone(&mall.clock);
-    client.unwrap().with_clock(move || domain::Clock::now(&*clock).as_millis())
 }
 
 async fn an_unpaid_order_closes_after_its_time(engine: Engine) {

@@ -6,6 +6,7 @@ mod admin;
 mod answers;
 mod arrows;
 mod bad_input;
+mod batches;
 mod binary;
 mod diagnosis;
 mod jobs;

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use domain::Money;
 use mall::Mall;
-use sdk::{Client, Error, Fields, PaidOrder};
+use sdk::{Client, Credentials, Error, Fields, PaidOrder, Prefix};
 use serde_json::Value;
+use server::Running;
 use testkit::{TestMall, TestPartner};
 use tokio::sync::Barrier;
 
@@ -18,6 +19,14 @@ pub(crate) fn code<T: Debug>(outcome: Result<T, Error>) -> String {
         Err(Error::Refused { failure, .. }) => failure.code,
         Err(error) => panic!("no answer: {error}"),
     }
+}
+
+/// A client of the partner at another node.
+pub(crate) fn client_at(node: &Running, mall: &TestMall, partner: &TestPartner) -> Client {
+    let credentials = Credentials::hmac(&partner.partner.code, &partner.key);
+    let client = Client::new(&format!("http://{}", node.address), Prefix::Test, credentials);
+    let clock = Arc::clone(&mall.clock);
+    client.unwrap().with_clock(move || domain::Clock::now(&*clock).as_millis())
 }
 
 /// How many of the codes are this one.
