@@ -24,6 +24,7 @@ code-renewal-unknown = There is no such auto-renewal for this SIM. Please take o
 code-credit-exceeded = The order would take the partner over its credit limit. Please settle the account with the operator, then send the order again.
 code-not-found = There is nothing at this path. Please check the path and its prefix.
 code-method-not-allowed = This path does not take this method. Please see the Allow header for those that it takes.
+code-request-timeout = The request did not come in time. Please send the whole of it at once.
 code-payload-too-large = The request is too large. Please send less at a time.
 code-unsupported-media-type = The body is not declared as JSON. Please send Content-Type: application/json.
 code-rate-limited = Too many requests. Please wait as long as the Retry-After header says.

@@ -24,6 +24,7 @@ code-renewal-unknown = 这张 SIM 卡没有对应的自动续订，请使用当�
 code-credit-exceeded = 该订单将超出合作伙伴的信用额度，请先与运营方结算，再重新提交订单。
 code-not-found = 请求的路径不存在，请检查路径及其前缀。
 code-method-not-allowed = 该路径不支持此请求方法，可用的方法请见响应头 Allow。
+code-request-timeout = 请求未在规定时间内发送完毕，请一次性完整发送。
 code-payload-too-large = 请求内容过大，请分批发送。
 code-unsupported-media-type = 请求体未声明为 JSON，请设置 Content-Type: application/json。
 code-rate-limited = 请求过于频繁，请按响应头 Retry-After 指示的时间等待后重试。

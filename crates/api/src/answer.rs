@@ -15,7 +15,7 @@ use wire::params::ParamsError;
 
 use crate::messages::{self, Arg};
 
-/// How long a caller is asked to wait when the server cannot answer now, in seconds.
+/// How long a caller is asked to wait when nobody knows how long it will take, in seconds.
 const RETRY_AFTER_SECONDS: &str = "1";
 
 /// In which words a caller is answered.
@@ -94,13 +94,19 @@ impl Voice {
             }
             (code, _) => messages::code(self.locale, code),
         };
-        self.fail(refusal.code, message, |failure| {
+        let mut response = self.fail(refusal.code, message, |failure| {
             failure.field = refusal.field.map(str::to_owned);
             if let Some(diagnosis) = &refusal.diagnosis {
                 failure.sign_content = Some(diagnosis.sign_content.clone());
                 failure.hint = Some(self.hint(diagnosis));
             }
-        })
+        });
+        if let Some(wait) = refusal.retry_after {
+            // Rounded up: who comes then must not be told to wait again.
+            let seconds = (wait.as_micros().max(1) + 999_999) / 1_000_000;
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
 
     fn hint(&self, diagnosis: &Diagnosis) -> String {
@@ -129,6 +135,10 @@ impl Voice {
         if matches!(code, Code::Unavailable | Code::RateLimited) {
             let seconds = HeaderValue::from_static(RETRY_AFTER_SECONDS);
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        if code == Code::RequestTimeout {
+            // The rest of the body may still come: it is no next request.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }

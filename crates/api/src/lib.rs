@@ -5,17 +5,20 @@
 
 pub mod admin;
 mod answer;
+mod client_address;
 mod health;
 pub mod messages;
 pub mod openapi;
 mod payment;
 mod request_id;
 mod signed;
+mod time_limit;
 mod topup;
 mod vshop;
 
 use std::future::{Ready, ready};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -30,6 +33,7 @@ use wire::{Code, Service};
 
 use crate::answer::Voice;
 
+pub use crate::client_address::{ClientAddress, ClientAddressHeader, TrustedProxies};
 pub use crate::signed::BODY_BYTES_MAX;
 
 /// What every handler works with: the mall, and the mode that the path chose.
@@ -40,8 +44,8 @@ pub(crate) struct App {
 }
 
 /// All pages of the API. `root_mode` says which mode the paths without a prefix mean; `None` leaves
-/// them out.
-pub fn router(mall: &Arc<Mall>, root_mode: Option<Mode>) -> Router {
+/// them out. `request_time_max` is how long a request may take.
+pub fn router(mall: &Arc<Mall>, root_mode: Option<Mode>, request_time_max: Duration) -> Router {
     let mut router = Router::new();
     for mode in Mode::ALL {
         for service in Service::ALL {
@@ -70,6 +74,7 @@ pub fn router(mall: &Arc<Mall>, root_mode: Option<Mode>) -> Router {
         .method_not_allowed_fallback(|headers: HeaderMap| refuse(&headers, Code::MethodNotAllowed))
         .fallback(|headers: HeaderMap| refuse(&headers, Code::NotFound))
         .layer(CatchPanicLayer::custom(after_panic))
+        .layer(axum::middleware::from_fn_with_state(request_time_max, time_limit::cut_off))
         .layer(axum::middleware::from_fn_with_state(Arc::clone(mall), request_id::number))
 }
 

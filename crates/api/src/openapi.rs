@@ -20,10 +20,11 @@ use fields::Place;
 const ABOUT: &str = include_str!("openapi/about.md");
 
 /// The statuses of failures and what they mean to a caller.
-const FAILURES: [(u16, &str); 8] = [
+const FAILURES: [(u16, &str); 9] = [
     (400, "The call is refused; `data.code` says why"),
     (404, "Nothing is at this path; without a prefix also where the root is switched off"),
     (405, "The path does not take this method; the `Allow` header names those that it takes"),
+    (408, "The body did not come in time"),
     (413, "The request is too large"),
     (415, "The body is not declared as JSON"),
     (429, "Too many requests; try again after `Retry-After` seconds"),

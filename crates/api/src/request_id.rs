@@ -156,6 +156,7 @@ fn code_of(status: u16) -> &'static str {
         409 => "CONFLICT",
         404 => Code::NotFound.as_str(),
         405 => Code::MethodNotAllowed.as_str(),
+        408 => Code::RequestTimeout.as_str(),
         413 => Code::PayloadTooLarge.as_str(),
         415 => Code::UnsupportedMediaType.as_str(),
         429 => Code::RateLimited.as_str(),

@@ -1,11 +1,11 @@
 //! The extractor of every call: reads, checks the form, authenticates, and hands over the partner with
 //! the request, so that a handler cannot be reached by anybody else.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::HttpBody;
-use axum::extract::{ConnectInfo, FromRequest, Request};
+use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use domain::Locale;
@@ -17,8 +17,9 @@ use wire::common::Common;
 use wire::vshop::NUMBER_CHARS_MAX;
 use wire::{Code, Form, FormError, Params, Shape};
 
-use crate::App;
 use crate::answer::Voice;
+use crate::time_limit::timed_out;
+use crate::{App, ClientAddress};
 
 /// The largest body of a request.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -45,6 +46,24 @@ impl<R: wire::Request> FromRequest<App> for Signed<R> {
     type Rejection = Response;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
+        let address = ClientAddress::of(request.extensions());
+        if let Err(error) = app.mall.admit_address(address) {
+            let locale = accepted_locale(request.headers()).unwrap_or(Locale::EnUs);
+            return Err(Voice::new(locale).error(error));
+        }
+        let signed = Self::read(request, app, address).await.inspect_err(|refusal| {
+            if refusal.status().is_client_error() {
+                app.mall.blame_address(address);
+            }
+        })?;
+        let admitted = app.mall.admit_partner(&signed.caller.partner);
+        admitted.map_err(|error| signed.voice.error(error)).map(|()| signed)
+    }
+}
+
+impl<R: wire::Request> Signed<R> {
+    /// Reads a request, and authenticates who makes it.
+    async fn read(request: Request, app: &App, address: IpAddr) -> Result<Self, Response> {
         let (parts, body) = request.into_parts();
         let accepted = accepted_locale(&parts.headers);
         let mut voice = Voice::new(accepted.unwrap_or(Locale::EnUs));
@@ -62,6 +81,7 @@ impl<R: wire::Request> FromRequest<App> for Signed<R> {
             Err(error) if error.is::<LengthLimitError>() => {
                 return Err(voice.refuse(Code::PayloadTooLarge));
             }
+            Err(error) if timed_out(&*error) => return Err(voice.refuse(Code::RequestTimeout)),
             Err(_) => return Err(voice.refuse(Code::BadRequest)),
         };
         if !body.is_empty() && !is_json(&parts.headers) {
@@ -73,8 +93,6 @@ impl<R: wire::Request> FromRequest<App> for Signed<R> {
         voice.locale = spoken.unwrap_or(Locale::EnUs);
         let order_no = params.text("orderNo").filter(|no| no.chars().count() <= NUMBER_CHARS_MAX);
         voice.order_no = order_no.map(str::to_owned);
-        let address = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        let address = address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.ip());
         if let Some(code) = params.text("partnerCode").filter(|code| code.len() <= CODE_BYTES_MAX) {
             voice.sighting.named(app.mode, code, address);
         }

@@ -34,6 +34,8 @@ impl Mall {
         let mut process = Command::new(std::env::current_exe()?)
             .args([SERVE, "serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
             .args(["--log", "warn"])
+            // The limit is counted, as it is in life, and not met: one partner sends all of it.
+            .args(["--rate-limit-partner", "1000000"])
             .args(["--database-url", &database.url, "--database-connections", "24"])
             .env("SIMMALL_SEALING_KEY", SEALING_KEY.map(|byte| format!("{byte:02x}")).concat())
             .stdout(Stdio::piped())

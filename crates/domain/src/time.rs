@@ -34,6 +34,11 @@ const RFC3339_CHARS_MAX: usize = 32;
 const DAY_US: i64 = 86_400_000_000;
 
 impl Span {
+    /// So many microseconds.
+    pub const fn micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
     /// So many seconds.
     pub const fn seconds(seconds: i64) -> Self {
         Self(seconds * 1_000_000)

@@ -1,6 +1,6 @@
 //! What can come of a use-case besides its answer.
 
-use domain::Locale;
+use domain::{Locale, Span};
 use store::StoreError;
 use wire::Code;
 use wire::admin::Problem as AdminProblem;
@@ -38,6 +38,8 @@ pub struct Refusal {
     pub field: Option<&'static str>,
     /// Why a signature does not match; in test mode only.
     pub diagnosis: Option<Diagnosis>,
+    /// After how long the caller may try again, where that is known.
+    pub retry_after: Option<Span>,
     /// The partner's language, once it is certain that it calls.
     pub locale: Option<Locale>,
 }
@@ -69,7 +71,14 @@ pub enum Hint {
 impl Refusal {
     /// A refusal with nothing more to say than its code.
     pub fn new(code: Code) -> Self {
-        Self { code, errors: Vec::new(), field: None, diagnosis: None, locale: None }
+        Self {
+            code,
+            errors: Vec::new(),
+            field: None,
+            diagnosis: None,
+            retry_after: None,
+            locale: None,
+        }
     }
 
     /// A refusal that is about a field.

@@ -15,6 +15,7 @@ mod figures;
 mod health;
 mod intake;
 mod keys;
+mod limits;
 pub mod metrics;
 mod orders;
 mod payments;
@@ -46,6 +47,7 @@ use crate::delivery::Delivery;
 use crate::figures::LastLook;
 use crate::health::{LastCheck, Pulse};
 use crate::intake::Intake;
+use crate::limits::Limits;
 use crate::request_log::RequestLog;
 use crate::worker::Handed;
 
@@ -55,6 +57,7 @@ pub use cache::Known;
 pub use error::{Diagnosis, Error, Hint, Refusal, Result};
 pub use health::Check;
 pub use keys::NewKey;
+pub use limits::{RateLimit, address_block};
 pub use metrics::{Metrics, Route};
 pub use queries::Found;
 pub use request_log::{Answered, run_request_log};
@@ -86,6 +89,16 @@ pub struct Settings {
     pub workers: usize,
     /// For how long the partners' requests are logged; `None`: not at all.
     pub request_log: Option<Span>,
+    /// How many requests a partner may make; `None` is no limit.
+    pub partner_rate: Option<RateLimit>,
+    /// How many calls that do not prove who makes them an address may make; `None` is no limit.
+    pub address_rate: Option<RateLimit>,
+    /// How many calls with a token that is not valid an address may make to the admin API; `None` is
+    /// no limit.
+    pub token_rate: Option<RateLimit>,
+    /// How many cards that are not theirs a partner or an address may ask for in 10 minutes; 0 is no
+    /// limit.
+    pub card_misses_max: usize,
 }
 
 impl Default for Settings {
@@ -100,6 +113,10 @@ impl Default for Settings {
             poll: Span::millis(500),
             workers: 64,
             request_log: Some(Span::days(30)),
+            partner_rate: None,
+            address_rate: None,
+            token_rate: None,
+            card_misses_max: 100,
         }
     }
 }
@@ -138,6 +155,8 @@ pub struct Mall {
     pulse: Pulse,
     last_check: LastCheck,
     last_look: LastLook,
+    /// What is remembered of callers, to hold those back that ask too much.
+    limits: Limits,
 }
 
 /// Who calls, and in which language it is answered.
@@ -174,6 +193,7 @@ impl Mall {
             Engine::Sqlite => 1,
             Engine::Postgres => 2,
         };
+        let limits = Limits::new(&settings);
         Self {
             store,
             ctx,
@@ -196,6 +216,7 @@ impl Mall {
             pulse: Pulse::new(tokio::time::Instant::now()),
             last_check: LastCheck::default(),
             last_look: LastLook::default(),
+            limits,
         }
     }
 

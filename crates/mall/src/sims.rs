@@ -71,17 +71,32 @@ async fn queue_now(
 }
 
 impl Mall {
-    /// 5.1: how a card stands.
+    /// 5.1: how a card stands. Who misses too many cards has to wait, and then a hit is answered as a
+    /// miss is. The last look is after the work and together with the count, so that guesses made at
+    /// the same moment gain nothing.
     pub async fn verify_sim(
         &self,
         caller: &Caller,
         request: &SingleVerify,
     ) -> Result<SingleVerifyAnswer> {
-        let partner = &caller.partner;
+        let (partner, address) = (&caller.partner, caller.credentials.address);
+        self.admit_card_check(partner, address)?;
+        let outcome = self.look_at_sim(partner, request).await;
+        self.settle_card_check(partner, address, &outcome)?;
+        outcome
+    }
+
+    /// A miss costs what a hit costs.
+    async fn look_at_sim(
+        &self,
+        partner: &Partner,
+        request: &SingleVerify,
+    ) -> Result<SingleVerifyAnswer> {
         let mut tx = self.store.read().await?;
-        let sim = sellable_sim(&mut tx, partner, &request.iccid).await?;
-        let queue = queue_now(&mut tx, partner, &sim.iccid, self.ctx.now()).await?;
-        let renewal = tx.active_renewal(partner.mode, partner.id, &sim.iccid).await?;
+        let sim = sellable_sim(&mut tx, partner, &request.iccid).await;
+        let queue = queue_now(&mut tx, partner, &request.iccid, self.ctx.now()).await?;
+        let renewal = tx.active_renewal(partner.mode, partner.id, &request.iccid).await?;
+        let sim = sim?;
         let status = match sim.state {
             SimState::Suspended => "3",
             // A plan that runs says more than what was last heard of the card.

@@ -14,6 +14,7 @@ use domain::{Ctx, Mode, Span};
 use mall::Settings;
 use store::{Options, Sealer, Store};
 
+use crate::edge::Edge;
 use crate::process::LogLines;
 use crate::run::{Running, Wiring, bind, build, serve as serve_mall, start, told_to_stop};
 use crate::telemetry::{self, LogFormat, Telemetry};
@@ -104,6 +105,8 @@ struct Common {
     /// delay:SECONDS, refuse, retry-later, time-out or cannot-tell.
     #[arg(long, env = "SIMMALL_SIMULATOR", default_value = "accept")]
     simulator: Behaviour,
+    #[command(flatten)]
+    edge: Edge,
 }
 
 #[derive(Debug, Args)]
@@ -171,7 +174,13 @@ impl RootMode {
 }
 
 impl Common {
-    fn wiring(&self, store: Store, ctx: Ctx, sealer: Sealer, root_mode: RootMode) -> Wiring {
+    fn wiring(
+        &self,
+        store: Store,
+        ctx: Ctx,
+        sealer: Sealer,
+        root_mode: RootMode,
+    ) -> anyhow::Result<Wiring> {
         let settings = Settings {
             payment_window: Span::minutes(self.payment_window_minutes),
             price_window: Span::minutes(self.price_window_minutes),
@@ -180,9 +189,22 @@ impl Common {
             request_log: (self.request_log_days > 0).then(|| Span::days(self.request_log_days)),
             ..Settings::default()
         };
+        let settings = self.edge.settle(settings);
+        let (limits, proxies) = (self.edge.limits()?, self.edge.proxies());
         let (simulator, listen, root_mode) = (self.simulator, self.listen, root_mode.mode());
         let admin_listen = Some(self.admin_listen);
-        Wiring { store, ctx, sealer, settings, simulator, root_mode, listen, admin_listen }
+        Ok(Wiring {
+            store,
+            ctx,
+            sealer,
+            settings,
+            simulator,
+            root_mode,
+            listen,
+            admin_listen,
+            limits,
+            proxies,
+        })
     }
 }
 
@@ -286,6 +308,7 @@ async fn migrate(database: Database) -> anyhow::Result<()> {
 }
 
 async fn serve(args: Serve, telemetry: &Telemetry) -> anyhow::Result<()> {
+    args.common.edge.check_admin(args.common.admin_listen)?;
     let sealer = args.sealing.sealer()?;
     let connections_max = args.database.database_connections;
     let options = Options { create: false, connections_max };
@@ -293,7 +316,7 @@ async fn serve(args: Serve, telemetry: &Telemetry) -> anyhow::Result<()> {
     store.check_schema().await?;
     let ctx = clock::system_ctx();
     let told = told_to_stop()?;
-    let running = start(args.common.wiring(store, ctx, sealer, args.root_mode)).await?;
+    let running = start(args.common.wiring(store, ctx, sealer, args.root_mode)?).await?;
     running.mall.metrics().register(Box::new(LogLines(telemetry.dropped.clone())));
     say_addresses(&running)?;
     running.until(told).await
@@ -308,15 +331,16 @@ fn say_addresses(running: &Running) -> anyhow::Result<()> {
 }
 
 async fn run_demo(args: Demo, telemetry: &Telemetry) -> anyhow::Result<()> {
+    args.common.edge.check_admin(args.common.admin_listen)?;
     let ctx = clock::system_ctx();
     let (store, sealer) = demo::open(&ctx, &args.data).await?;
-    let wiring = args.common.wiring(store, ctx, sealer, args.root_mode);
+    let wiring = args.common.wiring(store, ctx, sealer, args.root_mode)?;
     let listeners = bind(&wiring).await?;
     let mall = build(&wiring);
     let seeded = mall::demo::seed(&mall).await?;
     let token = demo::admin_token(&wiring, &args.data).await?;
     let told = told_to_stop()?;
-    let running = serve_mall(mall, listeners, wiring.root_mode)?;
+    let running = serve_mall(mall, listeners, &wiring)?;
     running.mall.metrics().register(Box::new(LogLines(telemetry.dropped.clone())));
     demo::welcome(&running, &seeded, &args.data)?;
     demo::welcome_operator(&running, token.as_deref(), &args.data)?;

@@ -5,6 +5,8 @@ pub mod cli;
 mod clock;
 mod demo;
 mod doctor;
+mod edge;
+mod listener;
 mod process;
 mod run;
 mod sealing;
@@ -13,4 +15,5 @@ mod telemetry;
 mod token;
 
 pub use clock::system_ctx;
+pub use listener::Limits;
 pub use run::{Running, Wiring, start};

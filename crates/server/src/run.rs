@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use api::TrustedProxies;
 use carriers::{Behaviour, Carrier, Carriers, Simulator};
 use domain::{Ctx, Mode};
 use mall::{Mall, Settings};
@@ -14,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::listener::{self, Limits};
 use crate::process::Process;
 
 /// How long a stopping server waits for what still runs.
@@ -40,6 +42,10 @@ pub struct Wiring {
     pub listen: SocketAddr,
     /// Where the admin API listens, apart from the partners' one; `None` leaves it out.
     pub admin_listen: Option<SocketAddr>,
+    /// What connections may cost.
+    pub limits: Limits,
+    /// The proxies that are believed.
+    pub proxies: TrustedProxies,
 }
 
 /// A mall that accepts requests.
@@ -55,8 +61,8 @@ pub struct Running {
     /// Told when those that heed `stop` have ended: until then operators can watch, and requests are
     /// logged.
     last: watch::Sender<bool>,
-    server: JoinHandle<std::io::Result<()>>,
-    admin: JoinHandle<std::io::Result<()>>,
+    server: JoinHandle<()>,
+    admin: JoinHandle<()>,
     workers: JoinHandle<()>,
     request_log: JoinHandle<()>,
 }
@@ -86,7 +92,7 @@ pub async fn start(wiring: Wiring) -> anyhow::Result<Running> {
     let listeners = bind(&wiring).await?;
     let mall = build(&wiring);
     mall.check_sealing_key().await.context("the sealing key does not fit the database")?;
-    serve(mall, listeners, wiring.root_mode)
+    serve(mall, listeners, &wiring)
 }
 
 /// Takes the addresses, before anything is done that could not be done again.
@@ -106,7 +112,7 @@ pub(crate) async fn bind(wiring: &Wiring) -> anyhow::Result<Listeners> {
 pub(crate) fn serve(
     mall: Arc<Mall>,
     listeners: Listeners,
-    root_mode: Option<Mode>,
+    wiring: &Wiring,
 ) -> anyhow::Result<Running> {
     let Listeners { public, admin } = listeners;
     let address = public.local_addr()?;
@@ -119,32 +125,22 @@ pub(crate) fn serve(
     let workers = tokio::spawn(async move {
         tokio::join!(jobs, seals);
     });
-    let server = tokio::spawn(listen(public, api::router(&mall, root_mode), stopped.clone()));
+    let (limits, proxies) = (wiring.limits, wiring.proxies.clone());
+    let router = api::router(&mall, wiring.root_mode, limits.request_time_max);
+    let server = listener::serve(public, router, limits, proxies.clone(), stopped);
+    let server = tokio::spawn(server);
     let (last, told_last) = watch::channel(false);
     let request_log = tokio::spawn(mall::run_request_log(Arc::clone(&mall), told_last.clone()));
-    let admin_router = api::admin::router(&mall);
+    let router = api::admin::router(&mall);
     let admin = tokio::spawn(async move {
-        if let Some(listener) = admin {
-            return listen(listener, admin_router, told_last).await;
+        match admin {
+            Some(admin) => {
+                listener::serve(admin, router, limits.for_admin(), proxies, told_last).await;
+            }
+            None => listener::told(told_last).await,
         }
-        told(told_last).await;
-        Ok(())
     });
     Ok(Running { address, admin_address, mall, stop, last, server, admin, workers, request_log })
-}
-
-async fn listen(
-    listener: TcpListener,
-    router: axum::Router,
-    stopped: watch::Receiver<bool>,
-) -> std::io::Result<()> {
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(told(stopped)).await
-}
-
-async fn told(mut stopped: watch::Receiver<bool>) {
-    // An error means that nobody is left to tell: stop as well.
-    let _ = stopped.wait_for(|stop| *stop).await;
 }
 
 impl Running {

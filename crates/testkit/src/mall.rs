@@ -4,20 +4,21 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::TrustedProxies;
 use carriers::Behaviour;
 use domain::{Clock, Ctx, Mode, Role, Span, Timestamp, Zone};
 use mall::{Mall, Settings};
 use rand::rngs::StdRng;
 use sdk::{Client, Credentials, Prefix};
 use serde_json::Value;
-use server::{Running, Wiring};
+use server::{Limits, Running, Wiring};
 use store::{Sealer, Store};
 
 use crate::clock::HandClock;
 use crate::database::{Database, Engine};
 
 /// How a test mall is made.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Recipe {
     /// What the operator set.
     pub settings: Settings,
@@ -25,6 +26,10 @@ pub struct Recipe {
     pub simulator: Behaviour,
     /// Which mode the paths without a prefix mean.
     pub root_mode: Option<Mode>,
+    /// What connections may cost.
+    pub limits: Limits,
+    /// The proxies that are believed.
+    pub proxies: TrustedProxies,
 }
 
 impl Default for Recipe {
@@ -33,6 +38,8 @@ impl Default for Recipe {
             settings: Settings { poll: Span::millis(20), ..Settings::default() },
             simulator: Behaviour::Accept,
             root_mode: Some(Mode::Test),
+            limits: Limits::default(),
+            proxies: TrustedProxies::default(),
         }
     }
 }
@@ -167,6 +174,8 @@ async fn run(database: &Database, clock: &Arc<HandClock>, recipe: Recipe) -> Run
         root_mode: recipe.root_mode,
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         admin_listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+        limits: recipe.limits,
+        proxies: recipe.proxies,
     };
     server::start(wiring).await.unwrap()
 }

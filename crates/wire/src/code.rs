@@ -47,6 +47,8 @@ pub enum Code {
     NotFound,
     /// The path exists, but not for this method.
     MethodNotAllowed,
+    /// The body did not come in time.
+    RequestTimeout,
     /// The body is over the limit.
     PayloadTooLarge,
     /// The body is not JSON by its own account.
@@ -61,7 +63,7 @@ pub enum Code {
 
 impl Code {
     /// All codes; each has a message in every language.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::BadRequest,
         Self::PartnerUnknown,
         Self::PartnerSuspended,
@@ -84,6 +86,7 @@ impl Code {
         Self::CreditExceeded,
         Self::NotFound,
         Self::MethodNotAllowed,
+        Self::RequestTimeout,
         Self::PayloadTooLarge,
         Self::UnsupportedMediaType,
         Self::RateLimited,
@@ -116,6 +119,7 @@ impl Code {
             Self::CreditExceeded => "CREDIT_EXCEEDED",
             Self::NotFound => "NOT_FOUND",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
+            Self::RequestTimeout => "REQUEST_TIMEOUT",
             Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
             Self::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
             Self::RateLimited => "RATE_LIMITED",
@@ -129,6 +133,7 @@ impl Code {
         match self {
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
+            Self::RequestTimeout => 408,
             Self::PayloadTooLarge => 413,
             Self::UnsupportedMediaType => 415,
             Self::RateLimited => 429,

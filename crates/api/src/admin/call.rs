@@ -11,14 +11,16 @@ use axum::{Json, http::StatusCode};
 use domain::Mode;
 use domain::id::RequestId;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use mall::Mall;
 use mall::admin::{Operator, Page};
+use mall::{Error, Mall};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use wire::admin::{BODY_BYTES_MAX, Body as Takes, FieldError, Problem, Route, check, check_query};
 
 use super::failure::Failure;
+use crate::ClientAddress;
+use crate::time_limit::timed_out;
 
 /// The scheme of the header `Authorization`.
 const SCHEME: &str = "bearer ";
@@ -56,7 +58,15 @@ async fn read(request: Request, gate: &Gate) -> Result<Call, Failure> {
     let (mut parts, body) = request.into_parts();
     let route = gate.route;
     let number = parts.extensions.get::<RequestId>().copied();
-    let by = gate.mall.operator(bearer(&parts.headers), number).await?;
+    let address = ClientAddress::of(&parts.extensions);
+    gate.mall.admit_token_of(address)?;
+    let token = bearer(&parts.headers);
+    let by = gate.mall.operator(token, number).await.inspect_err(|error| {
+        let guessed = |problem: &Problem| problem.status == 401 && token.is_some();
+        if matches!(error, Error::Denied(problem) if guessed(problem)) {
+            gate.mall.blame_token_of(address);
+        }
+    })?;
     if by.role < route.role {
         let role = route.role.as_str();
         let detail = format!("this needs the role {role}; the token has {}", by.role.as_str());
@@ -152,6 +162,9 @@ async fn read_body(body: Body, bytes_max: usize) -> Result<Bytes, Failure> {
     match Limited::new(body, bytes_max).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+        Err(error) if timed_out(&*error) => {
+            Err(Problem::new(408, "REQUEST_TIMEOUT", "the body did not come in time").into())
+        }
         Err(_) => Err(Problem::new(400, "UNREADABLE", "the body did not arrive whole").into()),
     }
 }

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use mall::Error;
+use wire::Code;
 use wire::admin::{FieldError, Problem};
 
 /// How long a caller is asked to wait when the server cannot answer now, in seconds.
@@ -36,6 +37,11 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
             Error::Denied(problem) => Self(problem),
+            Error::Refused(refusal) if refusal.code == Code::RateLimited => {
+                let detail = "too many tokens that are not valid came from this address; try again \
+                              after the time in the header `Retry-After`";
+                Problem::new(429, "RATE_LIMITED", detail).into()
+            }
             Error::Store(error) if error.is_unavailable() => {
                 tracing::error!(%error, "the database is not available");
                 let detail = "the server cannot answer now; try again";

@@ -139,8 +139,12 @@ pub(super) struct Server {
 impl Server {
     /// Starts it on a free port and waits until it listens.
     pub(super) fn start(command: &mut Command) -> Self {
-        let mut process =
-            Process::spawn(command.args(["--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"]));
+        command.arg("--listen=127.0.0.1:0");
+        let given = |arg: &std::ffi::OsStr| arg.to_string_lossy().starts_with("--admin-listen=");
+        if !command.get_args().any(given) {
+            command.arg("--admin-listen=127.0.0.1:0");
+        }
+        let mut process = Process::spawn(command);
         for _ in 0..LOOKS_MAX {
             let said = process.stdout.text();
             let line = said.split_inclusive('\n').find(|line| line.starts_with("listening on "));

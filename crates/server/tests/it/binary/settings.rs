@@ -118,6 +118,20 @@ fn a_flag_or_value_that_means_nothing_is_named() {
         ("workers", "0"),
         ("simulator", "explode"),
         ("root-mode", "prod"),
+        ("connections-max", "0"),
+        ("connections-per-address-max", "none"),
+        ("idle-timeout-seconds", "0"),
+        ("head-timeout-seconds", "3601"),
+        ("body-timeout-seconds", "1.5"),
+        ("request-timeout-seconds", "-1"),
+        ("answer-timeout-seconds", ""),
+        ("rate-limit-partner", "10:0"),
+        ("rate-limit-address", "fast"),
+        ("rate-limit-admin", "1:"),
+        ("behind-tls-proxy", "perhaps"),
+        ("card-misses-max", "1001"),
+        ("trusted-proxies", "10.0.0.0/8,proxy.example"),
+        ("client-address-header", "x-real-ip"),
         ("log", "inof"),
     ] {
         let complain = |command: &mut Command| {
@@ -179,4 +193,24 @@ fn secrets_in_the_environment_are_never_shown() {
     let complaint = run(&mut serve, "").failure();
     assert!(complaint.contains("64 hexadecimal digits"), "{complaint}");
     told(&complaint);
+}
+
+#[test]
+fn the_admin_api_is_not_shown_to_others_in_the_clear() {
+    let directory = Directory::new();
+    let data = directory.join("data");
+    for listen in ["0.0.0.0:0", "[::]:0", "192.0.2.1:80", "[::ffff:192.0.2.1]:80"] {
+        let demo = &mut simmall(["demo", "--data", &data, "--admin-listen", listen]);
+        let complaint = run(demo, "").failure();
+        for part in [&format!("--admin-listen {listen}"), "--behind-tls-proxy", "127.0.0.1"] {
+            assert!(complaint.contains(part), "{complaint}");
+        }
+        assert!(!std::fs::exists(&data).unwrap(), "it has begun all the same");
+    }
+    for args in [["--admin-listen=0.0.0.0:0", "--behind-tls-proxy"], ["--admin-listen=[::1]:0", ""]]
+    {
+        let mut demo = simmall(["demo", "--data", &data]);
+        demo.args(args.into_iter().filter(|arg| !arg.is_empty()));
+        assert_eq!(Server::start(&mut demo).stop().code, Some(0));
+    }
 }

@@ -239,6 +239,64 @@ async fn connections_that_say_nothing_do_not_hold_a_stop() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn half_sent_requests_and_unread_answers_do_not_hold_a_stop() {
+    let installed = Installation::new(Engine::Sqlite).await;
+    let server = Server::start(&mut installed.serve([]));
+    let address = server.url.strip_prefix("http://").unwrap().to_owned();
+    let answered = "GET /nowhere HTTP/1.1\r\nHost: mall\r\n\r\n";
+    let head = "POST /vshop_uat/singleVerify HTTP/1.1\r\nHost: mall\r\n";
+    let mut kept = Vec::new();
+    for (asked, waits) in [
+        ("POS".to_owned(), false),
+        (head.to_owned(), false),
+        (answered.to_owned(), true),
+        (format!("{answered}{head}"), true),
+        // The server asks for the body, which does not come.
+        (format!("{head}Content-Length: 9\r\nExpect: 100-continue\r\n\r\n"), true),
+    ] {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        stream.write_all(asked.as_bytes()).unwrap();
+        if waits {
+            stream.read_exact(&mut [0; 12]).unwrap();
+        }
+        kept.push(stream);
+    }
+    // One asks for large pages and reads none, until the server cannot write any more of them.
+    let mut greedy = TcpStream::connect(&address).unwrap();
+    greedy.set_write_timeout(Some(PAUSE)).unwrap();
+    while greedy.write_all(b"GET /openapi.json HTTP/1.1\r\nHost: mall\r\n\r\n").is_ok() {}
+    let ended = server.stop();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(!ended.stderr.contains("cut off"), "{ended:?}");
+    drop(kept);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_files_to_spare_comes_round() {
+    let installed = Installation::new(Engine::Sqlite).await;
+    let mut shell = std::process::Command::new("sh");
+    shell.env_clear().args(["-c", "ulimit -n 48; exec \"$@\"", "sh"]);
+    let serve = installed.serve([]);
+    shell.arg(serve.get_program()).args(serve.get_args());
+    shell.envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let server = Server::start(&mut shell);
+    let address = server.url.strip_prefix("http://").unwrap().to_owned();
+    let crowd: Vec<_> = (0..200).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    // While they are there nothing is promised, but that it lives through it.
+    drop(crowd);
+    let client = demo_client(&server.url);
+    let mut looks = 0;
+    while client.single_verify(&demo_sim(1)).await.is_err() {
+        looks += 1;
+        assert!(looks < LOOKS_MAX, "it does not come round");
+        tokio::time::sleep(PAUSE).await;
+    }
+    let ended = server.stop();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stderr.contains("the limit of open files allows fewer"), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_signal_right_after_the_start_is_heeded() {
     let installed = Installation::new(Engine::Sqlite).await;
     for _ in 0..5 {
