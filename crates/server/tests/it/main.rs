@@ -8,6 +8,7 @@ mod arrows;
 mod bad_input;
 mod binary;
 mod diagnosis;
+mod imports;
 mod jobs;
 mod modes;
 mod money;
