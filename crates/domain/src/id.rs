@@ -121,6 +121,8 @@ kinds! {
     Token "tok" TokenId;
     /// An entry of the audit log.
     Audit "aud" AuditId;
+    /// An import of many rows from a file.
+    Import "imp" ImportId;
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 pub mod ctx;
 pub mod iccid;
 pub mod id;
+pub mod import;
 pub mod ledger;
 pub mod locale;
 pub mod mode;

@@ -27,6 +27,7 @@ use crate::Mall;
 use crate::error::Result;
 
 pub use audit::{AuditQuery, Bad, Verifier, run_sealer};
+pub(crate) use catalogue::alike;
 pub use jobs::JobQuery;
 pub use orders::OrderQuery;
 pub use requests::RequestQuery;

@@ -87,7 +87,7 @@ pub async fn run_workers(mall: Arc<Mall>, mut stop: watch::Receiver<bool>) {
 /// What a job is about, for the log: an order's id, but not a person's card.
 fn subject(job: &Job) -> &str {
     match job.kind {
-        JobKind::Provision | JobKind::CloseOrder => &job.subject,
+        JobKind::Provision | JobKind::CloseOrder | JobKind::Import => &job.subject,
         JobKind::TurnPlan => "a SIM",
     }
 }
@@ -176,6 +176,7 @@ impl Mall {
             JobKind::Provision => self.provision(job, begun).await,
             JobKind::CloseOrder => self.close_order(job).await,
             JobKind::TurnPlan => self.turn_plan(job).await,
+            JobKind::Import => self.import_job(job).await,
         }
     }
 

@@ -106,8 +106,7 @@ impl std::fmt::Debug for Client {
 impl Client {
     /// A client of the server at `base` (`https://HOST`).
     pub fn new(base: &str, prefix: Prefix, credentials: Credentials) -> Result<Self, Error> {
-        // An error means that the program chose a provider of its own already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        provide_tls();
         let http = reqwest::Client::builder().timeout(TIMEOUT).build()?;
         let base = base.trim_end_matches('/').to_owned();
         Ok(Self { http, base, prefix, credentials, now_millis: Arc::new(system_millis) })
@@ -187,6 +186,12 @@ impl Client {
             (Prefix::Test, service) => service.test_prefix(),
         }
     }
+}
+
+/// Chooses who does the cryptography of TLS.
+pub(crate) fn provide_tls() {
+    // An error means that the program chose a provider of its own already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 #[expect(clippy::disallowed_methods, reason = "a partner's program has no Ctx; tests set a clock")]

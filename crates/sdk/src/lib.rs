@@ -16,6 +16,7 @@
 //! # }
 //! ```
 
+pub mod admin;
 mod client;
 mod orders;
 

@@ -18,7 +18,7 @@ use crate::edge::Edge;
 use crate::process::LogLines;
 use crate::run::{Running, Wiring, bind, build, serve as serve_mall, start, told_to_stop};
 use crate::telemetry::{self, LogFormat, Telemetry};
-use crate::{backup, clock, demo, doctor, sealing, sign, token};
+use crate::{admin, backup, clock, demo, doctor, sealing, sign, token};
 
 /// The prefix of all variables.
 const PREFIX: &str = "SIMMALL_";
@@ -29,7 +29,7 @@ const DAYS_MAX: i64 = 3_650;
 
 #[derive(Debug, Parser)]
 #[command(name = "simmall", version, about = "A self-hosted mall for SIM data plans")]
-struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
 }
@@ -55,6 +55,8 @@ enum Command {
     /// Make operators' tokens on the database itself, with or without a running mall.
     #[command(subcommand)]
     Token(token::Command),
+    /// Administer a running mall over its admin API.
+    Admin(admin::Admin),
 }
 
 #[derive(Debug, Args)]
@@ -241,7 +243,7 @@ fn describe(error: &anyhow::Error) -> String {
 
 /// Refuses variables that begin like ours but mean nothing: a slip in a name must not go unnoticed.
 fn check_environment() -> anyhow::Result<()> {
-    let mut known = BTreeSet::new();
+    let mut known = BTreeSet::from([OsString::from(admin::TOKEN_VARIABLE)]);
     gather_variables(&Cli::command(), &mut known);
     let unknown: Vec<String> = std::env::vars_os()
         .filter(|(name, _)| !known.contains(name))
@@ -273,6 +275,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Openapi => say(&serde_json::to_string_pretty(&api::openapi::document())?),
         Command::Migrate(database) => block_on(migrate(database)),
         Command::Token(command) => block_on(token::run(command)),
+        Command::Admin(command) => block_on(admin::run(command)),
         Command::Serve(args) => {
             let telemetry = telemetry::start(&args.common.log, args.common.log_format)?;
             block_on(serve(args, &telemetry))

@@ -1,5 +1,6 @@
 //! The one binary: settings, wiring, telemetry, subcommands. Nothing is decided here.
 
+mod admin;
 mod backup;
 pub mod cli;
 mod clock;

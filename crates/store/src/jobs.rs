@@ -20,7 +20,7 @@ macro_rules! claim {
             "UPDATE jobs SET run_at = $2, fence = fence + 1,
             first_run_at = COALESCE(first_run_at, $1) WHERE (mode, partner_id, job_id) IN (
             SELECT mode, partner_id, job_id FROM jobs WHERE state = 'ready' AND run_at <= $1
-            AND kind IN ('provision', 'close_order', 'turn_plan') ORDER BY run_at LIMIT $3 ",
+            AND kind IN ('provision', 'close_order', 'turn_plan', 'import') ORDER BY run_at LIMIT $3 ",
             $lock,
             ") RETURNING mode, partner_id, job_id, kind, subject, trace, fence, failures,
             first_run_at"
@@ -56,6 +56,8 @@ pub enum JobKind {
     CloseOrder,
     /// Ends the plan in use on a SIM and begins the next. The subject is the ICCID.
     TurnPlan,
+    /// Validates and applies an import, and deletes it when it is old. The subject is its id.
+    Import,
 }
 
 impl JobKind {
@@ -68,6 +70,7 @@ impl JobKind {
             Self::Provision => "provision",
             Self::CloseOrder => "close_order",
             Self::TurnPlan => "turn_plan",
+            Self::Import => "import",
         }
     }
 }
@@ -76,7 +79,7 @@ impl FromStr for JobKind {
     type Err = UnknownWord;
     fn from_str(text: &str) -> std::result::Result<Self, UnknownWord> {
         UnknownWord::or_find(
-            &[Self::Provision, Self::CloseOrder, Self::TurnPlan],
+            &[Self::Provision, Self::CloseOrder, Self::TurnPlan, Self::Import],
             Self::as_str,
             text,
             "job kind",

@@ -6,10 +6,12 @@
 
 mod admin;
 mod backup;
+mod bulk;
 mod engine;
 mod error;
 mod figures;
 mod health;
+mod imports;
 mod jobs;
 mod ledger;
 mod many;
@@ -37,10 +39,12 @@ pub use admin::prices::BookedPrice;
 pub use admin::sims::SimRecord;
 pub use admin::tokens::{AdminToken, TokenSecret};
 pub use backup::{copy_sqlite, read_file, sqlite_file};
+pub use bulk::{BATCH_ROWS, CataloguePlan, OwnedSim, PartnerPrice};
 pub use engine::{Engine, Options, Store, Tx};
 pub use error::{Result, StoreError};
 pub use figures::{KindFigure, OpenOrders, PoolFigure};
 pub use health::{Backlog, EngineVersion, FAULTS_MAX, Fault, KEYS_MAX, SealedKey, Setting};
+pub use imports::{Import, ImportError, ImportPart, NewImport, Tally};
 pub use jobs::{Job, JobKind, NewJob};
 pub use ledger::BookedPosting;
 pub use migrate::schema_known;

@@ -132,13 +132,13 @@ impl PackageRow {
     }
 }
 
-fn texts(row: &Row<'_>, column: &'static str, json: &str) -> Result<LocalizedText> {
+pub(crate) fn texts(row: &Row<'_>, column: &'static str, json: &str) -> Result<LocalizedText> {
     let map: BTreeMap<String, String> =
         serde_json::from_str(json).map_err(|why| row.corrupt(column, why))?;
     Ok(LocalizedText(map))
 }
 
-fn json(text: &LocalizedText) -> String {
+pub(crate) fn json(text: &LocalizedText) -> String {
     // A map of strings always has a JSON form.
     serde_json::to_string(&text.0).unwrap_or_default()
 }

@@ -14,7 +14,9 @@ const MODULES: &[&[&str]] = &[
     crate::admin::sims::ALL,
     crate::admin::tokens::ALL,
     crate::figures::ALL,
+    crate::bulk::ALL,
     crate::health::ALL,
+    crate::imports::ALL,
     crate::jobs::ALL,
     crate::ledger::ALL,
     crate::migrate::ALL,
@@ -40,13 +42,9 @@ async fn every_statement_is_prepared_on_sqlite() {
     store.migrate().await.unwrap();
     store.check_schema().await.unwrap();
     let mut connection = SqliteConnection::connect(&url).await.unwrap();
-    for statement in MODULES
-        .iter()
-        .copied()
-        .flatten()
-        .chain(&crate::health::SQLITE)
-        .chain([&crate::backup::COPY])
-    {
+    let own = crate::health::SQLITE.iter().chain([&crate::backup::COPY]);
+    let own = MODULES.iter().copied().flatten().chain(own).copied();
+    for statement in own.chain(crate::bulk::built()) {
         let prepared = connection.prepare(statement.into_sql_str()).await;
         prepared.unwrap_or_else(|error| panic!("{error}: {statement}"));
     }
@@ -76,13 +74,9 @@ async fn every_statement_is_prepared_on_postgres() {
     store.migrate().await.unwrap();
     store.check_schema().await.unwrap();
     let mut connection = PgConnection::connect(&url).await.unwrap();
-    for statement in MODULES
-        .iter()
-        .copied()
-        .flatten()
-        .chain([&crate::jobs::CLAIM_POSTGRES])
-        .chain(&crate::health::POSTGRES)
-    {
+    let own = crate::health::POSTGRES.iter().chain([&crate::jobs::CLAIM_POSTGRES]);
+    let own = MODULES.iter().copied().flatten().chain(own).copied();
+    for statement in own.chain(crate::bulk::built()) {
         let prepared = connection.prepare(statement.into_sql_str()).await;
         prepared.unwrap_or_else(|error| panic!("{error}: {statement}"));
     }

@@ -49,6 +49,12 @@ impl Answer {
 }
 
 impl TestMall {
+    /// The SDK's client of the admin API, with a fresh token of a role.
+    pub async fn admin_sdk(&self, role: Role) -> sdk::admin::Client {
+        let token = self.add_token(&format!("a {}", role.as_str()), role).await;
+        sdk::admin::Client::new(&self.admin_url(), &token).unwrap()
+    }
+
     /// An operator with a fresh token of a role.
     pub async fn admin(&self, role: Role) -> AdminClient {
         let token = self.add_token(&format!("a {}", role.as_str()), role).await;
@@ -62,6 +68,18 @@ impl TestMall {
 }
 
 impl AdminClient {
+    /// Makes a request whose body is CSV.
+    pub async fn put_csv(&self, path: &str, body: &str) -> Answer {
+        let mut request = http_client().put(format!("{}{path}", self.url));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let request = request.header("content-type", "text/csv").body(body.to_owned());
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        Answer { status, body: serde_json::from_str(&response.text().await.unwrap()).unwrap() }
+    }
+
     /// Makes a request; the path is that below the prefix.
     pub async fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
@@ -78,9 +96,13 @@ impl AdminClient {
         let kind = response.headers().get("content-type").cloned();
         let text = response.text().await.unwrap();
         if status >= 400 {
-            assert_eq!(kind.unwrap(), "application/problem+json", "{text}");
+            assert_eq!(kind.as_ref().unwrap(), "application/problem+json", "{text}");
         }
-        let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() };
+        let body = match kind.filter(|kind| kind == "text/csv; charset=utf-8") {
+            Some(_) => Value::from(text),
+            None if text.is_empty() => Value::Null,
+            None => serde_json::from_str(&text).unwrap(),
+        };
         Answer { status, body }
     }
 

@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod catalogue;
 mod check;
+pub mod import;
 pub mod job;
 pub mod ledger;
 pub mod order;
@@ -17,7 +18,7 @@ pub mod route;
 pub mod sim;
 pub mod token;
 
-pub use check::{check, check_query};
+pub use check::{check, check_query, check_text};
 pub use problem::{FieldError, List, Problem};
 pub use record::{Field, Kind, Presence, Record, Recorded, Secret};
 pub use route::{Answer, Body, Op, ROUTES, Route};

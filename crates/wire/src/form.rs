@@ -51,7 +51,7 @@ pub struct Field {
 
 /// Whether a character does something other than to be seen: controls, line separators, and overrides of
 /// the writing direction, which can make a number look like another.
-fn is_unprintable(character: char) -> bool {
+pub fn is_unprintable(character: char) -> bool {
     character.is_control() || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

@@ -41,7 +41,6 @@ pub(crate) struct Call {
     query: Vec<(String, String)>,
     body: Value,
     /// The body of a route that takes bytes.
-    #[expect(dead_code, reason = "no route takes bytes yet")]
     pub(crate) bytes: Bytes,
 }
 

@@ -2,6 +2,7 @@
 
 mod audit;
 mod catalogue;
+mod imports;
 mod orders;
 mod partners;
 mod requests;
@@ -58,5 +59,10 @@ pub(crate) fn of(op: Op, route: &'static Route, mall: &Arc<Mall>) -> MethodRoute
         Op::ListAudit => on(route, mall, audit::list),
         Op::AuditHead => on(route, mall, audit::head),
         Op::VerifyAudit => on(route, mall, audit::verify),
+        Op::AddImport => on(route, mall, imports::add),
+        Op::PutImportPart => on(route, mall, imports::put_part),
+        Op::ApplyImport => on(route, mall, imports::apply),
+        Op::ShowImport => on(route, mall, imports::show),
+        Op::Export => on(route, mall, imports::export),
     }
 }

@@ -85,7 +85,7 @@ fn check_code(wrong: &mut Wrong, code: &str) {
 }
 
 /// Whether what is priced and provisioned by one package would be so by the other.
-fn alike(one: &Package, other: &Package) -> bool {
+pub(crate) fn alike(one: &Package, other: &Package) -> bool {
     one.kind == other.kind && one.calendar == other.calendar && one.carrier == other.carrier
 }
 

@@ -103,6 +103,10 @@ async fn still_needed(tx: &mut Tx, mode: Mode, job: &JobRecord) -> Result<Option
             ),
             _ => None,
         },
+        Ok(JobKind::Import) => Some(
+            "it validates and applies an import, and deletes it when it is old: retry the job"
+                .to_owned(),
+        ),
         Err(_) => Some("this node does not know such jobs; ask a newer one".to_owned()),
     })
 }

@@ -30,7 +30,9 @@ const FLOORS: &[(&str, Sees)] = &[
     ("web", Sees::Only(&["domain", "wire", "mall"])),
     (
         "server",
-        Sees::Only(&["domain", "wire", "store", "carriers", "cashiers", "mall", "api", "web"]),
+        Sees::Only(&[
+            "domain", "wire", "store", "carriers", "cashiers", "mall", "api", "web", "sdk",
+        ]),
     ),
     // What a partner builds into a program of its own: the wire and nothing of the house.
     ("sdk", Sees::Only(&["wire"])),

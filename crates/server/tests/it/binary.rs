@@ -1,5 +1,6 @@
 //! The real binary, as an operator meets it: started as a process, asked over HTTP, told by signals.
 
+mod admin_cli;
 mod backup;
 mod database;
 mod demo;

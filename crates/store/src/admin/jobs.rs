@@ -1,7 +1,7 @@
 //! What operators see and change of jobs.
 //!
 //! The dead ones come first, then the others as they fall due. A job's id is made of kind and subject,
-//! so it is looked for under each partner's key.
+//! so it is looked for under each partner's key, and under nobody's.
 
 use domain::id::{JobId, PartnerId};
 use domain::{Mode, Timestamp};
@@ -35,8 +35,10 @@ statements! {
         AND (j.run_at > $4 OR j.job_id > $5) ORDER BY j.run_at, j.job_id LIMIT $6"
     );
     FIND = select!(
-        "FROM partners q CROSS JOIN jobs j WHERE q.mode = $1 AND j.mode = q.mode
-        AND j.partner_id = q.partner_id AND j.job_id = $2 ORDER BY j.partner_id LIMIT 1"
+        "FROM (SELECT partner_id FROM partners WHERE mode = $1
+        UNION ALL SELECT 'prt_00000000000070008000000000000000') q
+        CROSS JOIN jobs j WHERE j.mode = $1 AND j.partner_id = q.partner_id AND j.job_id = $2
+        ORDER BY j.partner_id LIMIT 1"
     );
     OF_PARTNER = select!("FROM jobs j WHERE j.mode = $1 AND j.partner_id = $2 AND j.job_id = $3");
     RETRY = "UPDATE jobs SET state = 'ready', run_at = $5, failures = 0, first_run_at = NULL,
@@ -49,7 +51,7 @@ statements! {
 pub struct JobRecord {
     /// Whose it is.
     pub partner_id: PartnerId,
-    /// That partner's code.
+    /// That partner's code; empty for nobody's.
     pub partner: String,
     /// Its id.
     pub id: JobId,

@@ -140,12 +140,13 @@ fn scalar(kind: &Kind, value: &Value) -> Option<String> {
             let right = value.as_i64().is_some_and(|number| (*min..=*max).contains(&number));
             wrong(right, format!("not a whole number from {min} to {max}"))
         }
-        (kind, Value::String(text)) => text_of(kind, text),
+        (kind, Value::String(text)) => check_text(kind, text),
         _ => Some("not a text".to_owned()),
     }
 }
 
-fn text_of(kind: &Kind, text: &str) -> Option<String> {
+/// What is wrong with a text that stands for a value without parts, such as a cell of a table.
+pub fn check_text(kind: &Kind, text: &str) -> Option<String> {
     let chars = text.chars().count();
     let (right, what) = match kind {
         Kind::Text { min, max } => {

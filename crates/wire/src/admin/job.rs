@@ -4,7 +4,7 @@ use super::record::kinds::{COUNT, FREE, MODE};
 use super::record::{Kind, records};
 
 /// The kinds of jobs.
-pub const KINDS: &[&str] = &["provision", "close_order", "turn_plan"];
+pub const KINDS: &[&str] = &["provision", "close_order", "turn_plan", "import"];
 /// The states of jobs.
 pub const STATES: &[&str] = &["ready", "dead"];
 
@@ -13,13 +13,13 @@ records! {
     Job {
         /// Live or test.
         mode: String = MODE,
-        /// The partner's code.
-        partner: String = Kind::Code,
+        /// The partner's code; empty where it is about several.
+        partner: String = FREE,
         /// Our id.
         job_id: String = Kind::Id("job"),
         /// What it does.
         kind: String = FREE,
-        /// To what: an order's id, or an ICCID.
+        /// To what: the id of an order or an import, or an ICCID.
         subject: String = FREE,
         /// `ready`: it runs at `run_at`, or runs now under a lease until then. `dead`: it was given up.
         state: String = Kind::Word(STATES),

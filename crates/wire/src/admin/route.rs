@@ -5,6 +5,7 @@ use domain::Role;
 
 use super::audit::{Entry, Head, Verdict, Verify};
 use super::catalogue::{Package, Plan, PutPackage, PutPlan};
+use super::import::{CSV, Import, ImportPart, NewImport, PART_BYTES_MAX};
 use super::job::{self, Job};
 use super::ledger::{Balance, Posting};
 use super::order::{self, Order, OrderDetail};
@@ -62,6 +63,11 @@ pub enum Op {
     ListAudit,
     AuditHead,
     VerifyAudit,
+    AddImport,
+    PutImportPart,
+    ApplyImport,
+    ShowImport,
+    Export,
 }
 
 /// HTTP methods of the admin API.
@@ -214,6 +220,14 @@ const REQUESTS: &[Field] = &[
     filter("to", Kind::Time, "Only before this time"),
 ];
 
+const DRY_RUN: &[Field] =
+    &[filter("dry_run", Kind::Bool, "Say what would change, and change nothing")];
+
+const EXPORT: &[Field] = &[
+    filter("cursor", FREE, "The `x-next-cursor` of the page before"),
+    filter("partner", Kind::Code, "Whose SIMs, which need it; only this partner's prices"),
+];
+
 macro_rules! routes {
     ($($method:ident $path:literal $op:ident $role:ident $summary:literal
         $query:expr, $body:expr => $answer:expr;)*) => {
@@ -334,4 +348,19 @@ routes! {
         &[], Body::None => Answer::One(&Head::RECORD);
     Post "/audit/verify" VerifyAudit Owner "Verify the audit chain"
         &[], Body::MaybeJson(&Verify::RECORD) => Answer::One(&Verdict::RECORD);
+
+    Post "/{mode}/imports" AddImport Operator
+        "Begin an import, or go on with the one of the same file that is not applied yet"
+        &[], Body::Json(&NewImport::RECORD) => Answer::Created(&Import::RECORD);
+    Put "/{mode}/imports/{import_id}/parts/{part}" PutImportPart Operator
+        "Stage the next part of a file, or the same part again; whole lines, the first with the header"
+        &[], Body::Raw(CSV, PART_BYTES_MAX) => Answer::One(&ImportPart::RECORD);
+    Post "/{mode}/imports/{import_id}/apply" ApplyImport Operator
+        "Validate what is staged and apply it, in the background"
+        DRY_RUN, Body::None => Answer::One(&Import::RECORD);
+    Get "/{mode}/imports/{import_id}" ShowImport Viewer "How far an import is, and its errors"
+        &[], Body::None => Answer::One(&Import::RECORD);
+    Get "/{mode}/exports/{kind}" Export Viewer
+        "A page of all SIMs of a partner, packages, plans or prices, as an import takes them"
+        EXPORT, Body::None => Answer::Raw(CSV);
 }

@@ -5,13 +5,16 @@ use domain::sim::SimState;
 use domain::{Mode, Role};
 use serde_json::{Value, json};
 use testkit::{AdminClient, Engine, TestMall, TestPartner, on_both_engines};
-use wire::admin::{Op, ROUTES, Route};
+use wire::admin::{Body, Op, ROUTES, Route};
 
 on_both_engines!(every_route_with_every_role);
 
 /// A package and a plan that the test mode has and the live mode has not.
 const PACKAGE: &str = "DP20190726001274";
 const PLAN: &str = "SP202111041459";
+/// A file to be imported.
+const FILE: &str = "code,unit,calendar,volume_bytes,area_en,area_zh,countries,carrier,\
+    carrier_product\nPK,daily,false,1,Europe,,DE,simulator,X\n";
 /// An id of no kind's row.
 const NO_ID: &str = "00000000000070008000000000000000";
 
@@ -129,6 +132,12 @@ impl World {
             Op::ShowPlan => sold("code", PLAN, "live").not("code", "NOPE"),
             Op::PutPackage => sold("code", "NEW", "prod").body(package()),
             Op::PutPlan => sold("code", "NEW", "prod").body(plan()),
+            Op::AddImport => list.body(json!({"kind": "plans", "file_name": "plans.csv"})),
+            Op::PutImportPart | Op::ApplyImport | Op::ShowImport => self.import(op).await,
+            Op::Export => {
+                let case = Case::new(&[("mode", "test"), ("kind", "plans")]);
+                case.not("mode", "prod").not("kind", "orders")
+            }
             Op::ShowOrder | Op::ShowJob | Op::RetryJob | Op::CancelJob => self.order(op).await,
             Op::ListRequests
             | Op::ShowPartner
@@ -148,6 +157,23 @@ impl World {
             | Op::PutSim
             | Op::ChangeSim => self.partner_case(op).await,
         }
+    }
+
+    /// A case about an import with one part that is not applied yet.
+    async fn import(&mut self, op: Op) -> Case {
+        let new = json!({"kind": "packages", "file_name": "packages.csv"});
+        let import = self.owner.post("/test/imports", &new).await.done();
+        let import = import["import_id"].as_str().unwrap().to_owned();
+        let part = format!("/test/imports/{import}/parts/1");
+        self.owner.put_csv(&part, FILE).await.done();
+        let case = Case::new(&[("mode", "test"), ("import_id", &import)]);
+        let case = case.not("mode", "live").not("mode", "prod");
+        let mut case = case.not("import_id", &format!("imp_{NO_ID}")).not("import_id", "x");
+        if op == Op::PutImportPart {
+            case.own.push(("part", "1".to_owned()));
+            case = case.not("part", "0").not("part", "x").body(Value::from(FILE));
+        }
+        case
     }
 
     async fn order(&mut self, op: Op) -> Case {
@@ -244,6 +270,10 @@ async fn stock(mall: &TestMall, owner: &AdminClient, code: &str, mode: Mode) -> 
 }
 
 async fn call(client: &AdminClient, route: &Route, path: &str, body: &Value) -> (u16, Value) {
+    if let (Body::Raw(..), Some(text)) = (route.body, body.as_str()) {
+        let answer = client.put_csv(path, text).await;
+        return (answer.status, answer.body);
+    }
     let body = Some(body).filter(|body| !body.is_null());
     let answer = client.call(route.method.as_str(), path, body).await;
     (answer.status, answer.body)
