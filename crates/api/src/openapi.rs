@@ -4,6 +4,7 @@
 //! Paths, fields and their meaning come from `wire::call::CALLS` alone; the answers' schemas and the
 //! examples stand beside it in the modules below.
 
+mod admin;
 mod answers;
 mod examples;
 mod fields;
@@ -33,7 +34,8 @@ const FAILURES: [(u16, &str); 8] = [
 
 /// The `OpenAPI` 3.1 document. It is the same each time.
 pub fn document() -> Value {
-    let tags: Vec<Value> = Service::ALL.into_iter().map(tag).collect();
+    let tags = Service::ALL.into_iter().map(tag).chain([admin::tag()]);
+    let tags: Vec<Value> = tags.collect();
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -50,6 +52,7 @@ pub fn document() -> Value {
             "parameters": parameters(),
             "requestBodies": request_bodies(),
             "responses": responses(),
+            "securitySchemes": admin::security_schemes(),
             "headers": {
                 "RequestId": {
                     "description": "The request's number in the log of the mall (chosen)",
@@ -100,6 +103,7 @@ fn paths() -> Value {
             path[method] = operation(call, word, mode);
         }
     }
+    paths.append(&mut admin::paths());
     Value::Object(paths)
 }
 
@@ -232,6 +236,7 @@ fn schemas() -> Map<String, Value> {
             schemas.insert(name(call, "Answer"), answer);
         }
     }
+    schemas.append(&mut admin::schemas());
     schemas
 }
 
@@ -261,6 +266,7 @@ fn responses() -> Map<String, Value> {
             }),
         );
     }
+    responses.append(&mut admin::responses());
     responses
 }
 

@@ -75,8 +75,12 @@ async fn a_price_takes_over_when_it_begins(engine: Engine) {
     assert_eq!(offered(&mall, &shop).await.as_deref(), Some("2.00"));
     mall.advance(Span::minutes(60)).await;
     assert_eq!(offered(&mall, &shop).await.as_deref(), Some("3.00"));
+    assert_eq!(admin.post(PRICES, &sale("4", None)).await.code(409), "PRICE_EXISTS");
+    mall.advance(Span::minutes(1)).await;
     let now = admin.post(PRICES, &sale("4", None)).await.done();
-    assert_eq!(now["valid_from"], "2024-03-10T10:00:00Z", "that is when it is now");
+    assert_eq!(now["valid_from"], "2024-03-10T10:01:00Z", "that is when it is now");
+    assert_eq!(offered(&mall, &shop).await.as_deref(), Some("4.00"));
+    mall.stop().await;
 }
 
 async fn a_price_that_is_cancelled_leaves_no_gap(engine: Engine) {
