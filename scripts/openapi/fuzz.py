@@ -63,7 +63,11 @@ def main():
     url, directory = sys.argv[1].rstrip("/"), pathlib.Path(sys.argv[2])
     document = directory / "openapi.json"
     with urllib.request.urlopen(f"{url}/openapi.json", timeout=10) as answer:
-        document.write_bytes(answer.read())
+        whole = json.load(answer)
+    # The admin API is held against the document by the tests: it has an address and tokens of its own.
+    paths = whole["paths"].items()
+    whole["paths"] = {path: methods for path, methods in paths if not path.startswith("/admin/")}
+    document.write_text(json.dumps(whole), encoding="utf-8")
     print("-- every field at its edges", flush=True)
     good = edges.run(url, document)
     total = collections.defaultdict(collections.Counter)

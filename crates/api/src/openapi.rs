@@ -4,6 +4,7 @@
 //! Paths, fields and their meaning come from `wire::call::CALLS` alone; the answers' schemas and the
 //! examples stand beside it in the modules below.
 
+mod admin;
 mod answers;
 mod examples;
 mod fields;
@@ -34,7 +35,8 @@ const FAILURES: [(u16, &str); 9] = [
 
 /// The `OpenAPI` 3.1 document. It is the same each time.
 pub fn document() -> Value {
-    let tags: Vec<Value> = Service::ALL.into_iter().map(tag).collect();
+    let tags = Service::ALL.into_iter().map(tag).chain([admin::tag()]);
+    let tags: Vec<Value> = tags.collect();
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -51,6 +53,7 @@ pub fn document() -> Value {
             "parameters": parameters(),
             "requestBodies": request_bodies(),
             "responses": responses(),
+            "securitySchemes": admin::security_schemes(),
             "headers": {
                 "RequestId": {
                     "description": "The request's number in the log of the mall (chosen)",
@@ -101,6 +104,7 @@ fn paths() -> Value {
             path[method] = operation(call, word, mode);
         }
     }
+    paths.append(&mut admin::paths());
     Value::Object(paths)
 }
 
@@ -233,6 +237,7 @@ fn schemas() -> Map<String, Value> {
             schemas.insert(name(call, "Answer"), answer);
         }
     }
+    schemas.append(&mut admin::schemas());
     schemas
 }
 
@@ -262,6 +267,7 @@ fn responses() -> Map<String, Value> {
             }),
         );
     }
+    responses.append(&mut admin::responses());
     responses
 }
 

@@ -1,6 +1,6 @@
 //! Orders as operators look for them: the newest first, by number, SIM, partner or state.
 //!
-//! Every statement walks one index from the cursor on and looks at [`SCAN_MAX`] orders at most, so that
+//! Every statement walks one index from the cursor on and looks at [`SCAN_MAX`] orders at most (or one page), so that
 //! none takes long however many orders there are and however few of them are wanted. A page may
 //! therefore have few items and yet a next one.
 
@@ -14,9 +14,8 @@ use crate::engine::{Tx, fetch_all, fetch_optional, statements};
 use crate::error::{Result, Row};
 use crate::orders::{OrderRow, order_columns};
 
-/// How many orders a statement looks at; the same number stands in the statements, where a planner can
-/// see it.
-const SCAN_MAX: i64 = 5_000;
+/// How many orders a statement looks at, where not all of them are wanted.
+const SCAN_MAX: i64 = 1_000;
 /// Sorts after every order's id.
 const AFTER_ALL_IDS: &str = "p";
 /// The states in which few orders are for long, and for which there is an index.
@@ -27,7 +26,7 @@ pub(crate) const UNSETTLED: [&str; 6] =
 macro_rules! all {
     () => {
         "SELECT * FROM orders WHERE mode = $1 AND order_id < $2 AND order_id >= $3
-        AND $4 = '' AND $5 = '' ORDER BY order_id DESC LIMIT 5000"
+        AND $4 = '' AND $5 = '' ORDER BY order_id DESC LIMIT $6"
     };
 }
 
@@ -35,7 +34,7 @@ macro_rules! all {
 macro_rules! of_partner {
     () => {
         "SELECT * FROM orders WHERE mode = $1 AND partner_id = $4 AND order_id < $2
-        AND order_id >= $3 AND $5 = '' ORDER BY order_id DESC LIMIT 5000"
+        AND order_id >= $3 AND $5 = '' ORDER BY order_id DESC LIMIT $6"
     };
 }
 
@@ -44,7 +43,7 @@ macro_rules! of_state {
     () => {
         "SELECT * FROM orders WHERE mode = $1 AND state = $5 AND order_id < $2 AND order_id >= $3
         AND state IN ('AWAITING_PAYMENT', 'CLOSED', 'FAILED', 'REVIEW', 'REFUNDING', 'REFUNDED')
-        AND (partner_id = $4 OR $4 = '') ORDER BY order_id DESC LIMIT 5000"
+        AND CAST($4 AS TEXT) IS NOT NULL ORDER BY order_id DESC LIMIT $6"
     };
 }
 
@@ -56,7 +55,7 @@ macro_rules! of_key {
             AND (q.partner_id = $4 OR $4 = '') AND o.mode = q.mode AND o.partner_id = q.partner_id
             AND o.order_id < $2 AND o.order_id >= $3 AND ",
             $condition,
-            " ORDER BY o.order_id DESC LIMIT 5000"
+            " ORDER BY o.order_id DESC LIMIT $6"
         )
     };
 }
@@ -70,9 +69,9 @@ macro_rules! page {
             order_columns!(),
             " FROM (",
             $source,
-            ") o WHERE (state = $6 OR $6 = '') AND (iccid = $7 OR $7 = '')
-            AND (plan_code = $8 OR $8 = '') AND created_at >= $9 AND created_at < $10
-            ORDER BY order_id DESC LIMIT $11"
+            ") o WHERE (state = $7 OR $7 = '') AND (iccid = $8 OR $8 = '')
+            AND (plan_code = $9 OR $9 = '') AND created_at >= $10 AND created_at < $11
+            AND (partner_id = $4 OR $4 = '') ORDER BY order_id DESC LIMIT $12"
         )
     };
 }
@@ -170,29 +169,37 @@ struct Way<'a> {
     pages: &'static [&'static str],
     reach: &'static str,
     key: &'a str,
+    /// Whether all orders that it looks at are wanted.
+    exact: bool,
 }
 
 impl OrderFilter {
     fn way(&self) -> Way<'_> {
         const NUMBERS: &[&str] = &[ORDER_NO_PAGE, PAY_ID_PAGE, REQUEST_NO_PAGE, ID_PAGE];
-        if !self.number.is_empty() {
+        let (state, iccid) = (self.state.is_empty(), self.iccid.is_empty());
+        let any_time = self.from.as_micros() == i64::MIN && self.to.as_micros() == i64::MAX;
+        let any = any_time && self.plan_code.is_empty();
+        let (any_partner, number) = (self.partner.is_none(), self.number.as_str());
+        if !number.is_empty() {
             // Of the four only a reference of the partner's own may have many orders.
-            Way { pages: NUMBERS, reach: REQUEST_NO_REACH, key: &self.number }
-        } else if !self.iccid.is_empty() {
-            Way { pages: &[SIM_PAGE], reach: SIM_REACH, key: &self.iccid }
+            let exact = any && state && iccid;
+            Way { pages: NUMBERS, reach: REQUEST_NO_REACH, key: number, exact }
+        } else if !iccid {
+            Way { pages: &[SIM_PAGE], reach: SIM_REACH, key: &self.iccid, exact: any && state }
         } else if UNSETTLED.contains(&self.state.as_str()) {
-            Way { pages: &[STATE_PAGE], reach: STATE_REACH, key: &self.state }
-        } else if self.partner.is_some() {
-            Way { pages: &[PARTNER_PAGE], reach: PARTNER_REACH, key: "" }
+            let exact = any && any_partner;
+            Way { pages: &[STATE_PAGE], reach: STATE_REACH, key: &self.state, exact }
+        } else if any_partner {
+            Way { pages: &[ALL_PAGE], reach: ALL_REACH, key: "", exact: any && state }
         } else {
-            Way { pages: &[ALL_PAGE], reach: ALL_REACH, key: "" }
+            Way { pages: &[PARTNER_PAGE], reach: PARTNER_REACH, key: "", exact: any && state }
         }
     }
 
     /// The ids between which the wanted orders lie: an id begins with the time it was made, which is that
     /// of the order but for what a request takes.
     fn ids(&self) -> (String, String) {
-        const REQUEST_MICROS_MAX: i64 = 60_000_000;
+        const REQUEST_MICROS_MAX: i64 = 1_000_000;
         let id = |micros: i64| {
             let millis = u64::try_from(micros / 1_000).unwrap_or(0).min((1 << 48) - 1);
             OrderId::from_parts(millis, [0; 10]).to_string()
@@ -217,6 +224,8 @@ impl Tx {
         let (word, way, (before, least)) = (filter.mode.as_str(), filter.way(), filter.ids());
         let partner = filter.partner.map(|id| id.to_string()).unwrap_or_default();
         let (from, to) = (filter.from.as_micros(), filter.to.as_micros());
+        let and_one = limit.saturating_add(1);
+        let look = if way.exact { and_one } else { SCAN_MAX.max(and_one) };
         // An order may be found by two of its numbers.
         let mut found = BTreeMap::new();
         for page in way.pages {
@@ -229,12 +238,13 @@ impl Tx {
                 &least,
                 &partner,
                 way.key,
+                look,
                 &filter.state,
                 &filter.iccid,
                 &filter.plan_code,
                 from,
                 to,
-                limit.saturating_add(1),
+                and_one,
             )?;
             for row in rows {
                 let order = row.into_found(filter.mode)?;
@@ -250,8 +260,9 @@ impl Tx {
         }
         // The page is not full: are there orders that were not looked at?
         let (reach, key) = (way.reach, way.key);
-        let reach = fetch_optional!(self, ReachRow, reach, word, &before, &least, &partner, key)?;
-        let next = reach.filter(|reach| reach.scanned >= SCAN_MAX).and_then(|reach| reach.last);
+        let reach =
+            fetch_optional!(self, ReachRow, reach, word, &before, &least, &partner, key, look)?;
+        let next = reach.filter(|reach| reach.scanned >= look).and_then(|reach| reach.last);
         Ok(OrdersPage { orders, next })
     }
 

@@ -51,7 +51,33 @@ fn every_call_stands_under_its_prefixes_and_at_the_root() {
         }
     }
     let paths = whole["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), ids.len(), "no other path");
+    let partners = paths.keys().filter(|path| !path.starts_with(wire::admin::PREFIX));
+    assert_eq!(partners.count(), ids.len(), "no other path");
+}
+
+#[test]
+fn every_route_of_the_admin_api_stands_with_its_role_and_its_token() {
+    let whole = document();
+    for route in wire::admin::ROUTES {
+        let method = route.method.as_str().to_lowercase();
+        let operation = &whole["paths"][route.full_path()][method];
+        assert_eq!(operation["tags"], json!(["Admin"]), "{}", route.path);
+        assert_eq!(operation["security"], json!([{"AdminToken": []}]));
+        let about = operation["description"].as_str().unwrap();
+        assert!(about.contains(route.role.as_str()), "{about}");
+        let parameters = operation["parameters"].as_array().unwrap();
+        let named = parameters.iter().map(|one| one["name"].as_str().unwrap());
+        let named: BTreeSet<&str> = named.collect();
+        for name in route.path.split(['{', '}']).skip(1).step_by(2) {
+            assert!(named.contains(name), "{}: {name}", route.path);
+        }
+        assert!(route.query.iter().all(|field| named.contains(field.name)), "{}", route.path);
+    }
+    let ids: BTreeSet<String> = wire::admin::ROUTES
+        .iter()
+        .map(|route| format!("{:?} {}", route.op, route.method.as_str()))
+        .collect();
+    assert_eq!(ids.len(), wire::admin::ROUTES.len(), "an operation has one route");
 }
 
 #[test]

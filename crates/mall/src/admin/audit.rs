@@ -243,3 +243,226 @@ async fn next_entries(
         page => page,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use store::AuditEntry;
+
+    use super::*;
+
+    /// How many entries the tampered chain has.
+    const ENTRIES: usize = 40;
+
+    fn sealer() -> Sealer {
+        Sealer::new(&[7; 32])
+    }
+
+    /// An entry as a request writes it, not sealed yet.
+    fn entry(sealer: &Sealer, number: usize) -> SealedEntry {
+        let entry = AuditEntry {
+            id: format!("aud_{number:032x}"),
+            at: Timestamp::from_micros(1_700_000_000_000_000),
+            token_id: format!("tok_{:032x}", number % 3),
+            token_name: "Jo".to_owned(),
+            action: "partner.change".to_owned(),
+            mode: ["live", "test", ""][number % 3].to_owned(),
+            object: format!("partners/P{}", number % 5),
+            before: format!("{{\"name\":\"{number}\"}}"),
+            after: format!("{{\"name\":\"{}\"}}", number + 1),
+            request_id: format!("req_{number:032x}"),
+        };
+        let entry_mac = entry.entry_mac(sealer).to_vec();
+        SealedEntry { entry, entry_mac, sequence: None, mac: Vec::new() }
+    }
+
+    fn chain(sealer: &Sealer) -> Vec<SealedEntry> {
+        let mut previous = GENESIS.to_vec();
+        let seal = |(place, number): (i64, usize)| {
+            let mut sealed = entry(sealer, number);
+            previous = sealed.chain_mac(sealer, place, &previous).to_vec();
+            (sealed.sequence, sealed.mac) = (Some(place), previous.clone());
+            sealed
+        };
+        (1..).zip(0..ENTRIES).map(seal).collect()
+    }
+
+    fn verify(
+        sealer: &Sealer,
+        chain: &[SealedEntry],
+        head: Option<&ExportedHead>,
+    ) -> std::result::Result<(), Bad> {
+        let mut verifier = Verifier::new(sealer, head);
+        chain.iter().try_for_each(|sealed| verifier.next(sealed))?;
+        verifier.finish()
+    }
+
+    fn exported(chain: &[SealedEntry]) -> ExportedHead {
+        let last = chain.last().unwrap();
+        ExportedHead { sequence: last.sequence.unwrap(), mac: hex::encode(&last.mac) }
+    }
+
+    /// What somebody does who can write to the database but has no key.
+    #[derive(Debug, Clone)]
+    enum Tampering {
+        /// Changes a letter, or all, of one column.
+        Edit { row: usize, column: usize, byte: usize, to: u8 },
+        /// Puts one row's column into another row.
+        Copy { from: usize, to: usize, column: usize },
+        /// Deletes rows, and closes the gap or not.
+        Delete { row: usize, count: usize, renumber: bool },
+        /// Writes a row once more somewhere, or one made up, and makes room or not.
+        Insert { from: usize, at: usize, made_up: bool, renumber: bool },
+        /// Two rows change places, with their MACs of the chain or without.
+        Swap { one: usize, other: usize, macs_too: bool },
+        /// Cuts the end off.
+        Truncate { at: usize },
+    }
+
+    fn tampering() -> impl Strategy<Value = Tampering> {
+        let row = 0..ENTRIES;
+        prop_oneof![
+            (row.clone(), 0..COLUMNS, 0_usize..64, any::<u8>())
+                .prop_map(|(row, column, byte, to)| Tampering::Edit { row, column, byte, to }),
+            (row.clone(), row.clone(), 0..COLUMNS).prop_map(|(from, to, column)| Tampering::Copy {
+                from,
+                to,
+                column
+            }),
+            (row.clone(), 1_usize..5, any::<bool>())
+                .prop_map(|(row, count, renumber)| Tampering::Delete { row, count, renumber }),
+            (row.clone(), 0..=ENTRIES, any::<bool>(), any::<bool>()).prop_map(
+                |(from, at, made_up, renumber)| Tampering::Insert { from, at, made_up, renumber }
+            ),
+            (row.clone(), row.clone(), any::<bool>())
+                .prop_map(|(one, other, macs_too)| Tampering::Swap { one, other, macs_too }),
+            row.prop_map(|at| Tampering::Truncate { at }),
+        ]
+    }
+
+    const COLUMNS: usize = 13;
+
+    /// A column's bytes, written to by a function.
+    fn column(sealed: &mut SealedEntry, column: usize, write: &mut dyn FnMut(&mut Vec<u8>)) {
+        let entry = &mut sealed.entry;
+        let number = |number: i64, write: &mut dyn FnMut(&mut Vec<u8>)| {
+            let mut bytes = number.to_be_bytes().to_vec();
+            write(&mut bytes);
+            bytes.resize(8, 0);
+            i64::from_be_bytes(bytes.try_into().unwrap())
+        };
+        let text = match column {
+            0 => &mut entry.id,
+            1 => &mut entry.token_id,
+            2 => &mut entry.token_name,
+            3 => &mut entry.action,
+            4 => &mut entry.mode,
+            5 => &mut entry.object,
+            6 => &mut entry.before,
+            7 => &mut entry.after,
+            8 => &mut entry.request_id,
+            9 => {
+                entry.at = Timestamp::from_micros(number(entry.at.as_micros(), write));
+                return;
+            }
+            10 => {
+                sealed.sequence = Some(number(sealed.sequence.unwrap(), write));
+                return;
+            }
+            11 => return write(&mut sealed.entry_mac),
+            _ => return write(&mut sealed.mac),
+        };
+        let mut bytes = std::mem::take(text).into_bytes();
+        write(&mut bytes);
+        *text = bytes.into_iter().map(char::from).collect();
+    }
+
+    fn renumber(chain: &mut [SealedEntry]) {
+        for (place, sealed) in (1..).zip(chain) {
+            sealed.sequence = Some(place);
+        }
+    }
+
+    fn tamper(chain: &mut Vec<SealedEntry>, tampering: &Tampering) {
+        match *tampering {
+            Tampering::Edit { row, column: which, byte, to } => {
+                column(&mut chain[row], which, &mut |bytes| match bytes.len() {
+                    0 => bytes.push(to),
+                    length => bytes[byte % length] = to,
+                });
+            }
+            Tampering::Copy { from, to, column: which } => {
+                let mut copied = Vec::new();
+                column(&mut chain[from], which, &mut |bytes| copied.clone_from(bytes));
+                column(&mut chain[to], which, &mut |bytes| bytes.clone_from(&copied));
+            }
+            Tampering::Delete { row, count, renumber: close } => {
+                chain.drain(row..(row + count).min(ENTRIES));
+                if close {
+                    renumber(chain);
+                }
+            }
+            Tampering::Insert { from, at, made_up, renumber: make_room } => {
+                let mut new = chain[from].clone();
+                if made_up {
+                    new.entry.after = "{}".to_owned();
+                    // Without the key, whoever makes an entry up has to guess.
+                    new.entry_mac = new.entry.entry_mac(&Sealer::new(&[8; 32])).to_vec();
+                }
+                chain.insert(at, new);
+                if make_room {
+                    renumber(chain);
+                }
+            }
+            Tampering::Swap { one, other, macs_too } => {
+                chain.swap(one, other);
+                if !macs_too {
+                    let mac = chain[one].mac.clone();
+                    chain[one].mac = std::mem::replace(&mut chain[other].mac, mac);
+                }
+                renumber(chain);
+            }
+            Tampering::Truncate { at } => chain.truncate(at),
+        }
+        // As the database gives them.
+        chain.sort_by_key(|sealed| sealed.sequence);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+        /// Every tampering is found, and at the first place that is not as it was.
+        #[test]
+        fn every_tampering_is_found_where_it_begins(what in tampering()) {
+            let sealer = sealer();
+            let original = chain(&sealer);
+            let head = exported(&original);
+            let mut tampered = original.clone();
+            tamper(&mut tampered, &what);
+            prop_assume!(tampered != original);
+            let differs = (0..).find(|place| original.get(*place) != tampered.get(*place));
+            let first = i64::try_from(differs.unwrap()).unwrap() + 1;
+            let found = verify(&sealer, &tampered, Some(&head));
+            prop_assert_eq!(found.map_err(|(place, _)| place), Err(first), "{:?}", what);
+            // Only a cut at the end needs the head to be seen.
+            let cut = tampered.len() < original.len() && original.starts_with(&tampered);
+            prop_assert_eq!(verify(&sealer, &tampered, None).is_ok(), cut);
+        }
+    }
+
+    #[test]
+    fn a_chain_holds_with_every_head_that_was_exported_of_it() {
+        let sealer = sealer();
+        let whole = chain(&sealer);
+        for length in 1..=ENTRIES {
+            let head = exported(&whole[..length]);
+            assert_eq!(verify(&sealer, &whole, Some(&head)), Ok(()));
+        }
+        assert_eq!(verify(&sealer, &[], None), Ok(()));
+        let none = ExportedHead { sequence: 0, mac: "0".repeat(64) };
+        assert_eq!(verify(&sealer, &whole, Some(&none)), Ok(()));
+        let foreign = ExportedHead { sequence: 3, mac: "0".repeat(64) };
+        assert_eq!(verify(&sealer, &whole, Some(&foreign)).map_err(|bad| bad.0), Err(3));
+        assert!(verify(&Sealer::new(&[8; 32]), &whole, None).is_err(), "another key");
+    }
+}
