@@ -245,6 +245,7 @@ impl Mall {
         let nobody = PartnerId::from_parts(0, [0; 10]);
         let now = self.ctx.now();
         let job = NewJob {
+            claimed_at: None,
             mode,
             partner_id: partner_id.unwrap_or(nobody),
             kind: JobKind::Import,

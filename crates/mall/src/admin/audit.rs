@@ -279,10 +279,10 @@ mod tests {
     fn chain(sealer: &Sealer) -> Vec<SealedEntry> {
         let mut previous = GENESIS.to_vec();
         let seal = |(place, number): (i64, usize)| {
-            let mut sealed = entry(sealer, number);
-            previous = sealed.chain_mac(sealer, place, &previous).to_vec();
-            (sealed.sequence, sealed.mac) = (Some(place), previous.clone());
-            sealed
+            let mut new = entry(sealer, number);
+            previous = new.chain_mac(sealer, place, &previous).to_vec();
+            (new.sequence, new.mac) = (Some(place), previous.clone());
+            new
         };
         (1..).zip(0..ENTRIES).map(seal).collect()
     }
@@ -440,7 +440,7 @@ mod tests {
             let mut tampered = original.clone();
             tamper(&mut tampered, &what);
             prop_assume!(tampered != original);
-            let differs = (0..).find(|place| original.get(*place) != tampered.get(*place));
+            let differs = (0..=ENTRIES).find(|place| original.get(*place) != tampered.get(*place));
             let first = i64::try_from(differs.unwrap()).unwrap() + 1;
             let found = verify(&sealer, &tampered, Some(&head));
             prop_assert_eq!(found.map_err(|(place, _)| place), Err(first), "{:?}", what);

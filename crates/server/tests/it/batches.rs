@@ -96,7 +96,7 @@ async fn credit_is_used_up_to_the_last_order(engine: Engine) {
 async fn a_change_is_heeded_by_the_next_order_at_any_node(engine: Engine) {
     let settings = Settings { price_window: Span::minutes(0), ..Recipe::default().settings };
     let recipe = Recipe { settings, ..Recipe::default() };
-    let mall = TestMall::with(engine, recipe).await;
+    let mall = TestMall::with(engine, recipe.clone()).await;
     let mut partner = mall.add_partner("P100", Mode::Test, |_| ()).await;
     let node = mall.another_node(recipe).await;
     let sim = partner.sims[0].clone();

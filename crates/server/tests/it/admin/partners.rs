@@ -270,7 +270,7 @@ async fn credit_is_set_and_followed(engine: Engine) {
     let was = json!({
         "currency": "EUR", "limit": "1000.00", "used": "8.00", "available": "992.00",
     });
-    assert_eq!(all, [was.clone()]);
+    assert_eq!(all, std::slice::from_ref(&was));
     let euro = format!("{path}/EUR");
     let lower = admin.put(&euro, &json!({"limit": "5"})).await.done();
     let is = json!({"currency": "EUR", "limit": "5.00", "used": "8.00", "available": "-3.00"});
