@@ -57,21 +57,24 @@ impl Sized {
         Self { one: text(1), many: text(BATCH_ROWS) }
     }
 
-    /// A look-up of the rows `r` of a table by many keys, after so many other values. The keys are joined
-    /// and not put into `IN (…)`: as long as PostgreSQL knows nothing of a table's contents, it takes so
-    /// many of them for all of it and reads the whole table. SQLite reads the keys first, as it is told
-    /// by `CROSS JOIN`.
-    fn select(columns: &str, table: &str, condition: &str, before: usize) -> Self {
+    /// A look-up of the rows `r` of a table by columns of an index, of which the last one differs from key
+    /// to key. Keys are joined whole, and neither put into `IN (…)` nor compared with `mode = $1` apart: as
+    /// long as PostgreSQL knows nothing of a table's contents, it takes both for a reason to read the whole
+    /// table. SQLite reads the keys first, as it is told by `CROSS JOIN`.
+    fn select(columns: &str, table: &str, key: &[&str]) -> Self {
         let text = |rows: usize| {
-            let mut keys = String::new();
+            let (mut keys, mut fixed) = (String::new(), String::new());
+            placeholders(&mut fixed, 1, key.len() - 1);
             for row in 0..rows {
-                keys.push_str(if row == 0 { "(" } else { ", (" });
-                placeholders(&mut keys, before + row + 1, 1);
-                keys.push(')');
+                // Writing to a string does not fail.
+                let comma = if row == 0 { "" } else { ", " };
+                let _ = write!(keys, "{comma}({fixed}, ${})", key.len() + row);
             }
+            let equal = |(place, column)| format!("r.{column} = k.column{}", place + 1);
+            let equal: Vec<String> = key.iter().enumerate().map(equal).collect();
             format!(
-                "SELECT {columns} FROM (VALUES {keys}) AS k CROSS JOIN {table} r
-                WHERE {condition} = k.column1"
+                "SELECT {columns} FROM (VALUES {keys}) AS k CROSS JOIN {table} r WHERE {}",
+                equal.join(" AND ")
             )
         };
         Self { one: text(1), many: text(BATCH_ROWS) }
@@ -99,26 +102,25 @@ fn placeholders(text: &mut String, first: usize, count: usize) {
 
 static SIMS: LazyLock<Sized> = LazyLock::new(|| {
     let columns = "r.partner_id, r.iccid, r.carrier, r.state";
-    Sized::select(columns, "sims", "r.mode = $1 AND r.iccid", 1)
+    Sized::select(columns, "sims", &["mode", "iccid"])
 });
 static PACKAGES: LazyLock<Sized> = LazyLock::new(|| {
     let columns = "r.code, r.unit, r.calendar, r.volume_bytes, r.area, r.countries, r.carrier,
         r.carrier_product";
-    Sized::select(columns, "packages", "r.mode = $1 AND r.code", 1)
+    Sized::select(columns, "packages", &["mode", "code"])
 });
 static PLANS: LazyLock<Sized> = LazyLock::new(|| {
     let columns =
         "r.code, r.plan_id, r.package_code, r.name, r.description, r.periods, r.renewable,
         r.on_sale";
-    Sized::select(columns, "plans", "r.mode = $1 AND r.code", 1)
+    Sized::select(columns, "plans", &["mode", "code"])
 });
 static PLAN_IDS: LazyLock<Sized> =
-    LazyLock::new(|| Sized::select("r.code, r.plan_id", "plans", "r.mode = $1 AND r.plan_id", 1));
+    LazyLock::new(|| Sized::select("r.code, r.plan_id", "plans", &["mode", "plan_id"]));
 static PRICES: LazyLock<Sized> = LazyLock::new(|| {
     let columns =
         "r.partner_id, r.plan_code, r.kind, r.currency, r.minor, r.valid_from, r.valid_to";
-    let condition = "r.mode = $1 AND r.partner_id = $2 AND r.plan_code";
-    Sized::select(columns, "prices", condition, 2)
+    Sized::select(columns, "prices", &["mode", "partner_id", "plan_code"])
 });
 static PUT_SIMS: LazyLock<Sized> = LazyLock::new(|| {
     let head = "INSERT INTO sims (mode, partner_id, iccid, sim_id, carrier, state, created_at)";
@@ -170,7 +172,8 @@ macro_rules! look_up {
                 for key in keys {
                     query = query.bind(key);
                 }
-                query.fetch_all(connection).await
+                // PostgreSQL would keep a plan that it made while the table was small.
+                query.persistent(false).fetch_all(connection).await
             })?);
         }
         found

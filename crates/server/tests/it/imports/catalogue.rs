@@ -168,3 +168,18 @@ async fn a_catalogue_is_sold_at_once(engine: Engine) {
     client.syn_order_info(&partner.paid_order(&partner.sims[0], "N2")).await.unwrap();
     mall.stop().await;
 }
+
+/// Every column stands in the document, with what it holds.
+#[test]
+fn the_document_names_every_column() {
+    let document = include_str!("../../../../../docs/IMPORT.md");
+    for kind in wire::admin::import::KINDS {
+        for field in wire::admin::import::columns(kind).unwrap() {
+            let row = format!("| `{}` | {} |", field.name, field.doc);
+            assert!(document.contains(&row), "{kind}: {row}");
+        }
+    }
+    for header in [SIMS, PACKAGES, PLANS, PRICES] {
+        assert!(document.contains(header), "no example has the header {header}");
+    }
+}
