@@ -1,6 +1,6 @@
-//! The admin API over HTTP. The table of routes in `wire` says what there is; each route's guard reads
-//! the token, checks the role, the query and the body, and hands all of it over as one `Call`, so
-//! that a handler can neither forget nor repeat it.
+//! The admin API over HTTP. The table of routes in `wire` says what there is; each route's guard
+//! reads the token, checks the role, the query and the body, and hands all of it over as one
+//! `Call`, so that a handler can neither forget nor repeat it.
 
 mod call;
 mod failure;

@@ -1,5 +1,5 @@
-//! The use-cases of operators: each checks what it is given, changes it in one transaction and appends
-//! to the audit log in that same transaction.
+//! The use-cases of operators: each checks what it is given, changes it in one transaction and
+//! appends to the audit log in that same transaction.
 
 mod audit;
 mod catalogue;
@@ -72,7 +72,8 @@ pub struct Page {
 }
 
 impl Page {
-    /// A page as a request asks for it: a limit that was checked, and the cursor of the page before.
+    /// A page as a request asks for it: a limit that was checked, and the cursor of the page
+    /// before.
     pub fn new(limit: Option<i64>, cursor: Option<&str>) -> Result<Self> {
         let wrong = || Problem::field("cursor", "not one that this list gave");
         let after = match cursor {

@@ -1,8 +1,8 @@
 //! Orders as operators look for them: the newest first, by number, SIM, partner or state.
 //!
-//! Every statement walks one index from the cursor on and looks at [`SCAN_MAX`] orders at most (or one page), so that
-//! none takes long however many orders there are and however few of them are wanted. A page may
-//! therefore have few items and yet a next one.
+//! Every statement walks one index from the cursor on and looks at [`SCAN_MAX`] orders at most (or
+//! one page), so that none takes long however many orders there are and however few of them are
+//! wanted. A page may therefore have few items and yet a next one.
 
 use std::collections::BTreeMap;
 
@@ -196,8 +196,8 @@ impl OrderFilter {
         }
     }
 
-    /// The ids between which the wanted orders lie: an id begins with the time it was made, which is that
-    /// of the order but for what a request takes.
+    /// The ids between which the wanted orders lie: an id begins with the time it was made, which
+    /// is that of the order but for what a request takes.
     fn ids(&self) -> (String, String) {
         const REQUEST_MICROS_MAX: i64 = 1_000_000;
         let id = |micros: i64| {

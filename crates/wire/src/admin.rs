@@ -1,5 +1,6 @@
 //! The admin API on the wire: what is asked and answered, in one table of routes and one of each
-//! record's fields. They drive the router, the reading of requests, the `OpenAPI` document and clients.
+//! record's fields. They drive the router, the reading of requests, the `OpenAPI` document and
+//! clients.
 //!
 //! All of it is *chosen*; no page of the vendor knows it.
 

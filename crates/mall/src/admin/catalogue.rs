@@ -1,8 +1,8 @@
 //! Packages and plans.
 //!
-//! What was sold stays what it was: an order keeps its own copy of unit, carrier and product. Yet prices
-//! are per unit, and auto-renewals buy the same plan again, so a package that a plan gives keeps unit,
-//! calendar and carrier, and a plan takes another package only of the same ones.
+//! What was sold stays what it was: an order keeps its own copy of unit, carrier and product. Yet
+//! prices are per unit, and auto-renewals buy the same plan again, so a package that a plan gives
+//! keeps unit, calendar and carrier, and a plan takes another package only of the same ones.
 
 use domain::package::{Package, PackageType, Volume};
 use domain::plan::Plan;

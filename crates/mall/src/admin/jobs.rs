@@ -1,7 +1,8 @@
 //! Jobs, as operators look at them, run them again and drop them.
 //!
-//! A job is all that stands between a paid order and its plan, or an unpaid one and its end. So a job
-//! can be dropped only when there is nothing left for it to do; what hangs is run again instead.
+//! A job is all that stands between a paid order and its plan, or an unpaid one and its end. So a
+//! job can be dropped only when there is nothing left for it to do; what hangs is run again
+//! instead.
 
 use domain::id::{JobId, OrderId};
 use domain::order::OrderState;
@@ -51,7 +52,8 @@ fn place(job: &JobRecord) -> String {
     }
 }
 
-/// What is read back from a cursor: among the dead after this one, or among the ready after that one.
+/// What is read back from a cursor: among the dead after this one, or among the ready after that
+/// one.
 enum Begin<'a> {
     Dead(&'a str, &'a str),
     Ready(i64, &'a str),

@@ -1,5 +1,5 @@
-//! Partners' signing keys, as operators manage them: two live ones at most, so that a partner can change
-//! from one to the other while both sign.
+//! Partners' signing keys, as operators manage them: two live ones at most, so that a partner can
+//! change from one to the other while both sign.
 
 use domain::Mode;
 use serde_json::Value;
@@ -60,7 +60,8 @@ impl Mall {
         .await
     }
 
-    /// Retires a key; one that is retired stays as it is. Even the last one can be: it may have leaked.
+    /// Retires a key; one that is retired stays as it is. Even the last one can be: it may have
+    /// leaked.
     pub async fn retire_key(
         &self,
         by: &Operator,

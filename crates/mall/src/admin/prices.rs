@@ -1,5 +1,5 @@
-//! Partners' price books. The prices of one plan, kind and currency make a line in which each one ends
-//! at the latest where the next begins.
+//! Partners' price books. The prices of one plan, kind and currency make a line in which each one
+//! ends at the latest where the next begins.
 
 use domain::id::PriceId;
 use domain::plan::PriceKind;
@@ -131,7 +131,8 @@ impl Mall {
         .await
     }
 
-    /// Ends a price that is in force, or cancels one that is to come: then the one before it goes on.
+    /// Ends a price that is in force, or cancels one that is to come: then the one before it goes
+    /// on.
     pub async fn end_price(
         &self,
         by: &Operator,

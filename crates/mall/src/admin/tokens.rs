@@ -49,8 +49,8 @@ impl Fresh {
     }
 }
 
-/// Makes a token on the database itself, for whoever holds the sealing key: the first one cannot come
-/// over the API.
+/// Makes a token on the database itself, for whoever holds the sealing key: the first one cannot
+/// come over the API.
 pub async fn made_offline(
     store: &Store,
     ctx: &Ctx,

@@ -1,9 +1,9 @@
 //! The audit log: one row per change, and a chain over them.
 //!
-//! A row is written in the transaction of its change, with a MAC over itself; so nobody who can only
-//! write to the database can make one up. The chain is computed behind it: each row gets its place
-//! and a MAC over the row and the chain before it. A row that vanishes before it has its place is all
-//! that cannot be found.
+//! A row is written in the transaction of its change, with a MAC over itself; so nobody who can
+//! only write to the database can make one up. The chain is computed behind it: each row gets its
+//! place and a MAC over the row and the chain before it. A row that vanishes before it has its
+//! place is all that cannot be found.
 
 use domain::Timestamp;
 

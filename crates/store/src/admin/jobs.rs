@@ -1,7 +1,7 @@
 //! What operators see and change of jobs.
 //!
-//! The dead ones come first, then the others as they fall due. A job's id is made of kind and subject,
-//! so it is looked for under each partner's key, and under nobody's.
+//! The dead ones come first, then the others as they fall due. A job's id is made of kind and
+//! subject, so it is looked for under each partner's key, and under nobody's.
 
 use domain::id::{JobId, PartnerId};
 use domain::{Mode, Timestamp};
@@ -168,8 +168,8 @@ impl Tx {
         row.map(JobRow::into_record).transpose()
     }
 
-    /// Makes a job due as if it had never failed, provided that nobody claimed it since it was read.
-    /// Whoever runs it now can no longer write its outcome.
+    /// Makes a job due as if it had never failed, provided that nobody claimed it since it was
+    /// read. Whoever runs it now can no longer write its outcome.
     pub async fn retry_job(&mut self, mode: Mode, job: &JobRecord, now: Timestamp) -> Result<()> {
         let (word, partner, id) = (mode.as_str(), job.partner_id.to_string(), job.id.to_string());
         let changed = execute!(self, RETRY, word, partner, id, job.fence, now.as_micros())?;

@@ -1,5 +1,5 @@
-//! Operators' tokens. A token's secret is not stored, only a MAC that binds it to its id, role and expiry:
-//! whoever can write to the database can neither make a token nor raise its role.
+//! Operators' tokens. A token's secret is not stored, only a MAC that binds it to its id, role and
+//! expiry: whoever can write to the database can neither make a token nor raise its role.
 
 use domain::id::TokenId;
 use domain::{Role, Timestamp};
@@ -158,7 +158,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Retires a token; `false`, and nothing done, if it is retired or the last owner's that is valid.
+    /// Retires a token; `false`, and nothing done, if it is retired or the last owner's that is
+    /// valid.
     pub async fn retire_token(&mut self, id: TokenId, now: Timestamp) -> Result<bool> {
         execute!(self, HOLD_OWNERS)?;
         Ok(execute!(self, RETIRE, id.to_string(), now.as_micros())? == 1)

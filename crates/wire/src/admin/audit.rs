@@ -55,8 +55,8 @@ records! {
     }
     /// What to verify the audit log against.
     Verify {
-        /// A head that was exported earlier; without one, a log that was cut off at its end is not told
-        /// from a shorter one.
+        /// A head that was exported earlier; without one, a log that was cut off at its end is not
+        /// told from a shorter one.
         head: Option<ExportedHead> = Kind::Record(&ExportedHead::RECORD),
     }
     /// How the audit log was found.

@@ -41,7 +41,8 @@ records! {
     PutPackage {
         /// The unit of its periods.
         unit: String = UNIT,
-        /// Whether a unit is the calendar's month or year instead of 30 or 365 days; not, if left out.
+        /// Whether a unit is the calendar's month or year instead of 30 or 365 days; not, if left
+        /// out.
         calendar: Option<bool> = Kind::Bool,
         /// The data of one period; unlimited, if left out.
         volume_bytes: Option<i64> = VOLUME,
@@ -75,7 +76,8 @@ records! {
     }
     /// What a plan is to be.
     PutPlan {
-        /// The id for subscriptions (`plan_id`); that of the plan there is, or the code, if left out.
+        /// The id for subscriptions (`plan_id`); that of the plan there is, or the code, if left
+        /// out.
         plan_id: Option<String> = Kind::Code,
         /// The package it gives.
         package_code: String = Kind::Code,

@@ -21,7 +21,8 @@ records! {
         kind: String = FREE,
         /// To what: the id of an order or an import, or an ICCID.
         subject: String = FREE,
-        /// `ready`: it runs at `run_at`, or runs now under a lease until then. `dead`: it was given up.
+        /// `ready`: it runs at `run_at`, or runs now under a lease until then. `dead`: it was given
+        /// up.
         state: String = Kind::Word(STATES),
         /// When it runs next, or when the lease of whoever runs it ends.
         run_at: String = Kind::Time,

@@ -18,7 +18,8 @@ records! {
         /// Debits less credits.
         balance: String = Kind::Amount,
     }
-    /// An amount moved from the credit account to the debit account. An order has one of a kind at most.
+    /// An amount moved from the credit account to the debit account. An order has one of a kind at
+    /// most.
     Posting {
         /// The partner's code.
         partner: String = Kind::Code,

@@ -60,13 +60,15 @@ records! {
         locale: Option<String> = LOCALE,
         /// Whether every success stands in the envelope; `published`, if left out.
         response_style: Option<String> = STYLE,
-        /// The signature schemes it may use; all in test mode, `hmac-sha256` in live mode, if left out.
+        /// The signature schemes it may use; all in test mode, `hmac-sha256` in live mode, if left
+        /// out.
         schemes: Option<Vec<String>> = SCHEMES,
         /// From where it may call; from anywhere, if left out.
         ip_allowlist: Option<Vec<String>> = RANGES,
         /// Whether an ICCID's check digit must hold; not, if left out.
         checks_luhn: Option<bool> = Kind::Bool,
-        /// Whether `payUnit` x `orderPeriod` must be `payAmount` in reported orders; not, if left out.
+        /// Whether `payUnit` x `orderPeriod` must be `payAmount` in reported orders; not, if left
+        /// out.
         checks_pay_amount: Option<bool> = Kind::Bool,
     }
     /// What is to change of a partner. What is left out stays.

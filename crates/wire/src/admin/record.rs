@@ -1,5 +1,5 @@
-//! Records: a struct and the table of its fields, written once. The table is what a request is checked
-//! against and what the `OpenAPI` document shows.
+//! Records: a struct and the table of its fields, written once. The table is what a request is
+//! checked against and what the `OpenAPI` document shows.
 
 use std::collections::BTreeMap;
 use std::fmt;

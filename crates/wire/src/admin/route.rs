@@ -1,5 +1,5 @@
-//! Every route of the admin API: where it stands, who may call it, what it takes and answers. One table
-//! drives the router, the reading of requests, the `OpenAPI` document and the tests.
+//! Every route of the admin API: where it stands, who may call it, what it takes and answers. One
+//! table drives the router, the reading of requests, the `OpenAPI` document and the tests.
 
 use domain::Role;
 

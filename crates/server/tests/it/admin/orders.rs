@@ -102,8 +102,8 @@ async fn an_order_shows_all_that_belongs_to_it(engine: Engine) {
     mall.stop().await;
 }
 
-/// However many orders are looked at for one that is wanted, no page takes long: it may be empty and
-/// yet have a next one.
+/// However many orders are looked at for one that is wanted, no page takes long: it may be empty
+/// and yet have a next one.
 async fn a_search_goes_on_where_a_page_saw_none(engine: Engine) {
     let mall = TestMall::start(engine).await;
     let admin = mall.admin(Role::Viewer).await;

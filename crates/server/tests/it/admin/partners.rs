@@ -1,5 +1,5 @@
-//! Partners, their keys and their credit, set up over the admin API alone: no line of it touches the
-//! database.
+//! Partners, their keys and their credit, set up over the admin API alone: no line of it touches
+//! the database.
 
 use domain::Role;
 use sdk::{Client, Credentials, Prefix, Scheme};

@@ -1,5 +1,5 @@
-//! Every route of the table, with every kind of caller and object: nobody gets further than the role
-//! lets them, and what is another mode's or partner's is not there.
+//! Every route of the table, with every kind of caller and object: nobody gets further than the
+//! role lets them, and what is another mode's or partner's is not there.
 
 use domain::sim::SimState;
 use domain::{Mode, Role};
@@ -242,7 +242,8 @@ fn plan() -> Value {
     json!({"package_code": PACKAGE, "name": {"en": "New"}, "periods": [1, 3]})
 }
 
-/// A partner with an order of a SIM that is terminated by now, and a job about it that can be dropped.
+/// A partner with an order of a SIM that is terminated by now, and a job about it that can be
+/// dropped.
 async fn stock(mall: &TestMall, owner: &AdminClient, code: &str, mode: Mode) -> Stock {
     let partner = mall.add_partner(code, mode, |_| ()).await;
     let sim = mall.add_sim(&partner, "9002", "simulator", SimState::Ready).await;
