@@ -51,7 +51,8 @@ async function documented() {
   const document = await (await fetch(`${url}/openapi.json`)).json();
   const services = new Map(document.tags.map((tag) => [tag.name, []]));
   for (const operations of Object.values(document.paths)) {
-    for (const { tags, operationId } of Object.values(operations)) {
+    // A path's own parameters stand among its operations.
+    for (const { tags = [], operationId } of Object.values(operations)) {
       for (const tag of tags) services.get(tag).push(`operations-${tag}-${operationId}`);
     }
   }
