@@ -31,7 +31,10 @@ statements! {
     LAST = select!("WHERE sequence IS NOT NULL ORDER BY sequence DESC LIMIT 1");
     SEAL = "UPDATE audit SET sequence = $2, mac = $3 WHERE audit_id = $1 AND sequence IS NULL";
     CHAIN = select!("WHERE sequence > $1 ORDER BY sequence LIMIT $2");
-    COUNTS = "SELECT COUNT(sequence) AS sealed, COUNT(*) AS entries FROM audit";
+    /// One statement, so that entries sealed meanwhile make no head that never was.
+    COUNTS = "SELECT COUNT(sequence) AS sealed, COUNT(*) AS entries,
+        CAST(MAX(sequence) AS BIGINT) AS last FROM audit";
+    AT = select!("WHERE sequence = $1");
     PAGE = select!(
         "WHERE audit_id < $1 AND at >= $2 AND at < $3 AND (action = $4 OR $4 = '')
         AND (mode = $5 OR $5 = '') ORDER BY audit_id DESC LIMIT $6"
@@ -204,6 +207,7 @@ struct IdRow {
 struct CountsRow {
     sealed: i64,
     entries: i64,
+    last: Option<i64>,
 }
 
 impl Tx {
@@ -251,9 +255,12 @@ impl Tx {
 
     /// The end of the chain.
     pub async fn audit_head(&mut self) -> Result<AuditHead> {
-        let last = self.last_sealed_audit().await?;
         let counts = fetch_optional!(self, CountsRow, COUNTS)?;
-        let (sealed, all) = counts.map_or((0, 0), |row| (row.sealed, row.entries));
+        let (sealed, all) = counts.as_ref().map_or((0, 0), |row| (row.sealed, row.entries));
+        let last = match counts.and_then(|row| row.last) {
+            Some(place) => fetch_optional!(self, EntryRow, AT, place)?.map(EntryRow::into_entry),
+            None => None,
+        };
         Ok(AuditHead { last, sealed, unsealed: all - sealed })
     }
 
