@@ -19,7 +19,7 @@ const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 async fn an_orders_request_and_its_provisioning_are_logged_in_one_trace() {
     let installed = Installation::new(Engine::Sqlite).await;
     let server = Server::start(&mut installed.serve(["--log=info", "--log-format=json"]));
-    let credentials = Credentials::hmac("P012345", &installed.demo_key);
+    let credentials = Credentials::md5("P000818");
     let signer = Client::new(&server.url, Prefix::Test, credentials).unwrap();
     let fields = vec![
         ("deviceCode", json!(UNCLEAR_SIM)),
@@ -38,7 +38,8 @@ async fn an_orders_request_and_its_provisioning_are_logged_in_one_trace() {
     let url = format!("{}/vshop_uat/synPartner/SynOrderInfo", server.url);
     let request = testkit::http_client().post(url).header("content-type", "application/json");
     let request = request.header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01"));
-    assert_eq!(request.body(body).send().await.unwrap().status(), 200);
+    let answer = request.body(body).send().await.unwrap();
+    assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
     let client = demo_client(&server.url);
     let mut looks = 0;
     while client.order("NO-1").await.unwrap().status != "REVIEW" {
