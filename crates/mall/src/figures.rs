@@ -4,7 +4,11 @@
 use std::time::Duration;
 
 use domain::{Mode, Span, Timestamp};
-use store::{KindFigure, OpenOrders};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use store::{KindFigure, OpenOrders, Store};
 use tokio::sync::Mutex;
 
 use crate::Mall;
@@ -17,6 +21,34 @@ const FIGURES_AGE_MAX: Span = Span::seconds(10);
 const FIGURES_TIMEOUT: Duration = Duration::from_secs(5);
 /// A paid order whose provisioning was put off for longer is not counted as being provisioned.
 const PUT_OFF_MAX: Span = Span::minutes(360);
+
+/// Waits for connections, which the store counts.
+#[derive(Debug)]
+pub(crate) struct PoolWaits(pub(crate) Store);
+
+impl Collector for PoolWaits {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> std::fmt::Result {
+        let (mut counts, mut seconds) = (Vec::new(), Vec::new());
+        for of in self.0.waits() {
+            let label = [("to", of.name)];
+            counts.push((label, ConstCounter::new(of.count)));
+            seconds.push((label, ConstCounter::new(of.waited.as_secs_f64())));
+        }
+        let help = "Waits of a millisecond or more for a connection to the database";
+        let kind = MetricType::Counter;
+        let mut family = encoder.encode_descriptor("simmall_pool_waits", help, None, kind)?;
+        for (label, counter) in counts {
+            counter.encode(family.encode_family(&label)?)?;
+        }
+        let help = "How long those waits took";
+        let mut family =
+            encoder.encode_descriptor("simmall_pool_wait_seconds", help, None, kind)?;
+        for (label, counter) in seconds {
+            counter.encode(family.encode_family(&label)?)?;
+        }
+        Ok(())
+    }
+}
 
 /// When the figures were last asked for. One look at a time.
 pub(crate) type LastLook = Mutex<Option<Timestamp>>;

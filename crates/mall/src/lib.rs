@@ -45,7 +45,7 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use crate::batcher::Batcher;
 use crate::cache::Cache;
 use crate::delivery::Delivery;
-use crate::figures::LastLook;
+use crate::figures::{LastLook, PoolWaits};
 use crate::health::{LastCheck, Pulse};
 use crate::intake::Intake;
 use crate::limits::Limits;
@@ -196,6 +196,8 @@ impl Mall {
             Engine::Postgres => 2,
         };
         let limits = Limits::new(&settings);
+        let metrics = Metrics::new();
+        metrics.register(Box::new(PoolWaits(store.clone())));
         Self {
             store,
             ctx,
@@ -213,7 +215,7 @@ impl Mall {
             intake: Batcher::new(lanes),
             deliveries: Batcher::new(lanes),
             noted_forms,
-            metrics: Metrics::new(),
+            metrics,
             request_log: RequestLog::default(),
             pulse: Pulse::new(tokio::time::Instant::now()),
             last_check: LastCheck::default(),

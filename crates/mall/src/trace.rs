@@ -26,6 +26,22 @@ pub(crate) fn text() -> String {
 
 /// Makes a span the child of the caller's step, for those who collect spans. The trace itself is that of
 /// [`within`].
+#[cfg(feature = "otel")]
 pub fn adopt(span: &Span, parent: Option<TraceParent>) {
-    let _ = (span, parent);
+    use opentelemetry::Context;
+    use opentelemetry::trace as otel;
+    use opentelemetry::trace::TraceContextExt;
+    use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+    let Some(parent) = parent else { return };
+    let flags = otel::TraceFlags::default().with_sampled(parent.sampled);
+    let trace = otel::TraceId::from_bytes(parent.trace.bytes());
+    let step = otel::SpanId::from_bytes(parent.span.to_be_bytes());
+    let parent = otel::SpanContext::new(trace, step, flags, true, otel::TraceState::default());
+    // An error means that nobody collects this span.
+    let _ = span.set_parent(Context::new().with_remote_span_context(parent));
 }
+
+/// Nobody collects spans.
+#[cfg(not(feature = "otel"))]
+pub fn adopt(_: &Span, _: Option<TraceParent>) {}

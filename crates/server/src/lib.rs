@@ -8,6 +8,8 @@ mod demo;
 mod doctor;
 mod edge;
 mod listener;
+#[cfg(feature = "otel")]
+mod otel;
 mod process;
 mod run;
 mod sealing;

@@ -18,6 +18,9 @@ const LINES_MAX: usize = 32_768;
 /// How many bytes are written at once where many lines wait.
 const WRITE_BYTES: usize = 64 * 1024;
 
+/// Whatever takes spans and events.
+pub(crate) type AnyLayer = Box<dyn Layer<Registry> + Send + Sync>;
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
@@ -32,6 +35,10 @@ pub(crate) enum LogFormat {
 pub(crate) struct Telemetry {
     /// How many lines were dropped.
     pub(crate) dropped: ErrorCounter,
+    /// Goes before the log does.
+    #[cfg(feature = "otel")]
+    #[expect(dead_code, reason = "kept for what it does when it goes")]
+    export: Option<crate::otel::Export>,
     _lines: WorkerGuard,
 }
 
@@ -53,13 +60,25 @@ pub(crate) fn start(filter: &str, format: LogFormat) -> anyhow::Result<Telemetry
         .finish(BufWriter::with_capacity(WRITE_BYTES, std::io::stderr()));
     let dropped = lines.error_counter();
     let layer = tracing_subscriber::fmt::layer().with_ansi(colours).with_writer(lines);
-    let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
+    let layer: AnyLayer = match format {
         LogFormat::Pretty => layer.with_filter(filter).boxed(),
         LogFormat::Json => layer.json().with_filter(filter).boxed(),
     };
-    let started = tracing_subscriber::registry().with(layer).try_init();
+    #[cfg_attr(not(feature = "otel"), expect(unused_mut, reason = "there is one layer only"))]
+    let mut layers = vec![layer];
+    #[cfg(feature = "otel")]
+    let export = crate::otel::start()?.map(|(export, layer)| {
+        layers.push(layer);
+        export
+    });
+    let started = tracing_subscriber::registry().with(layers).try_init();
     started.map_err(|error| anyhow::anyhow!("logging cannot be started: {error}"))?;
     // A panic is a line of the log like any other, with the request or job it happened in.
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a panic")));
-    Ok(Telemetry { dropped, _lines: guard })
+    Ok(Telemetry {
+        dropped,
+        #[cfg(feature = "otel")]
+        export,
+        _lines: guard,
+    })
 }

@@ -1,6 +1,7 @@
 //! The two engines behind one face: connections, transactions, and the dispatch of statements.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
@@ -9,6 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 
 use crate::error::{Result, StoreError};
+use crate::waits::AllWaits;
 
 /// The oldest SQLite that does not lose commits when its write-ahead log is reset.
 pub(crate) const SQLITE_VERSION_MIN: [u32; 3] = [3, 51, 3];
@@ -43,7 +45,7 @@ impl Default for Options {
 
 /// An open database.
 #[derive(Debug, Clone)]
-pub struct Store(pub(crate) Pools);
+pub struct Store(pub(crate) Pools, pub(crate) Arc<AllWaits>);
 
 #[derive(Debug, Clone)]
 pub(crate) enum Pools {
@@ -88,7 +90,7 @@ impl Store {
                 )),
                 other => other.into(),
             })?;
-            Ok(Self(Pools::Postgres(pool)))
+            Ok(Self(Pools::Postgres(pool), Arc::default()))
         } else {
             let why = "the database URL must begin with sqlite:// or postgres://";
             Err(StoreError::Unfit(why.to_owned()))
@@ -123,7 +125,7 @@ impl Store {
             )));
         }
         let readers = pool(SQLITE_READERS).connect_with(connect.create_if_missing(false)).await?;
-        Ok(Self(Pools::Sqlite { writer, readers }))
+        Ok(Self(Pools::Sqlite { writer, readers }, Arc::default()))
     }
 
     /// Which engine this is.
@@ -138,17 +140,20 @@ impl Store {
     pub async fn begin(&self) -> Result<Tx> {
         Ok(Tx(match &self.0 {
             Pools::Sqlite { writer, .. } => {
-                Conn::SqliteTx(writer.begin_with("BEGIN IMMEDIATE").await?)
+                let begin = writer.begin_with("BEGIN IMMEDIATE");
+                Conn::SqliteTx(self.1.write.during(begin).await?)
             }
-            Pools::Postgres(pool) => Conn::PgTx(pool.begin().await?),
+            Pools::Postgres(pool) => Conn::PgTx(self.1.write.during(pool.begin()).await?),
         }))
     }
 
     /// A connection for reading: each statement sees what is committed when it runs.
     pub async fn read(&self) -> Result<Tx> {
         Ok(Tx(match &self.0 {
-            Pools::Sqlite { readers, .. } => Conn::SqliteRead(readers.acquire().await?),
-            Pools::Postgres(pool) => Conn::PgRead(pool.acquire().await?),
+            Pools::Sqlite { readers, .. } => {
+                Conn::SqliteRead(self.1.read.during(readers.acquire()).await?)
+            }
+            Pools::Postgres(pool) => Conn::PgRead(self.1.read.during(pool.acquire()).await?),
         }))
     }
 

@@ -56,6 +56,17 @@ pub struct PoolFigure {
     pub idle: usize,
 }
 
+/// Waits of a millisecond or more for a connection, since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WaitFigure {
+    /// For what.
+    pub name: &'static str,
+    /// How many.
+    pub count: u64,
+    /// How long they took in all.
+    pub waited: Duration,
+}
+
 #[derive(sqlx::FromRow)]
 struct KindRow {
     kind: String,
@@ -122,6 +133,14 @@ impl Store {
         let mut rows = fetch_all!(reader, OpenRow, OPEN)?;
         rows.extend(fetch_all!(reader, OpenRow, PROVISIONING, horizon.as_micros())?);
         rows.into_iter().map(open).collect()
+    }
+
+    /// How long was waited for connections, to write and to read.
+    pub fn waits(&self) -> [WaitFigure; 2] {
+        [("write", &self.1.write), ("read", &self.1.read)].map(|(name, waits)| {
+            let (count, waited) = waits.so_far();
+            WaitFigure { name, count, waited }
+        })
     }
 
     /// The connections as they stand now.

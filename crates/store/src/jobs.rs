@@ -62,7 +62,7 @@ pub enum JobKind {
 
 impl JobKind {
     /// All kinds.
-    pub const ALL: [Self; 3] = [Self::Provision, Self::CloseOrder, Self::TurnPlan];
+    pub const ALL: [Self; 4] = [Self::Provision, Self::CloseOrder, Self::TurnPlan, Self::Import];
 
     /// The word stored in the database.
     pub fn as_str(self) -> &'static str {
@@ -78,12 +78,7 @@ impl JobKind {
 impl FromStr for JobKind {
     type Err = UnknownWord;
     fn from_str(text: &str) -> std::result::Result<Self, UnknownWord> {
-        UnknownWord::or_find(
-            &[Self::Provision, Self::CloseOrder, Self::TurnPlan, Self::Import],
-            Self::as_str,
-            text,
-            "job kind",
-        )
+        UnknownWord::or_find(&Self::ALL, Self::as_str, text, "job kind")
     }
 }
 

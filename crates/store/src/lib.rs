@@ -29,6 +29,7 @@ mod sim_plans;
 mod sims;
 #[cfg(test)]
 mod tests;
+mod waits;
 
 pub use admin::audit::{AuditEntry, AuditFilter, AuditHead, SealedEntry};
 pub use admin::catalogue::ListedPlan;
@@ -42,7 +43,7 @@ pub use backup::{copy_sqlite, read_file, sqlite_file};
 pub use bulk::{BATCH_ROWS, CataloguePlan, OwnedSim, PartnerPrice};
 pub use engine::{Engine, Options, Store, Tx};
 pub use error::{Result, StoreError};
-pub use figures::{KindFigure, OpenOrders, PoolFigure};
+pub use figures::{KindFigure, OpenOrders, PoolFigure, WaitFigure};
 pub use health::{Backlog, EngineVersion, FAULTS_MAX, Fault, KEYS_MAX, SealedKey, Setting};
 pub use imports::{Import, ImportError, ImportPart, NewImport, Tally};
 pub use jobs::{Job, JobKind, NewJob};

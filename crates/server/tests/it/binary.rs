@@ -11,3 +11,4 @@ mod process;
 mod settings;
 mod sign;
 mod stop;
+mod traces;

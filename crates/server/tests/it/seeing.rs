@@ -191,6 +191,7 @@ async fn orders_and_jobs_are_counted(engine: Engine) {
     };
     let pool = format!(r#"simmall_pool_connections{{pool="{pool}"}}"#);
     assert!(figure(&admin, &pool).await.unwrap() > 0);
+    assert!(figure(&admin, r#"simmall_pool_waits_total{to="write"}"#).await.is_some());
     mall.stop().await;
 }
 
