@@ -12,6 +12,7 @@ use domain::{Span, Timestamp, TraceId};
 use store::{Job, JobKind, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tracing::Instrument;
 
 use crate::Mall;
@@ -53,6 +54,9 @@ pub async fn run_workers(mall: Arc<Mall>, mut stop: watch::Receiver<bool>) {
     mall.slots.add_permits(mall.settings.workers);
     let mut running = JoinSet::new();
     let mut look = true;
+    // It goes on however many jobs are handed over meanwhile: those that fall due must not wait for a lull.
+    let mut polls = tokio::time::interval(mall.settings.poll.to_std());
+    polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !*stop.borrow() {
         while running.try_join_next().is_some() {}
         mall.beat();
@@ -66,7 +70,7 @@ pub async fn run_workers(mall: Arc<Mall>, mut stop: watch::Receiver<bool>) {
                 running.spawn(Arc::clone(&mall).run_in_slot(job));
             }
             () = mall.bell.notified() => look = true,
-            () = tokio::time::sleep(mall.settings.poll.to_std()) => look = true,
+            _ = polls.tick() => look = true,
             // Nobody left to tell us to stop means that we should.
             changed = stop.changed() => if changed.is_err() { break },
         }
@@ -222,7 +226,11 @@ impl Mall {
         let why: String = why.chars().take(ERROR_CHARS_MAX).collect();
         let mut tx = self.store.begin().await?;
         tx.reschedule_job(job, at, failures, &why).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        if at <= self.ctx.now() {
+            self.bell.notify_one();
+        }
+        Ok(())
     }
 
     async fn job_failed(&self, job: &Job, error: Error) -> Result<()> {

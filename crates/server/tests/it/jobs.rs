@@ -8,7 +8,7 @@ use sdk::{Client, Order, PaidOrder};
 use store::{JobKind, StoreError};
 use testkit::{Engine, Recipe, TestMall, TestPartner, on_both_engines};
 
-use crate::steps::{assert_owes, at_once, client_at, daily, postings, settle_nodes};
+use crate::steps::{assert_owes, at_once, client_at, daily, postings, set_credit, settle_nodes};
 
 on_both_engines!(
     an_unpaid_order_closes_after_its_time,
@@ -23,6 +23,7 @@ on_both_engines!(
     two_nodes_share_the_work,
     a_stopped_node_finishes_what_it_runs,
     a_backlog_drains,
+    what_falls_due_does_not_wait_for_a_lull,
 );
 
 /// A node that answers and runs no jobs.
@@ -417,4 +418,25 @@ async fn a_backlog_drains(engine: Engine) {
     drop(reader);
     node.stop().await;
     mall.stop().await;
+}
+
+async fn what_falls_due_does_not_wait_for_a_lull(engine: Engine) {
+    let settings = Settings { poll: Span::millis(300), ..Recipe::default().settings };
+    let mall = TestMall::with(engine, Recipe { settings, ..Recipe::default() }).await;
+    let partner = mall.add_partner("P100", Mode::Test, |_| ()).await;
+    set_credit(&mall, &partner, 100_000_000).await;
+    let client = partner.client(&mall);
+    // A network that takes a minute is done when it is asked again.
+    order_for(&mall, &partner, "9001").await;
+    mall.clock.advance(Span::seconds(90));
+    // Meanwhile orders come in one after another, each of which keeps the workers busy at once.
+    for number in 0..3_000 {
+        let order = daily(&partner, &partner.sims[number % 3], &format!("N{number}"), 1);
+        client.syn_order_info(&order).await.unwrap();
+        if client.order("N9001").await.unwrap().status == "PROVISIONED" {
+            mall.stop().await;
+            return;
+        }
+    }
+    panic!("it waits for a lull");
 }
