@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use domain::{Ctx, id};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgPoolOptions;
@@ -37,6 +38,8 @@ pub(crate) enum Commits {
     Grouped,
 }
 
+/// More orders than the clients make while they warm up.
+const WARM_UP_NUMBERS: u64 = 1_000_000;
 /// How many outcomes a worker writes together.
 const OUTCOMES_MAX: usize = 128;
 
@@ -82,9 +85,9 @@ macro_rules! bound {
 }
 
 impl Pool {
-    pub(crate) async fn open(url: &str, clients: u32) -> anyhow::Result<Self> {
+    async fn open(url: &str, clients: u32) -> anyhow::Result<Self> {
         if !url.starts_with("sqlite:") {
-            let pool = PgPoolOptions::new().max_connections(clients + 2).connect(url).await?;
+            let pool = PgPoolOptions::new().max_connections(clients).connect(url).await?;
             return Ok(Self::Postgres(pool));
         }
         // As the mall opens it, with one writer.
@@ -113,7 +116,14 @@ impl Pool {
         })
     }
 
-    async fn close(&self) {
+    /// How many orders wait for their outcome.
+    pub(crate) async fn backlog(&self) -> anyhow::Result<u64> {
+        let sql = "SELECT CAST(COUNT(*) AS TEXT) FROM jobs WHERE kind = 'provision'";
+        let rows = self.get().await?.fetch(sql, Vec::new(), 1).await?;
+        Ok(rows.first().and_then(|row| row.first()).context("a count has a row")?.parse()?)
+    }
+
+    pub(crate) async fn close(&self) {
         match self {
             Self::Sqlite(pool) => pool.close().await,
             Self::Postgres(pool) => pool.close().await,
@@ -187,30 +197,66 @@ pub(crate) struct Floor {
     pub(crate) run: u64,
 }
 
+/// What a side did in its turn.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    pub(crate) done: Done,
+    /// How long the clients were at it.
+    pub(crate) took: Duration,
+    /// How many orders waited for their outcome when the clients stopped.
+    pub(crate) backlog: u64,
+    /// How long these took.
+    pub(crate) drained: Duration,
+}
+
 type Waiting = (Vec<Value>, oneshot::Sender<bool>);
 
 impl Floor {
-    /// Writes orders for so long; gives what the clients did and how long the backlog took to drain.
-    pub(crate) async fn run(&self, ctx: &Ctx, time: Duration) -> anyhow::Result<(Done, Duration)> {
-        let pool = Pool::open(&self.database.url, self.clients).await?;
+    /// Writes orders for so long, after a while that does not count.
+    pub(crate) async fn run(
+        &self,
+        ctx: &Ctx,
+        (warm_up, time): (Duration, Duration),
+    ) -> anyhow::Result<Turn> {
+        let pool = Pool::open(&self.database.url, 2 * self.clients).await?;
+        self.turn(ctx, &pool, (0, warm_up)).await?;
+        let turn = self.turn(ctx, &pool, (WARM_UP_NUMBERS, time)).await?;
+        pool.close().await;
+        Ok(turn)
+    }
+
+    async fn turn(
+        &self,
+        ctx: &Ctx,
+        pool: &Pool,
+        (first, time): (u64, Duration),
+    ) -> anyhow::Result<Turn> {
         let stop = Arc::new(AtomicBool::new(false));
         let (queue, waiting) = mpsc::channel::<Waiting>(1_000);
         let waiting = Arc::new(Mutex::new(waiting));
-        let mut committers = Vec::new();
+        let mut tasks = Vec::new();
+        // PostgreSQL takes two groups at once, SQLite has one writer.
+        let lanes = if matches!(pool, Pool::Postgres(_)) { 2 } else { 1 };
         if self.commits == Commits::Grouped {
-            // PostgreSQL takes two groups at once, SQLite has one writer.
-            let lanes = if matches!(pool, Pool::Postgres(_)) { 2 } else { 1 };
             for _ in 0..lanes {
                 let (pool, waiting, rows) = (pool.clone(), Arc::clone(&waiting), self.rows);
-                committers.push(tokio::spawn(commit_groups(pool, waiting, rows)));
+                tasks.push(tokio::spawn(commit_groups(pool, waiting, rows)));
             }
         }
         let (handing, handed) = mpsc::unbounded_channel();
-        let worker = tokio::spawn(work(ctx.clone(), pool.clone(), self.commits, handed));
+        let handed = Arc::new(Mutex::new(handed));
+        // As many as the clients, so that outcomes come to their turn as often as orders do.
+        let workers = if self.commits == Commits::Grouped { lanes } else { self.clients };
+        for _ in 0..workers {
+            let (ctx, pool, handed) = (ctx.clone(), pool.clone(), Arc::clone(&handed));
+            tasks.push(tokio::spawn(work(ctx, pool, self.commits, handed)));
+        }
+        let began = Instant::now();
         let mut clients = Vec::new();
         for number in 0..self.clients {
             let (ctx, floor, pool) = (ctx.clone(), self.clone(), pool.clone());
             let (queues, stop) = ((queue.clone(), handing.clone()), Arc::clone(&stop));
+            let number = first + u64::from(number);
             clients.push(tokio::spawn(floor.client(ctx, pool, queues, stop, number)));
         }
         drop((queue, handing));
@@ -220,18 +266,18 @@ impl Floor {
         for client in clients {
             done.add(client.await??);
         }
-        for committer in committers {
-            committer.await??;
-        }
+        let took = began.elapsed();
+        let backlog = if self.rows == Rows::Whole { pool.backlog().await? } else { 0 };
         let stopped_at = Instant::now();
-        worker.await??;
+        for task in tasks {
+            task.await??;
+        }
         let drained = stopped_at.elapsed();
         if self.rows == Rows::Two {
             // Nobody will ever claim them.
             pool.get().await?.execute("DELETE FROM jobs", Vec::new()).await?;
         }
-        pool.close().await;
-        Ok((done, drained))
+        Ok(Turn { done, took, backlog, drained })
     }
 
     async fn client(
@@ -240,10 +286,9 @@ impl Floor {
         pool: Pool,
         (queue, handing): (mpsc::Sender<Waiting>, mpsc::UnboundedSender<Vec<Value>>),
         stop: Arc<AtomicBool>,
-        client: u32,
+        mut number: u64,
     ) -> anyhow::Result<Done> {
         let mut done = Done::default();
-        let mut number = u64::from(client);
         let sql = accept_text(&pool, self.rows);
         while !stop.load(Ordering::Relaxed) {
             number += u64::from(self.clients);
@@ -316,13 +361,13 @@ async fn work(
     ctx: Ctx,
     pool: Pool,
     commits: Commits,
-    mut handed: mpsc::UnboundedReceiver<Vec<Value>>,
+    handed: Arc<Mutex<mpsc::UnboundedReceiver<Vec<Value>>>>,
 ) -> anyhow::Result<()> {
     let outcome = pool.text([sql::OUTCOME_SQLITE, sql::OUTCOME_POSTGRES]);
     let many = if commits == Commits::Grouped { OUTCOMES_MAX } else { 1 };
     loop {
         let mut jobs = Vec::with_capacity(many);
-        if handed.recv_many(&mut jobs, many).await == 0 {
+        if handed.lock().await.recv_many(&mut jobs, many).await == 0 {
             return Ok(());
         }
         let now = ctx.now().as_micros();

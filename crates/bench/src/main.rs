@@ -16,6 +16,8 @@ mod sql;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -25,10 +27,14 @@ use tokio::time::Instant;
 
 use crate::child::Mall;
 use crate::data::{Database, Place};
-use crate::floor::{Commits, Floor, Rows};
+use crate::floor::{Commits, Floor, Pool, Rows, Turn};
 use crate::load::{Done, Load};
 use crate::report::{Report, Side, float, machine, ratio};
 
+/// For how long a side runs before it is measured: connections, prepared statements, caches.
+const WARM_UP: Duration = Duration::from_secs(1);
+/// How many numbers are looked for over one connection.
+const FIND_MAX: usize = 1_000;
 /// How long the backlog may take to drain.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// When nobody waits for it any more.
@@ -79,8 +85,8 @@ struct Run {
     /// How many SIMs there are.
     #[arg(long, default_value_t = 10_000)]
     sims: u64,
-    /// How many old orders there are.
-    #[arg(long, default_value_t = 0)]
+    /// How many old orders there are. Some are needed for PostgreSQL to know how they are spread.
+    #[arg(long, default_value_t = 1_000)]
     orders: u64,
     /// Where the databases are put.
     #[arg(long, default_value = "target/bench")]
@@ -163,23 +169,26 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
-/// What the rounds of one side came to.
+/// What the turns of one side came to.
 #[derive(Default)]
 struct Sum {
     done: Done,
+    /// From the first request to the last outcome.
     time: Duration,
+    backlog: u64,
     drained: Duration,
 }
 
 impl Sum {
-    fn add(&mut self, done: Done, time: Duration, drained: Duration) {
-        self.done.add(done);
-        self.time += time;
-        self.drained = self.drained.max(drained);
+    fn add(&mut self, turn: Turn) {
+        self.done.add(turn.done);
+        self.time += turn.took + turn.drained;
+        self.backlog = self.backlog.max(turn.backlog);
+        self.drained = self.drained.max(turn.drained);
     }
 
     fn side(self, name: &str) -> Side {
-        Side::new(name, self.done, self.time, self.drained)
+        Side::new(name, self.done, self.time, (self.backlog, self.drained))
     }
 }
 
@@ -191,6 +200,7 @@ async fn measure(ctx: &Ctx, kind: Kind, run: &Run) -> anyhow::Result<()> {
     let time = Duration::from_millis(run.seconds * 1_000 / run.rounds);
     let mut sums: [Sum; 5] = Default::default();
     let (mut cold_start, mut at_rest, mut under_load) = (Duration::ZERO, 0, 0);
+    let mut acknowledged = Vec::new();
     for round in 0..run.rounds {
         let mall = Mall::start(ctx, &database).await?;
         cold_start = cold_start.max(mall.cold_start);
@@ -202,20 +212,19 @@ async fn measure(ctx: &Ctx, kind: Kind, run: &Run) -> anyhow::Result<()> {
             clients: u64::from(run.clients),
             run: round,
         };
-        let watch = tokio::spawn(watch_memory(mall.id()));
-        let began = Instant::now();
-        let done = load::run(ctx, load, time).await?;
-        let took = began.elapsed();
-        let drained = drain(&database).await?;
+        let most = Arc::new(AtomicU64::new(0));
+        let watch = tokio::spawn(watch_memory(mall.id(), Arc::clone(&most)));
+        acknowledged.extend(turn(ctx, &database, &load, WARM_UP).await?.done.orders);
+        let mut turn = turn(ctx, &database, &load, time).await?;
+        acknowledged.append(&mut turn.done.orders);
         watch.abort();
-        under_load = under_load.max(watch.await.unwrap_or(0)).max(mall.bytes());
-        sums[0].add(done, took, drained);
+        under_load = under_load.max(most.load(Ordering::Relaxed));
+        sums[0].add(turn);
         mall.stop().await?;
         if !run.no_floor {
             floors(ctx, kind, run, &floor, (round, time), &mut sums).await?;
         }
     }
-    let acknowledged = std::mem::take(&mut sums[0].done.orders);
     let found = find(&database, &acknowledged).await?;
     if let Some(error) = &sums[0].done.first_error {
         eprintln!("the first error: {error}");
@@ -282,7 +291,16 @@ impl Report {
     }
 }
 
-/// One round of each floor.
+/// A turn of the mall: its clients, then the end of its backlog.
+async fn turn(ctx: &Ctx, database: &Database, load: &Load, time: Duration) -> anyhow::Result<Turn> {
+    let began = Instant::now();
+    let done = load::run(ctx, load.clone(), time).await?;
+    let took = began.elapsed();
+    let (backlog, drained) = drain(database).await?;
+    Ok(Turn { done, took, backlog, drained })
+}
+
+/// A turn of each floor.
 async fn floors(
     ctx: &Ctx,
     kind: Kind,
@@ -292,9 +310,10 @@ async fn floors(
     sums: &mut [Sum; 5],
 ) -> anyhow::Result<()> {
     if kind != Kind::Orders {
+        reads::run(database, kind, run.clients, WARM_UP).await?;
         let began = Instant::now();
         let done = reads::run(database, kind, run.clients, time).await?;
-        sums[1].add(done, began.elapsed(), Duration::ZERO);
+        sums[1].add(Turn { done, took: began.elapsed(), ..Turn::default() });
         return Ok(());
     }
     let ways = [
@@ -306,46 +325,44 @@ async fn floors(
     for (place, (rows, commits)) in (1_u64..).zip(ways) {
         let (database, clients) = (database.clone(), run.clients);
         let floor = Floor { database, clients, rows, commits, run: round * 10 + place };
-        let (done, drained) = floor.run(ctx, time).await?;
-        sums[usize::try_from(place)?].add(done, time, drained);
+        sums[usize::try_from(place)?].add(floor.run(ctx, (WARM_UP, time)).await?);
     }
     Ok(())
 }
 
-/// Waits until no job is due; gives how long that took.
-async fn drain(database: &Database) -> anyhow::Result<Duration> {
+/// Waits until no job is due; gives how many orders waited, and how long that took.
+async fn drain(database: &Database) -> anyhow::Result<(u64, Duration)> {
     let began = Instant::now();
-    let store = data::open(&database.url).await?;
-    let ctx = server::system_ctx();
-    while store.next_job_at().await?.is_some_and(|at| at <= ctx.now() + domain::Span::minutes(1)) {
+    let pool = Pool::readers(&database.url, 1).await?;
+    let backlog = pool.backlog().await?;
+    while pool.backlog().await? > 0 {
         ensure!(began.elapsed() < DRAIN_GIVE_UP, "the backlog does not drain");
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let took = began.elapsed();
-    store.close().await;
-    Ok(took)
+    pool.close().await;
+    Ok((backlog, took))
 }
 
 /// How many of these orders are there and provisioned.
 async fn find(database: &Database, numbers: &[String]) -> anyhow::Result<u64> {
     let store = data::open(&database.url).await?;
-    let mut tx = store.read().await?;
     let mut found = 0;
-    for number in numbers {
-        let order = tx.order_by_no(Mode::Test, database.partner.id, number).await?;
-        found += u64::from(order.is_some_and(|order| order.state.name() == "PROVISIONED"));
+    for numbers in numbers.chunks(FIND_MAX) {
+        let mut tx = store.read().await?;
+        for number in numbers {
+            let order = tx.order_by_no(Mode::Test, database.partner.id, number).await?;
+            found += u64::from(order.is_some_and(|order| order.state.name() == "PROVISIONED"));
+        }
     }
-    drop(tx);
     store.close().await;
     Ok(found)
 }
 
-/// The most memory that a process had, until it is told to stop watching.
-async fn watch_memory(id: u32) -> u64 {
-    let mut most = 0;
-    for _ in 0..6_000 {
-        most = child::resident(id).max(most);
+/// Notes the most memory that a process has, until it is told to stop watching.
+async fn watch_memory(id: u32, most: Arc<AtomicU64>) {
+    loop {
+        most.fetch_max(child::resident(id), Ordering::Relaxed);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    most
 }

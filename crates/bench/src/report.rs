@@ -12,7 +12,7 @@ use crate::load::Done;
 pub(crate) struct Side {
     /// What it is.
     pub(crate) name: String,
-    /// Requests, or transactions, a second.
+    /// Requests, or transactions, a second; of orders, until the last one's outcome is written.
     pub(crate) per_second: f64,
     /// Half of them took no longer, in milliseconds.
     pub(crate) p50_ms: f64,
@@ -20,7 +20,9 @@ pub(crate) struct Side {
     pub(crate) p99_ms: f64,
     /// How many went wrong.
     pub(crate) errors: u64,
-    /// How long the backlog took to drain afterwards, in seconds; the longest of all rounds.
+    /// How many orders waited for their outcome when the clients stopped; the most of all turns.
+    pub(crate) backlog: u64,
+    /// How long these took, in seconds; the longest of all turns.
     pub(crate) drain_s: f64,
 }
 
@@ -62,7 +64,12 @@ pub(crate) fn ratio(part: f64, whole: f64) -> f64 {
 
 impl Side {
     /// The figures of all rounds of a side.
-    pub(crate) fn new(name: &str, mut done: Done, time: Duration, drained: Duration) -> Self {
+    pub(crate) fn new(
+        name: &str,
+        mut done: Done,
+        time: Duration,
+        (backlog, drained): (u64, Duration),
+    ) -> Self {
         done.micros.sort_unstable();
         let many = done.micros.len();
         let at = |part: usize| done.micros.get(many * part / 100).copied().unwrap_or(0);
@@ -72,14 +79,21 @@ impl Side {
             p50_ms: f64::from(at(50)) / 1_000.0,
             p99_ms: f64::from(at(99)) / 1_000.0,
             errors: done.errors,
+            backlog,
             drain_s: drained.as_secs_f64(),
         }
     }
 
     fn line(&self) -> String {
         format!(
-            "{:<34} {:>9.0} {:>9.2} {:>9.2} {:>7} {:>8.2}",
-            self.name, self.per_second, self.p50_ms, self.p99_ms, self.errors, self.drain_s
+            "{:<30} {:>8.0} {:>8.2} {:>8.2} {:>7} {:>8} {:>8.2}",
+            self.name,
+            self.per_second,
+            self.p50_ms,
+            self.p99_ms,
+            self.errors,
+            self.backlog,
+            self.drain_s
         )
     }
 }
@@ -100,8 +114,8 @@ impl Report {
         // A string takes whatever is written to it.
         let _ = writeln!(
             text,
-            "{:<34} {:>9} {:>9} {:>9} {:>7} {:>8}",
-            "", "per s", "p50 ms", "p99 ms", "errors", "drain s"
+            "{:<30} {:>8} {:>8} {:>8} {:>7} {:>8} {:>8}",
+            "", "per s", "p50 ms", "p99 ms", "errors", "backlog", "drain s"
         );
         for side in std::iter::once(&self.mall).chain(&self.floors) {
             let _ = writeln!(text, "{}", side.line());

@@ -23,6 +23,9 @@ use crate::trace;
 
 /// How often in a row a job may fail.
 const FAILURES_MAX: i64 = 20;
+/// How long a node waits between two claims: with a backlog, places that come free are gathered, so that one
+/// claim fills many of them.
+const CLAIM_PAUSE: Span = Span::millis(5);
 /// The longest pause between two tries.
 const PAUSE_MAX: Span = Span::minutes(5);
 /// The most characters of an error that are stored with a job.
@@ -54,18 +57,21 @@ pub async fn run_workers(mall: Arc<Mall>, mut stop: watch::Receiver<bool>) {
     mall.slots.add_permits(mall.settings.workers);
     let mut running = JoinSet::new();
     let mut look = true;
+    let mut claim_at = tokio::time::Instant::now();
     // It goes on however many jobs are handed over meanwhile: those that fall due must not wait for a lull.
     let mut polls = tokio::time::interval(mall.settings.poll.to_std());
     polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !*stop.borrow() {
         while running.try_join_next().is_some() {}
         mall.beat();
-        if look {
+        if look && claim_at <= tokio::time::Instant::now() {
             // Where some were due, more may be.
             look = mall.run_due(&mut running).await;
+            claim_at = tokio::time::Instant::now() + CLAIM_PAUSE.to_std();
             continue;
         }
         tokio::select! {
+            () = tokio::time::sleep_until(claim_at), if look => {}
             Some(job) = handed.recv() => {
                 running.spawn(Arc::clone(&mall).run_in_slot(job));
             }
@@ -104,25 +110,17 @@ fn trace_of(job: &Job) -> TraceId {
 impl Mall {
     /// Claims due jobs for the workers that are free, and lets them run; whether there were any.
     async fn run_due(self: &Arc<Self>, running: &mut JoinSet<()>) -> bool {
-        let free = self.slots.available_permits();
-        let limit = u32::try_from(free).unwrap_or(u32::MAX);
-        let Ok(slots) = Arc::clone(&self.slots).try_acquire_many_owned(limit) else { return false };
-        if free == 0 {
-            return false;
-        }
         // Counted before they are claimed, so that no job is ever unseen.
         self.jobs_in_hand.fetch_add(1, Ordering::SeqCst);
-        let claimed = self.claim(i64::from(limit)).await.unwrap_or_else(|error| {
+        let claimed = self.claim().await.unwrap_or_else(|error| {
             tracing::error!(%error, "jobs cannot be claimed");
             Vec::new()
         });
         self.jobs_in_hand.fetch_add(claimed.len(), Ordering::SeqCst);
         self.jobs_in_hand.fetch_sub(1, Ordering::SeqCst);
-        let (some, mut slots) = (!claimed.is_empty(), slots);
-        for (job, begun) in claimed {
-            // There are as many places as jobs were claimed.
-            let Some(slot) = slots.split(1) else { break };
-            running.spawn(Arc::clone(self).run_in_slot(Handed { job, begun, slot }));
+        let some = !claimed.is_empty();
+        for handed in claimed {
+            running.spawn(Arc::clone(self).run_in_slot(handed));
         }
         some
     }
@@ -145,17 +143,25 @@ impl Mall {
         }
     }
 
-    /// Claims due jobs; those that provision an order come with it, marked.
-    async fn claim(&self, limit: i64) -> Result<Vec<(Job, Option<Begun>)>> {
+    /// Claims due jobs, one for each worker that is free; those that provision an order come with it, marked.
+    async fn claim(&self) -> Result<Vec<Handed>> {
+        if self.slots.available_permits() == 0 {
+            return Ok(Vec::new());
+        }
         // An idle worker must not keep taking SQLite's writer.
         let due = self.store.next_job_at().await?;
         if due.is_none_or(|at| at > self.ctx.now()) {
             return Ok(Vec::new());
         }
         let mut tx = self.store.begin().await?;
-        // Only now: waiting for the transaction may have taken a while.
+        // Only now: waiting for the transaction may have taken a while, and more workers may be free.
+        let free = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX);
+        let Ok(mut slots) = Arc::clone(&self.slots).try_acquire_many_owned(free) else {
+            return Ok(Vec::new());
+        };
         let now = self.ctx.now();
-        let mut jobs = tx.claim_jobs(now, now + self.settings.lease, limit).await?;
+        let until = now + self.settings.lease;
+        let mut jobs = tx.claim_jobs(now, until, i64::from(free)).await?;
         let mut begun = HashMap::new();
         match self.begin_orders(&mut tx, &jobs).await {
             Ok(orders) => begun = orders,
@@ -164,15 +170,16 @@ impl Mall {
                 tracing::debug!(%error, "claimed orders begin one by one");
                 drop(tx);
                 tx = self.store.begin().await?;
-                jobs = tx.claim_jobs(now, now + self.settings.lease, limit).await?;
+                jobs = tx.claim_jobs(now, until, i64::from(free)).await?;
             }
         }
         tx.commit().await?;
-        let with_order = |job: Job| {
-            let order = begun.remove(&job.subject);
-            (job, order)
+        // There are as many places as jobs were claimed.
+        let hand = |job: Job| {
+            let begun = begun.remove(&job.subject);
+            slots.split(1).map(|slot| Handed { job, begun, slot })
         };
-        Ok(jobs.into_iter().map(with_order).collect())
+        Ok(jobs.into_iter().filter_map(hand).collect())
     }
 
     async fn handle(&self, job: &Job, begun: Option<Begun>) -> Result<Next> {

@@ -101,7 +101,7 @@ struct Common {
     #[arg(long, env = "SIMMALL_REQUEST_LOG_DAYS", default_value_t = 30, value_parser = clap::value_parser!(i64).range(0..=DAYS_MAX))]
     request_log_days: i64,
     /// How many jobs run at once.
-    #[arg(long, env = "SIMMALL_WORKERS", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, env = "SIMMALL_WORKERS", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: u16,
     /// What the built-in simulator does with SIMs that have no special ending: accept,
     /// delay:SECONDS, refuse, retry-later, time-out or cannot-tell.

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::engine::{Engine, Store, Tx, execute, fetch_all, fetch_optional, statements};
 use crate::error::{Result, Row, StoreError};
-use crate::many::{execute_many, pieces, values};
+use crate::many::{execute_many, pieces};
 
 /// The columns of a claimed job.
 macro_rules! claim {
@@ -246,9 +246,9 @@ impl Tx {
                 ON CONFLICT (mode, partner_id, job_id) DO UPDATE SET state = 'ready',
                 run_at = excluded.run_at, trace = excluded.trace, fence = jobs.fence + 1,
                 failures = 0, last_error = '', first_run_at = NULL",
-                values(0, 13, piece.len())
+                self.values(13, piece.len())
             );
-            execute_many!(self, sql.as_str(), [], piece, job => [
+            execute_many!(self, sql.as_str(), piece, job => [
                 job.mode.as_str(),
                 job.partner_id.to_string(),
                 job.kind.job_id(&job.subject).to_string(),
@@ -277,9 +277,9 @@ impl Tx {
         for piece in pieces(jobs) {
             let sql = format!(
                 "DELETE FROM jobs WHERE (mode, partner_id, job_id, fence) IN (VALUES {})",
-                values(0, 4, piece.len())
+                self.values(4, piece.len())
             );
-            let ended = execute_many!(self, sql.as_str(), [], piece, job => [
+            let ended = execute_many!(self, sql.as_str(), piece, job => [
                 job.mode.as_str(),
                 job.partner_id.to_string(),
                 job.id.to_string(),

@@ -4,6 +4,8 @@
 
 use std::fmt::Write as _;
 
+use crate::engine::{Engine, Tx};
+
 /// The most rows of one statement.
 pub(crate) const ROWS_MAX: usize = 32;
 
@@ -17,10 +19,10 @@ pub(crate) fn pieces<T>(mut items: &[T]) -> impl Iterator<Item = &[T]> {
     })
 }
 
-/// `($1, $2), ($3, $4)` for two rows of two columns that follow on `before` other parameters.
-pub(crate) fn values(before: usize, columns: usize, rows: usize) -> String {
+/// `($1, $2), ($3, $4)` for two rows of two columns.
+fn numbered(columns: usize, rows: usize) -> String {
     let mut text = String::with_capacity(rows * columns * 6);
-    let mut number = before;
+    let mut number = 0;
     for row in 0..rows {
         text.push_str(if row == 0 { "(" } else { ", (" });
         for column in 0..columns {
@@ -34,12 +36,31 @@ pub(crate) fn values(before: usize, columns: usize, rows: usize) -> String {
     text
 }
 
+/// `(?, ?), (?, ?)` for two rows of two columns.
+fn unnumbered(columns: usize, rows: usize) -> String {
+    let row = format!("({})", vec!["?"; columns].join(", "));
+    vec![row; rows].join(", ")
+}
+
+impl Tx {
+    /// The parameters of so many rows, each of so many columns, as all that a statement has.
+    ///
+    /// SQLite keeps numbers as names, which the driver looks up one by one in a list of all: of a thousand
+    /// parameters that is the dearest part. Without numbers there is nothing to look up.
+    pub(crate) fn values(&self, columns: usize, rows: usize) -> String {
+        match self.engine() {
+            Engine::Sqlite => unnumbered(columns, rows),
+            Engine::Postgres => numbered(columns, rows),
+        }
+    }
+}
+
 /// Executes a statement over the rows of a piece; gives the number of rows it changed.
 macro_rules! execute_many {
-    ($tx:expr, $sql:expr, [$($fixed:expr),* $(,)?], $items:expr,
+    ($tx:expr, $sql:expr, $items:expr,
         $item:pat => [$($value:expr),* $(,)?]) => {
         $crate::engine::on_engine!($tx, connection => {
-            let mut query = sqlx::query(sqlx::AssertSqlSafe($sql))$(.bind($fixed))*;
+            let mut query = sqlx::query(sqlx::AssertSqlSafe($sql));
             for $item in $items {
                 query = query$(.bind($value))*;
             }
@@ -50,11 +71,11 @@ macro_rules! execute_many {
 
 /// Fetches what a statement over the rows of a piece returns, as a `FromRow` type.
 macro_rules! fetch_many {
-    ($tx:expr, $row:ty, $sql:expr, [$($fixed:expr),* $(,)?], $items:expr,
+    ($tx:expr, $row:ty, $sql:expr, $items:expr,
         $item:pat => [$($value:expr),* $(,)?]) => {
         $crate::engine::on_engine!($tx, connection => {
             let mut query =
-                sqlx::query_as::<_, $row>(sqlx::AssertSqlSafe($sql))$(.bind($fixed))*;
+                sqlx::query_as::<_, $row>(sqlx::AssertSqlSafe($sql));
             for $item in $items {
                 query = query$(.bind($value))*;
             }
@@ -80,6 +101,7 @@ mod tests {
 
     #[test]
     fn rows_of_parameters() {
-        assert_eq!(values(1, 2, 2), "($2, $3), ($4, $5)");
+        assert_eq!(numbered(2, 2), "($1, $2), ($3, $4)");
+        assert_eq!(unnumbered(2, 2), "(?, ?), (?, ?)");
     }
 }

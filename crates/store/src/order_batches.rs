@@ -11,7 +11,7 @@ use domain::payment::Payment;
 use crate::engine::Tx;
 use crate::error::{Result, StoreError};
 use crate::jobs::Job;
-use crate::many::{execute_many, fetch_many, pieces, values};
+use crate::many::{execute_many, fetch_many, pieces};
 use crate::orders::{OrderRow, columns, order_columns};
 
 /// The columns that [`Tx::insert_orders`] writes.
@@ -53,13 +53,33 @@ impl Tx {
     ) -> Result<HashSet<String>> {
         let mut added = HashSet::with_capacity(orders.len());
         for piece in pieces(orders) {
-            added.extend(self.insert_piece(piece).await?.into_iter().map(|row| row.order_id));
+            let ids = || piece.iter().map(|(order, _)| order.id.to_string());
+            if usize::try_from(self.insert_piece(piece).await?) == Ok(piece.len()) {
+                added.extend(ids());
+            } else {
+                added.extend(self.those_there(piece).await?.into_iter().map(|row| row.order_id));
+            }
         }
         Ok(added)
     }
 
-    async fn insert_piece(&mut self, piece: &[(&Order, &Payment)]) -> Result<Vec<IdRow>> {
-        let rows = values(0, INSERT_COLUMNS, piece.len());
+    /// Those of orders that are there. Their ids are new: nobody but the caller can have added them.
+    async fn those_there(&mut self, piece: &[(&Order, &Payment)]) -> Result<Vec<IdRow>> {
+        let sql = format!(
+            "WITH v (k_mode, k_partner, k_order) AS (VALUES {}) SELECT order_id FROM v JOIN orders
+            ON mode = k_mode AND partner_id = k_partner AND order_id = k_order",
+            self.values(3, piece.len())
+        );
+        Ok(fetch_many!(self, IdRow, sql.as_str(), piece, (order, _) => [
+            order.mode.as_str(),
+            order.partner_id.to_string(),
+            order.id.to_string(),
+        ])?)
+    }
+
+    /// Gives how many were added: to return each one's id costs as much as a statement where all are.
+    async fn insert_piece(&mut self, piece: &[(&Order, &Payment)]) -> Result<u64> {
+        let rows = self.values(INSERT_COLUMNS, piece.len());
         let sql = format!(
             "INSERT INTO orders (mode, partner_id, order_id, order_no, pay_id, request_order_id,
             org_order_id, source, iccid, plan_code, show_name, package_code, carrier,
@@ -68,10 +88,10 @@ impl Tx {
             failure_code, failure_message, upstream_id, trade_type, mark, terminal, payment_id,
             channel, pay_minor, pay_currency, pay_state, pay_version, pay_result_at,
             transaction_id, pay_result, pay_status, pay_type, pay_account, pay_unit, created_at)
-            VALUES {rows} ON CONFLICT DO NOTHING RETURNING order_id"
+            VALUES {rows} ON CONFLICT DO NOTHING"
         );
         let items = piece.iter().map(|(order, payment)| (order, columns(&order.state), payment));
-        Ok(fetch_many!(self, IdRow, sql.as_str(), [], items.clone(), (order, state, payment) => [
+        Ok(execute_many!(self, sql.as_str(), items.clone(), (order, state, payment) => [
             order.mode.as_str(),
             order.partner_id.to_string(),
             order.id.to_string(),
@@ -132,9 +152,9 @@ impl Tx {
             let sql = format!(
                 "INSERT INTO postings (mode, partner_id, order_id, kind, debit, credit, minor,
                 currency, created_at) VALUES {}",
-                values(0, 9, piece.len())
+                self.values(9, piece.len())
             );
-            execute_many!(self, sql.as_str(), [], piece, (order, posting) => [
+            execute_many!(self, sql.as_str(), piece, (order, posting) => [
                 order.mode.as_str(),
                 order.partner_id.to_string(),
                 order.id.to_string(),
@@ -160,9 +180,9 @@ impl Tx {
                     " FROM v JOIN orders ON mode = k_mode AND partner_id = k_partner
                     AND order_id = k_order"
                 ),
-                values(0, 3, piece.len())
+                self.values(3, piece.len())
             );
-            let rows = fetch_many!(self, KeyedOrderRow, sql.as_str(), [], piece, job => [
+            let rows = fetch_many!(self, KeyedOrderRow, sql.as_str(), piece, job => [
                 job.mode.as_str(),
                 job.partner_id.to_string(),
                 &job.subject,
@@ -189,11 +209,11 @@ impl Tx {
                 failure_message = n_message, upstream_id = n_upstream, queue_no = n_queue
                 FROM v WHERE mode = k_mode AND partner_id = k_partner AND order_id = k_order
                 AND version = k_version",
-                values(0, 12, piece.len())
+                self.values(12, piece.len())
             );
             let items = piece.iter().map(|change| (&change.order, &change.state));
             let items = items.map(|(order, state)| (order, state.name(), columns(state)));
-            rows_changed += execute_many!(self, sql.as_str(), [], items.clone(),
+            rows_changed += execute_many!(self, sql.as_str(), items.clone(),
             (order, state, columns) => [
                 order.mode.as_str(),
                 order.partner_id.to_string(),

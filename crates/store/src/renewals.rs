@@ -8,7 +8,7 @@ use domain::{Iccid, Mode, Timestamp};
 
 use crate::engine::{Tx, execute, fetch_all, fetch_optional, one_row, statements};
 use crate::error::{Result, Row};
-use crate::many::{fetch_many, pieces, values};
+use crate::many::{fetch_many, pieces};
 use crate::sim_plans::SimKey;
 
 /// All columns of [`RenewalRow`].
@@ -142,9 +142,9 @@ impl Tx {
                 SELECT mode, partner_id, iccid FROM v JOIN renewals
                 ON mode = k_mode AND partner_id = k_partner AND iccid = k_iccid
                 WHERE state = 'active'",
-                values(0, 3, piece.len())
+                self.values(3, piece.len())
             );
-            let rows = fetch_many!(self, SimRow, sql.as_str(), [], piece,
+            let rows = fetch_many!(self, SimRow, sql.as_str(), piece,
                 (mode, partner, iccid) => [mode.as_str(), partner.to_string(), iccid.as_str()])?;
             for row in rows {
                 let at = Row { table: "renewals", key: "an agreement in force" };

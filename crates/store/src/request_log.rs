@@ -6,7 +6,7 @@ use domain::{Mode, Timestamp};
 
 use crate::engine::{Store, Tx, execute, fetch_all, statements};
 use crate::error::{Result, Row};
-use crate::many::{execute_many, pieces, values};
+use crate::many::{execute_many, pieces};
 
 /// The code of a request that was not refused.
 pub const SUCCESS: &str = "SUCCESS";
@@ -141,9 +141,9 @@ impl Tx {
                 "INSERT INTO request_log (mode, partner_id, request_id, at, route, status, code,
                 form, key_id, took_us, address, trace, sign_content, causes) VALUES {}
                 ON CONFLICT DO NOTHING",
-                values(0, 14, piece.len())
+                self.values(14, piece.len())
             );
-            execute_many!(self, sql.as_str(), [], piece, request => [
+            execute_many!(self, sql.as_str(), piece, request => [
                 request.mode.as_str(),
                 request.partner_id.to_string(),
                 request.id.to_string(),

@@ -10,7 +10,7 @@ use domain::{Iccid, Mode, Timestamp};
 
 use crate::engine::{Tx, execute, fetch_all, fetch_optional, one_row, statements};
 use crate::error::{Result, Row};
-use crate::many::{execute_many, fetch_many, pieces, values};
+use crate::many::{execute_many, fetch_many, pieces};
 
 /// All columns of [`SimPlanRow`].
 macro_rules! select {
@@ -171,9 +171,9 @@ impl Tx {
             let sql = format!(
                 "INSERT INTO sim_plans (mode, partner_id, iccid, queue_no, order_id, unit, periods,
                 calendar, state, added_at, effective_at, expires_at) VALUES {}",
-                values(0, 12, piece.len())
+                self.values(12, piece.len())
             );
-            execute_many!(self, sql.as_str(), [], piece, ((mode, partner, iccid), order_id, plan) => [
+            execute_many!(self, sql.as_str(), piece, ((mode, partner, iccid), order_id, plan) => [
                 mode.as_str(),
                 partner.to_string(),
                 iccid.as_str(),
@@ -202,9 +202,9 @@ impl Tx {
                 AS last_queue_no, (SELECT expires_at FROM sim_plans WHERE mode = k_mode
                 AND partner_id = k_partner AND iccid = k_iccid AND state = 'in_use') AS runs_until
                 FROM v",
-                values(0, 3, piece.len())
+                self.values(3, piece.len())
             );
-            let rows = fetch_many!(self, BookRow, sql.as_str(), [], piece, (mode, partner, iccid) => [
+            let rows = fetch_many!(self, BookRow, sql.as_str(), piece, (mode, partner, iccid) => [
                 mode.as_str(), partner.to_string(), iccid.as_str(),
             ])?;
             for row in rows {

@@ -8,7 +8,7 @@ use domain::{Iccid, Mode, Timestamp};
 
 use crate::engine::{Tx, execute, fetch_optional, one_row, statements};
 use crate::error::{Result, Row};
-use crate::many::{fetch_many, pieces, values};
+use crate::many::{fetch_many, pieces};
 use crate::sim_plans::SimKey;
 
 statements! {
@@ -90,9 +90,9 @@ impl Tx {
                 "WITH v (k_mode, k_partner, k_iccid) AS (VALUES {})
                 SELECT mode, partner_id, iccid, sim_id, carrier, state FROM v JOIN sims
                 ON mode = k_mode AND partner_id = k_partner AND iccid = k_iccid",
-                values(0, 3, piece.len())
+                self.values(3, piece.len())
             );
-            let rows = fetch_many!(self, KeyedSimRow, sql.as_str(), [], piece,
+            let rows = fetch_many!(self, KeyedSimRow, sql.as_str(), piece,
                 (mode, partner, iccid) => [mode.as_str(), partner.to_string(), iccid.as_str()])?;
             for row in rows {
                 let at = Row { table: "sims", key: &row.sim.sim_id };
