@@ -1,25 +1,40 @@
 //! Group commit: whoever comes while a transaction runs shares the next one with all that wait.
 //!
-//! One of those who wait does the work for all. If it goes away meanwhile (its client hung up), the others
-//! are told that nothing is known of their item, and each goes its own, slower way.
+//! A lane runs one batch at a time. Whoever comes while a lane is free leads: it does the work for all that
+//! wait, and then makes one of those that came meanwhile the next leader. If a leader goes away (its client
+//! hung up), those in its batch are told that nothing is known of their item, and each goes its own, slower
+//! way; the lane goes on to the next.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 /// The most items of one batch.
 const BATCH_MAX: usize = 128;
 
 /// Gathers items of many tasks into batches.
-pub(crate) struct Batcher<T, R> {
-    waiting: Mutex<Vec<(T, oneshot::Sender<R>)>>,
-    lanes: Semaphore,
+pub(crate) struct Batcher<T, R>(Arc<Mutex<Queue<T, R>>>);
+
+struct Queue<T, R> {
+    waiting: Vec<(T, oneshot::Sender<Word<T, R>>)>,
+    free_lanes: usize,
 }
+
+/// What one who waits is told.
+enum Word<T, R> {
+    /// The answer to its item.
+    Answer(R),
+    /// It leads now. Its item still waits with the others, and the next word comes by this receiver.
+    Lead(Lane<T, R>, oneshot::Receiver<Word<T, R>>),
+}
+
+/// The right to run a batch; passed on, or given back, when it is dropped.
+struct Lane<T, R>(Option<Arc<Mutex<Queue<T, R>>>>);
 
 impl<T, R> Batcher<T, R> {
     /// A batcher that runs so many batches at once.
     pub(crate) fn new(lanes: usize) -> Self {
-        Self { waiting: Mutex::default(), lanes: Semaphore::new(lanes) }
+        Self(Arc::new(Mutex::new(Queue { waiting: Vec::new(), free_lanes: lanes })))
     }
 
     /// Runs an item together with those that wait besides. `work` gets them all and answers each, in their
@@ -29,36 +44,65 @@ impl<T, R> Batcher<T, R> {
         W: Fn(Vec<T>) -> F,
         F: Future<Output = Vec<R>>,
     {
-        let (sender, mut answer) = oneshot::channel();
-        self.queue().push((item, sender));
+        let (sender, mut word) = oneshot::channel();
+        let mut lane = self.join(item, sender);
         loop {
-            let lane = tokio::select! {
-                biased;
-                answered = &mut answer => return answered.ok(),
-                lane = self.lanes.acquire() => lane.ok()?,
-            };
-            let (items, senders) = self.batch();
-            if !items.is_empty() {
+            if let Some(lane) = lane.take() {
+                let (items, senders) = lane.batch();
                 for (sender, answer) in senders.into_iter().zip(work(items).await) {
                     // Whoever went away does not want to know.
-                    let _ = sender.send(answer);
+                    let _ = sender.send(Word::Answer(answer));
                 }
             }
-            drop(lane);
             // Where many wait, the batch may have been full before the own item's turn.
+            match word.await.ok()? {
+                Word::Answer(answer) => return Some(answer),
+                Word::Lead(led, next) => (lane, word) = (Some(led), next),
+            }
         }
     }
 
-    fn batch(&self) -> (Vec<T>, Vec<oneshot::Sender<R>>) {
-        let mut waiting = self.queue();
-        let many = waiting.len().min(BATCH_MAX);
-        waiting.drain(..many).unzip()
+    /// Puts an item where the next leader finds it; gives the lane if one is free.
+    fn join(&self, item: T, sender: oneshot::Sender<Word<T, R>>) -> Option<Lane<T, R>> {
+        let mut queue = locked(&self.0);
+        queue.waiting.push((item, sender));
+        queue.free_lanes = queue.free_lanes.checked_sub(1)?;
+        Some(Lane(Some(Arc::clone(&self.0))))
     }
+}
+impl<T, R> Lane<T, R> {
+    /// Takes the items that wait, the eldest first.
+    fn batch(&self) -> (Vec<T>, Vec<oneshot::Sender<Word<T, R>>>) {
+        let Some(queue) = &self.0 else { return (Vec::new(), Vec::new()) };
+        let mut queue = locked(queue);
+        let many = queue.waiting.len().min(BATCH_MAX);
+        queue.waiting.drain(..many).unzip()
+    }
+}
 
-    fn queue(&self) -> std::sync::MutexGuard<'_, Vec<(T, oneshot::Sender<R>)>> {
-        // A list of items is valid after any panic.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+impl<T, R> Drop for Lane<T, R> {
+    fn drop(&mut self) {
+        let Some(shared) = self.0.take() else { return };
+        let mut queue = locked(&shared);
+        while let Some((_, sender)) = queue.waiting.first_mut() {
+            let (next, word) = oneshot::channel();
+            let told = std::mem::replace(sender, next);
+            let lane = Lane(Some(Arc::clone(&shared)));
+            match told.send(Word::Lead(lane, word)) {
+                Ok(()) => return,
+                // Its client went away before anything was done about its item.
+                Err(Word::Lead(mut lane, _)) => lane.0 = None,
+                Err(Word::Answer(_)) => {}
+            }
+            queue.waiting.remove(0);
+        }
+        queue.free_lanes += 1;
     }
+}
+
+fn locked<T, R>(queue: &Mutex<Queue<T, R>>) -> MutexGuard<'_, Queue<T, R>> {
+    // A list of items is valid after any panic.
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -113,5 +157,38 @@ mod tests {
         assert!(leader.await.unwrap_err().is_cancelled());
         let work = |items: Vec<()>| async move { items };
         assert_eq!(batcher.run((), work).await, Some(()));
+    }
+
+    #[tokio::test]
+    async fn the_lane_passes_those_by_who_went_away() {
+        let batcher = Arc::new(Batcher::<u8, u8>::new(1));
+        let (begin, hold) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let run = |item: u8| {
+            let batcher = Arc::clone(&batcher);
+            let (begin, hold) = (Arc::clone(&begin), Arc::clone(&hold));
+            tokio::spawn(async move {
+                let (begin, hold) = (&begin, &hold);
+                let work = |items: Vec<u8>| async move {
+                    begin.notify_one();
+                    hold.notified().await;
+                    items
+                };
+                batcher.run(item, work).await
+            })
+        };
+        let first = run(1);
+        begin.notified().await;
+        let (gone, last) = (run(2), run(3));
+        while locked(&batcher.0).waiting.len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        gone.abort();
+        assert!(gone.await.unwrap_err().is_cancelled());
+        hold.notify_one();
+        assert_eq!(first.await.unwrap(), Some(1));
+        begin.notified().await;
+        hold.notify_one();
+        assert_eq!(last.await.unwrap(), Some(3));
+        assert_eq!(locked(&batcher.0).free_lanes, 1);
     }
 }

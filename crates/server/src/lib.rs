@@ -1,5 +1,9 @@
 //! The one binary: settings, wiring, telemetry, subcommands. Nothing is decided here.
 
+/// The system's own allocator lets threads wait for each other, and an order allocates a lot.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod admin;
 mod backup;
 pub mod cli;

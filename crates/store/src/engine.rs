@@ -16,6 +16,8 @@ use crate::waits::AllWaits;
 pub(crate) const SQLITE_VERSION_MIN: [u32; 3] = [3, 51, 3];
 /// Readers of a SQLite database, beside its one writer.
 const SQLITE_READERS: u32 = 4;
+/// How many prepared statements a connection to SQLite keeps: a batch has a text for each number of rows.
+const SQLITE_STATEMENTS: usize = 512;
 /// How long a request waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -105,6 +107,7 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(5))
+            .statement_cache_capacity(SQLITE_STATEMENTS)
             .disable_statement_logging();
         let pool = |connections| {
             SqlitePoolOptions::new()

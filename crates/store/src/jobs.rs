@@ -242,19 +242,19 @@ impl Tx {
         for piece in pieces(jobs) {
             let sql = format!(
                 "INSERT INTO jobs (mode, partner_id, job_id, kind, subject, trace, state, run_at,
-                fence, failures, last_error, first_run_at, created_at) VALUES {}
+                fence, failures, last_error, first_run_at, created_at) {}
                 ON CONFLICT (mode, partner_id, job_id) DO UPDATE SET state = 'ready',
                 run_at = excluded.run_at, trace = excluded.trace, fence = jobs.fence + 1,
                 failures = 0, last_error = '', first_run_at = NULL",
-                self.values(13, piece.len())
+                self.rows(13, piece.len())
             );
             execute_many!(self, sql.as_str(), piece, job => [
                 job.mode.as_str(),
                 job.partner_id.to_string(),
                 job.kind.job_id(&job.subject).to_string(),
                 job.kind.as_str(),
-                &job.subject,
-                &job.trace,
+                job.subject.as_str(),
+                job.trace.as_str(),
                 "ready",
                 job.run_at.as_micros(),
                 if job.claimed_at.is_some() { CLAIMED_FENCE } else { 0 },
@@ -276,8 +276,8 @@ impl Tx {
     pub async fn finish_jobs(&mut self, jobs: &[&Job]) -> Result<()> {
         for piece in pieces(jobs) {
             let sql = format!(
-                "DELETE FROM jobs WHERE (mode, partner_id, job_id, fence) IN (VALUES {})",
-                self.values(4, piece.len())
+                "DELETE FROM jobs WHERE (mode, partner_id, job_id, fence) IN ({})",
+                self.rows(4, piece.len())
             );
             let ended = execute_many!(self, sql.as_str(), piece, job => [
                 job.mode.as_str(),

@@ -1,107 +1,134 @@
 //! Statements over many rows at once: one text and one round trip for a batch.
 //!
-//! A batch is cut into pieces of 1, 2, 4 … [`ROWS_MAX`] rows, so that there are few texts to prepare.
+//! SQLite gets the rows as a list of values, in a text for each number of rows. PostgreSQL gets an array for
+//! each column, so that one text does for any number of rows.
 
 use std::fmt::Write as _;
 
 use crate::engine::{Engine, Tx};
 
-/// The most rows of one statement.
+/// The most rows of one statement; so many texts of it are prepared at most.
 pub(crate) const ROWS_MAX: usize = 32;
 
-/// Cuts a batch into pieces whose sizes are powers of two, the largest first.
-pub(crate) fn pieces<T>(mut items: &[T]) -> impl Iterator<Item = &[T]> {
-    std::iter::from_fn(move || {
-        let size = ROWS_MAX.min(1 << items.len().checked_ilog2()?);
-        let (piece, rest) = items.split_at(size);
-        items = rest;
-        Some(piece)
-    })
-}
-
-/// `($1, $2), ($3, $4)` for two rows of two columns.
-fn numbered(columns: usize, rows: usize) -> String {
-    let mut text = String::with_capacity(rows * columns * 6);
-    let mut number = 0;
-    for row in 0..rows {
-        text.push_str(if row == 0 { "(" } else { ", (" });
-        for column in 0..columns {
-            number += 1;
-            let comma = if column == 0 { "" } else { ", " };
-            // A string takes whatever is written to it.
-            let _ = write!(text, "{comma}${number}");
-        }
-        text.push(')');
-    }
-    text
-}
-
-/// `(?, ?), (?, ?)` for two rows of two columns.
-fn unnumbered(columns: usize, rows: usize) -> String {
-    let row = format!("({})", vec!["?"; columns].join(", "));
-    vec![row; rows].join(", ")
+/// Cuts a batch into what statements take.
+pub(crate) fn pieces<T>(items: &[T]) -> std::slice::Chunks<'_, T> {
+    items.chunks(ROWS_MAX)
 }
 
 impl Tx {
-    /// The parameters of so many rows, each of so many columns, as all that a statement has.
+    /// So many rows, each of so many columns, as a part of a statement that has no other parameters.
     ///
-    /// SQLite keeps numbers as names, which the driver looks up one by one in a list of all: of a thousand
-    /// parameters that is the dearest part. Without numbers there is nothing to look up.
-    pub(crate) fn values(&self, columns: usize, rows: usize) -> String {
+    /// SQLite keeps numbers of parameters as names, which the driver looks up one by one in a list of all: of
+    /// a thousand parameters that is the dearest part. Without numbers there is nothing to look up.
+    pub(crate) fn rows(&self, columns: usize, rows: usize) -> String {
         match self.engine() {
-            Engine::Sqlite => unnumbered(columns, rows),
-            Engine::Postgres => numbered(columns, rows),
+            Engine::Sqlite => values(columns, rows),
+            Engine::Postgres => arrays(columns),
         }
     }
+}
+
+/// `VALUES (?, ?), (?, ?)` for two rows of two columns.
+fn values(columns: usize, rows: usize) -> String {
+    let row = format!("({})", vec!["?"; columns].join(", "));
+    format!("VALUES {}", vec![row; rows].join(", "))
+}
+
+/// `SELECT * FROM UNNEST($1, $2)` for two columns.
+fn arrays(columns: usize) -> String {
+    let mut text = "SELECT * FROM UNNEST($1".to_owned();
+    for column in 2..=columns {
+        // A string takes whatever is written to it.
+        let _ = write!(text, ", ${column}");
+    }
+    text + ")"
+}
+
+/// Binds the rows of a piece: value by value on SQLite, column by column on PostgreSQL.
+macro_rules! bind_many {
+    (sqlite, $query:expr, $items:expr, $item:tt => [$($value:expr),*]) => {{
+        let mut query = $query;
+        for $item in $items {
+            query = query$(.bind($value))*;
+        }
+        query
+    }};
+    (postgres, $query:expr, $items:expr, $item:tt => [$($value:expr),*]) => {
+        // A row's names read as a value of it too: each of them is used, even if not by this column.
+        $query$(.bind($items.into_iter().map(|$item| {
+            let _ = $item;
+            $value
+        }).collect::<Vec<_>>()))*
+    };
+}
+
+/// Runs one of two expressions, for the engine's kind of binding.
+macro_rules! on_engine_many {
+    ($tx:expr, $connection:ident, $sqlite:expr, $postgres:expr) => {
+        match &mut $tx.0 {
+            $crate::engine::Conn::SqliteTx(tx) => {
+                let $connection = &mut **tx;
+                $sqlite
+            }
+            $crate::engine::Conn::SqliteRead(tx) => {
+                let $connection = &mut **tx;
+                $sqlite
+            }
+            $crate::engine::Conn::PgTx(tx) => {
+                let $connection = &mut **tx;
+                $postgres
+            }
+            $crate::engine::Conn::PgRead(tx) => {
+                let $connection = &mut **tx;
+                $postgres
+            }
+        }
+    };
 }
 
 /// Executes a statement over the rows of a piece; gives the number of rows it changed.
 macro_rules! execute_many {
-    ($tx:expr, $sql:expr, $items:expr,
-        $item:pat => [$($value:expr),* $(,)?]) => {
-        $crate::engine::on_engine!($tx, connection => {
-            let mut query = sqlx::query(sqlx::AssertSqlSafe($sql));
-            for $item in $items {
-                query = query$(.bind($value))*;
-            }
-            query.execute(connection).await.map(|done| done.rows_affected())
-        })
+    ($tx:expr, $sql:expr, $items:expr, $item:tt => [$($value:expr),* $(,)?]) => {
+        $crate::many::on_engine_many!(
+            $tx,
+            connection,
+            $crate::many::bind_many!(sqlite, sqlx::query(sqlx::AssertSqlSafe($sql)), $items,
+                $item => [$($value),*])
+                .execute(connection).await.map(|done| done.rows_affected()),
+            $crate::many::bind_many!(postgres, sqlx::query(sqlx::AssertSqlSafe($sql)), $items,
+                $item => [$($value),*])
+                .execute(connection).await.map(|done| done.rows_affected())
+        )
     };
 }
 
 /// Fetches what a statement over the rows of a piece returns, as a `FromRow` type.
 macro_rules! fetch_many {
-    ($tx:expr, $row:ty, $sql:expr, $items:expr,
-        $item:pat => [$($value:expr),* $(,)?]) => {
-        $crate::engine::on_engine!($tx, connection => {
-            let mut query =
-                sqlx::query_as::<_, $row>(sqlx::AssertSqlSafe($sql));
-            for $item in $items {
-                query = query$(.bind($value))*;
-            }
-            query.fetch_all(connection).await
-        })
+    ($tx:expr, $row:ty, $sql:expr, $items:expr, $item:tt => [$($value:expr),* $(,)?]) => {
+        $crate::many::on_engine_many!(
+            $tx,
+            connection,
+            $crate::many::bind_many!(sqlite,
+                sqlx::query_as::<_, $row>(sqlx::AssertSqlSafe($sql)), $items,
+                $item => [$($value),*])
+                .fetch_all(connection).await,
+            $crate::many::bind_many!(postgres,
+                sqlx::query_as::<_, $row>(sqlx::AssertSqlSafe($sql)), $items,
+                $item => [$($value),*])
+                .fetch_all(connection).await
+        )
     };
 }
 
-pub(crate) use {execute_many, fetch_many};
+pub(crate) use {bind_many, execute_many, fetch_many, on_engine_many};
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_is_cut_into_few_sizes() {
-        let batch: Vec<usize> = (0..77).collect();
-        let sizes: Vec<usize> = pieces(&batch).map(<[usize]>::len).collect();
-        assert_eq!(sizes, [32, 32, 8, 4, 1]);
-        assert_eq!(pieces(&batch).flatten().copied().collect::<Vec<_>>(), batch);
-        assert_eq!(pieces(&batch[..0]).count(), 0);
-    }
-
-    #[test]
     fn rows_of_parameters() {
-        assert_eq!(numbered(2, 2), "($1, $2), ($3, $4)");
-        assert_eq!(unnumbered(2, 2), "(?, ?), (?, ?)");
+        assert_eq!(values(2, 2), "VALUES (?, ?), (?, ?)");
+        assert_eq!(arrays(2), "SELECT * FROM UNNEST($1, $2)");
     }
 }

@@ -66,11 +66,11 @@ impl Tx {
     /// Those of orders that are there. Their ids are new: nobody but the caller can have added them.
     async fn those_there(&mut self, piece: &[(&Order, &Payment)]) -> Result<Vec<IdRow>> {
         let sql = format!(
-            "WITH v (k_mode, k_partner, k_order) AS (VALUES {}) SELECT order_id FROM v JOIN orders
+            "WITH v (k_mode, k_partner, k_order) AS ({}) SELECT order_id FROM v JOIN orders
             ON mode = k_mode AND partner_id = k_partner AND order_id = k_order",
-            self.values(3, piece.len())
+            self.rows(3, piece.len())
         );
-        Ok(fetch_many!(self, IdRow, sql.as_str(), piece, (order, _) => [
+        Ok(fetch_many!(self, IdRow, sql.as_str(), piece, (order, _payment) => [
             order.mode.as_str(),
             order.partner_id.to_string(),
             order.id.to_string(),
@@ -79,7 +79,7 @@ impl Tx {
 
     /// Gives how many were added: to return each one's id costs as much as a statement where all are.
     async fn insert_piece(&mut self, piece: &[(&Order, &Payment)]) -> Result<u64> {
-        let rows = self.values(INSERT_COLUMNS, piece.len());
+        let rows = self.rows(INSERT_COLUMNS, piece.len());
         let sql = format!(
             "INSERT INTO orders (mode, partner_id, order_id, order_no, pay_id, request_order_id,
             org_order_id, source, iccid, plan_code, show_name, package_code, carrier,
@@ -88,24 +88,24 @@ impl Tx {
             failure_code, failure_message, upstream_id, trade_type, mark, terminal, payment_id,
             channel, pay_minor, pay_currency, pay_state, pay_version, pay_result_at,
             transaction_id, pay_result, pay_status, pay_type, pay_account, pay_unit, created_at)
-            VALUES {rows} ON CONFLICT DO NOTHING"
+            {rows} ON CONFLICT DO NOTHING"
         );
         let items = piece.iter().map(|(order, payment)| (order, columns(&order.state), payment));
         Ok(execute_many!(self, sql.as_str(), items.clone(), (order, state, payment) => [
             order.mode.as_str(),
             order.partner_id.to_string(),
             order.id.to_string(),
-            &order.order_no,
-            &order.pay_id,
-            &order.request_order_id,
-            &order.org_order_id,
+            order.order_no.as_str(),
+            order.pay_id.as_str(),
+            order.request_order_id.as_str(),
+            order.org_order_id.as_str(),
             order.source.as_str(),
             order.iccid.as_str(),
-            &order.plan_code,
-            &order.show_name,
-            &order.package_code,
-            &order.carrier,
-            &order.carrier_product,
+            order.plan_code.as_str(),
+            order.show_name.as_str(),
+            order.package_code.as_str(),
+            order.carrier.as_str(),
+            order.carrier_product.as_str(),
             order.length.unit.code(),
             i64::from(order.length.periods),
             order.length.calendar,
@@ -121,10 +121,10 @@ impl Tx {
             order.queue_no,
             state.failure_code,
             state.failure_message,
-            &order.upstream_id,
-            &order.trade_type,
-            &order.mark,
-            &order.terminal,
+            order.upstream_id.as_str(),
+            order.trade_type.as_str(),
+            order.mark.as_str(),
+            order.terminal.as_str(),
             payment.id.to_string(),
             payment.channel.as_str(),
             payment.amount.minor,
@@ -132,12 +132,12 @@ impl Tx {
             payment.state.name(),
             payment.version,
             payment.state.result_at().map(Timestamp::as_micros),
-            &payment.report.transaction_id,
-            &payment.report.result,
-            &payment.report.status,
-            &payment.report.pay_type,
-            &payment.report.pay_account,
-            &payment.report.pay_unit,
+            payment.report.transaction_id.as_str(),
+            payment.report.result.as_str(),
+            payment.report.status.as_str(),
+            payment.report.pay_type.as_str(),
+            payment.report.pay_account.as_str(),
+            payment.report.pay_unit.as_str(),
             order.created_at.as_micros(),
         ])?)
     }
@@ -151,8 +151,8 @@ impl Tx {
         for piece in pieces(postings) {
             let sql = format!(
                 "INSERT INTO postings (mode, partner_id, order_id, kind, debit, credit, minor,
-                currency, created_at) VALUES {}",
-                self.values(9, piece.len())
+                currency, created_at) {}",
+                self.rows(9, piece.len())
             );
             execute_many!(self, sql.as_str(), piece, (order, posting) => [
                 order.mode.as_str(),
@@ -175,17 +175,17 @@ impl Tx {
         for piece in pieces(jobs) {
             let sql = format!(
                 concat!(
-                    "WITH v (k_mode, k_partner, k_order) AS (VALUES {}) SELECT mode, partner_id, ",
+                    "WITH v (k_mode, k_partner, k_order) AS ({}) SELECT mode, partner_id, ",
                     order_columns!(),
                     " FROM v JOIN orders ON mode = k_mode AND partner_id = k_partner
                     AND order_id = k_order"
                 ),
-                self.values(3, piece.len())
+                self.rows(3, piece.len())
             );
             let rows = fetch_many!(self, KeyedOrderRow, sql.as_str(), piece, job => [
                 job.mode.as_str(),
                 job.partner_id.to_string(),
-                &job.subject,
+                job.subject.as_str(),
             ])?;
             for row in rows {
                 let key = crate::error::Row { table: "orders", key: "a job's order" };
@@ -203,13 +203,13 @@ impl Tx {
         for piece in pieces(changes) {
             let sql = format!(
                 "WITH v (k_mode, k_partner, k_order, k_version, n_state, n_closes, n_paid,
-                n_provisioned, n_code, n_message, n_upstream, n_queue) AS (VALUES {})
+                n_provisioned, n_code, n_message, n_upstream, n_queue) AS ({})
                 UPDATE orders SET state = n_state, version = version + 1, closes_at = n_closes,
                 paid_at = n_paid, provisioned_at = n_provisioned, failure_code = n_code,
                 failure_message = n_message, upstream_id = n_upstream, queue_no = n_queue
                 FROM v WHERE mode = k_mode AND partner_id = k_partner AND order_id = k_order
                 AND version = k_version",
-                self.values(12, piece.len())
+                self.rows(12, piece.len())
             );
             let items = piece.iter().map(|change| (&change.order, &change.state));
             let items = items.map(|(order, state)| (order, state.name(), columns(state)));
@@ -225,7 +225,7 @@ impl Tx {
                 columns.provisioned_at,
                 columns.failure_code,
                 columns.failure_message,
-                &order.upstream_id,
+                order.upstream_id.as_str(),
                 order.queue_no,
             ])?;
         }

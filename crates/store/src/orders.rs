@@ -171,6 +171,7 @@ impl OrderRow {
 }
 
 /// The columns that belong to a state.
+#[derive(Clone, Copy)]
 pub(crate) struct StateColumns<'a> {
     pub(crate) closes_at: Option<i64>,
     pub(crate) paid_at: Option<i64>,

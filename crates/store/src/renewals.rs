@@ -138,11 +138,11 @@ impl Tx {
         let mut renewing = HashSet::new();
         for piece in pieces(keys) {
             let sql = format!(
-                "WITH v (k_mode, k_partner, k_iccid) AS (VALUES {})
+                "WITH v (k_mode, k_partner, k_iccid) AS ({})
                 SELECT mode, partner_id, iccid FROM v JOIN renewals
                 ON mode = k_mode AND partner_id = k_partner AND iccid = k_iccid
                 WHERE state = 'active'",
-                self.values(3, piece.len())
+                self.rows(3, piece.len())
             );
             let rows = fetch_many!(self, SimRow, sql.as_str(), piece,
                 (mode, partner, iccid) => [mode.as_str(), partner.to_string(), iccid.as_str()])?;

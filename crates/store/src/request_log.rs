@@ -139,23 +139,23 @@ impl Tx {
         for piece in pieces(requests) {
             let sql = format!(
                 "INSERT INTO request_log (mode, partner_id, request_id, at, route, status, code,
-                form, key_id, took_us, address, trace, sign_content, causes) VALUES {}
+                form, key_id, took_us, address, trace, sign_content, causes) {}
                 ON CONFLICT DO NOTHING",
-                self.values(14, piece.len())
+                self.rows(14, piece.len())
             );
             execute_many!(self, sql.as_str(), piece, request => [
                 request.mode.as_str(),
                 request.partner_id.to_string(),
                 request.id.to_string(),
                 request.at.as_micros(),
-                &request.route,
+                request.route.as_str(),
                 i64::from(request.status),
-                &request.code,
-                &request.form,
-                &request.key_id,
+                request.code.as_str(),
+                request.form.as_str(),
+                request.key_id.as_str(),
                 request.took_us,
-                &request.address,
-                &request.trace,
+                request.address.as_str(),
+                request.trace.as_str(),
                 request.sign_content.as_deref(),
                 request.causes.as_deref(),
             ])?;

@@ -170,8 +170,8 @@ impl Tx {
         for piece in pieces(plans) {
             let sql = format!(
                 "INSERT INTO sim_plans (mode, partner_id, iccid, queue_no, order_id, unit, periods,
-                calendar, state, added_at, effective_at, expires_at) VALUES {}",
-                self.values(12, piece.len())
+                calendar, state, added_at, effective_at, expires_at) {}",
+                self.rows(12, piece.len())
             );
             execute_many!(self, sql.as_str(), piece, ((mode, partner, iccid), order_id, plan) => [
                 mode.as_str(),
@@ -196,13 +196,13 @@ impl Tx {
         let mut books = HashMap::with_capacity(sims.len());
         for piece in pieces(sims) {
             let sql = format!(
-                "WITH v (k_mode, k_partner, k_iccid) AS (VALUES {})
+                "WITH v (k_mode, k_partner, k_iccid) AS ({})
                 SELECT k_mode, k_partner, k_iccid, COALESCE((SELECT MAX(queue_no) FROM sim_plans
                 WHERE mode = k_mode AND partner_id = k_partner AND iccid = k_iccid), 0)
                 AS last_queue_no, (SELECT expires_at FROM sim_plans WHERE mode = k_mode
                 AND partner_id = k_partner AND iccid = k_iccid AND state = 'in_use') AS runs_until
                 FROM v",
-                self.values(3, piece.len())
+                self.rows(3, piece.len())
             );
             let rows = fetch_many!(self, BookRow, sql.as_str(), piece, (mode, partner, iccid) => [
                 mode.as_str(), partner.to_string(), iccid.as_str(),

@@ -87,10 +87,10 @@ impl Tx {
         let mut sims = HashMap::with_capacity(keys.len());
         for piece in pieces(keys) {
             let sql = format!(
-                "WITH v (k_mode, k_partner, k_iccid) AS (VALUES {})
+                "WITH v (k_mode, k_partner, k_iccid) AS ({})
                 SELECT mode, partner_id, iccid, sim_id, carrier, state FROM v JOIN sims
                 ON mode = k_mode AND partner_id = k_partner AND iccid = k_iccid",
-                self.values(3, piece.len())
+                self.rows(3, piece.len())
             );
             let rows = fetch_many!(self, KeyedSimRow, sql.as_str(), piece,
                 (mode, partner, iccid) => [mode.as_str(), partner.to_string(), iccid.as_str()])?;
