@@ -21,6 +21,8 @@ pub(crate) const SERVE: &str = "__simmall";
 pub(crate) struct Mall {
     process: Child,
     pub(crate) address: String,
+    /// Where its admin API listens.
+    pub(crate) admin: String,
     /// From the start of the process to its first good answer.
     pub(crate) cold_start: Duration,
     /// Resident memory once it stands, in bytes.
@@ -43,8 +45,12 @@ impl Mall {
             .spawn()?;
         let stdout = process.stdout.take().context("the mall has an output")?;
         let mut lines = BufReader::new(stdout).lines();
+        let mut admin = String::new();
         let address = loop {
             let Some(line) = lines.next_line().await? else { bail!("the mall did not start") };
+            if let Some(line) = line.strip_prefix("admin API on http://") {
+                line.split('/').next().unwrap_or_default().clone_into(&mut admin);
+            }
             if let Some(address) = line.strip_prefix("listening on http://") {
                 break address.to_owned();
             }
@@ -57,11 +63,12 @@ impl Mall {
             database: database.clone(),
             clients: 1,
             run: 0,
+            token: String::new(),
         };
         let mut connection = load::connect(&address).await?;
         load::ask(ctx, &load, Kind::Verify, 0, &mut connection).await?;
         let cold_start = began.elapsed();
-        let mut mall = Self { process, address, cold_start, bytes_at_rest: 0 };
+        let mut mall = Self { process, address, admin, cold_start, bytes_at_rest: 0 };
         tokio::time::sleep(Duration::from_millis(300)).await;
         mall.bytes_at_rest = mall.bytes();
         Ok(mall)

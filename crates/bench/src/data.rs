@@ -11,7 +11,7 @@ use domain::payment::{Channel, Payment, PaymentState, Report};
 use domain::plan::{Plan, PriceKind};
 use domain::sim::{Sim, SimState};
 use domain::sim_plan::{QueuedPlan, SimPlanState};
-use domain::{Ctx, Iccid, Locale, LocalizedText, Mode, Money, Span};
+use domain::{Ctx, Iccid, Locale, LocalizedText, Mode, Money, Role, Span};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use store::{Options, Price, Sealer, Store};
 
@@ -38,11 +38,18 @@ pub(crate) struct Database {
     pub(crate) key: String,
     pub(crate) partner: Partner,
     pub(crate) sims: u64,
+    /// How many old orders there are.
+    pub(crate) orders: u64,
 }
 
 /// The number of a SIM; none ends like those that the simulator treats in a way of their own.
 pub(crate) fn iccid(number: u64) -> String {
     format!("894400{number:012}0")
+}
+
+/// The number of an old order.
+pub(crate) fn old_order_no(number: u64) -> String {
+    format!("OLD{number:016}")
 }
 
 /// Where a run keeps its databases.
@@ -74,22 +81,58 @@ impl Place {
         Ok(Self { directory, server })
     }
 
+    /// A filled database. Filling a large one takes minutes, so it is kept and never written to again.
+    pub(crate) async fn filled(
+        &self,
+        ctx: &Ctx,
+        (sims, orders): (u64, u64),
+    ) -> anyhow::Result<Database> {
+        let name = format!("filled_{sims}_{orders}");
+        if self.is_there(&name).await? {
+            return filled_before(&self.url(&name), sims, orders).await;
+        }
+        // Under another name until it is whole.
+        let half = self.empty("half_filled").await?;
+        let database = fill(&half, ctx, sims, orders).await?;
+        let whole = self.copy(&database, &name).await?;
+        Ok(whole)
+    }
+
+    fn url(&self, name: &str) -> String {
+        match &self.server {
+            None => format!("sqlite://{}", self.file(name).display()),
+            Some(server) => format!("{server}/bench_{name}"),
+        }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.directory.join(format!("{name}.db"))
+    }
+
+    async fn is_there(&self, name: &str) -> anyhow::Result<bool> {
+        let Some(server) = &self.server else { return Ok(self.file(name).exists()) };
+        let mut admin = PgConnection::connect(&format!("{server}/postgres")).await?;
+        let found =
+            sqlx::query_scalar::<_, i64>("SELECT 1::BIGINT FROM pg_database WHERE datname = $1")
+                .bind(format!("bench_{name}"))
+                .fetch_optional(&mut admin)
+                .await?;
+        Ok(found.is_some())
+    }
+
     /// An empty database with a current schema.
-    pub(crate) async fn empty(&self, name: &str) -> anyhow::Result<String> {
-        let url = match &self.server {
+    async fn empty(&self, name: &str) -> anyhow::Result<String> {
+        match &self.server {
             None => {
-                let file = self.directory.join(format!("{name}.db"));
+                let file = self.file(name);
                 for end in ["", "-wal", "-shm"] {
                     // What is not there need not be removed.
                     let _ = std::fs::remove_file(format!("{}{end}", file.display()));
                 }
-                format!("sqlite://{}", file.display())
             }
-            Some(server) => {
-                self.create(&format!("bench_{name}"), "template0").await?;
-                format!("{server}/bench_{name}")
-            }
-        };
+            Some(_) => self.create(&format!("bench_{name}"), "template0").await?,
+        }
+        let url = self.url(name);
         let store = open(&url).await?;
         store.migrate().await?;
         store.close().await;
@@ -98,18 +141,17 @@ impl Place {
 
     /// A copy of a database that nobody uses.
     pub(crate) async fn copy(&self, from: &Database, name: &str) -> anyhow::Result<Database> {
-        let url = match &self.server {
-            None => {
-                let file = self.directory.join(format!("{name}.db"));
-                std::fs::copy(from.url.trim_start_matches("sqlite://"), &file)?;
-                format!("sqlite://{}", file.display())
+        if self.server.is_some() {
+            let template = from.url.rsplit('/').next().unwrap_or_default();
+            self.create(&format!("bench_{name}"), template).await?;
+        } else {
+            for end in ["-wal", "-shm"] {
+                // What is not there need not be removed.
+                let _ = std::fs::remove_file(format!("{}{end}", self.file(name).display()));
             }
-            Some(server) => {
-                let template = from.url.rsplit('/').next().unwrap_or_default();
-                self.create(&format!("bench_{name}"), template).await?;
-                format!("{server}/bench_{name}")
-            }
-        };
+            std::fs::copy(from.url.trim_start_matches("sqlite://"), self.file(name))?;
+        }
+        let url = self.url(name);
         Ok(Database { url, ..from.clone() })
     }
 
@@ -130,6 +172,15 @@ impl Place {
 pub(crate) async fn open(url: &str) -> anyhow::Result<Store> {
     let options = Options { create: true, connections_max: 4 };
     Ok(Store::connect(url, options).await?)
+}
+
+/// A viewer's token.
+pub(crate) async fn token(ctx: &Ctx, database: &Database) -> anyhow::Result<String> {
+    let (store, sealer) = (open(&database.url).await?, Sealer::new(&SEALING_KEY));
+    let made =
+        mall::admin::made_offline(&store, ctx, &sealer, ("bench", Role::Viewer, None)).await?;
+    store.close().await;
+    Ok(made.text.0)
 }
 
 /// Puts a partner with a catalogue, so many SIMs and so many old orders into an empty database.
@@ -153,7 +204,7 @@ pub(crate) async fn fill(url: &str, ctx: &Ctx, sims: u64, orders: u64) -> anyhow
         }
     }
     let sealer = Sealer::new(&SEALING_KEY);
-    let key = "b".repeat(64);
+    let key = key();
     let row = store::PartnerKey::seal_row(Mode::Test, partner.id, "key_bench");
     tx.insert_key(&partner, "key_bench", sealer.seal(ctx.random(), &row, &key)?, ctx.now()).await?;
     tx.commit().await?;
@@ -164,7 +215,21 @@ pub(crate) async fn fill(url: &str, ctx: &Ctx, sims: u64, orders: u64) -> anyhow
         // The server does it by itself within a minute; a run would be over by then.
         PgConnection::connect(url).await?.execute("ANALYZE").await?;
     }
-    Ok(Database { url: url.to_owned(), key, partner, sims })
+    Ok(Database { url: url.to_owned(), key, partner, sims, orders })
+}
+
+/// The partner's signing key; it protects nothing.
+fn key() -> String {
+    "b".repeat(64)
+}
+
+/// A database that an earlier run filled.
+async fn filled_before(url: &str, sims: u64, orders: u64) -> anyhow::Result<Database> {
+    let store = open(url).await?;
+    let partner = store.read().await?.partner_by_code(Mode::Test, PARTNER).await?;
+    store.close().await;
+    let partner = partner.context("the filled database has no partner: delete it")?;
+    Ok(Database { url: url.to_owned(), key: key(), partner, sims, orders })
 }
 
 fn partner(ctx: &Ctx) -> anyhow::Result<Partner> {
@@ -268,7 +333,7 @@ fn old_order(ctx: &Ctx, partner: &Partner, number: u64, sims: u64) -> anyhow::Re
         mode: Mode::Test,
         partner_id: partner.id,
         id: ctx.id(),
-        order_no: format!("OLD{number:016}"),
+        order_no: old_order_no(number),
         pay_id: format!("OLDP{number:016}"),
         request_order_id: String::new(),
         org_order_id: String::new(),

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use wire::sign::Scheme;
 
 use crate::Kind;
-use crate::data::{Database, PACKAGE, PARTNER, PLAN, iccid};
+use crate::data::{Database, PACKAGE, PARTNER, PLAN, iccid, old_order_no};
 
 /// What one client, or all of them, did.
 #[derive(Debug, Default)]
@@ -57,6 +57,8 @@ pub(crate) struct Load {
     pub(crate) database: Database,
     pub(crate) clients: u64,
     pub(crate) run: u64,
+    /// The operator's token, for searches.
+    pub(crate) token: String,
 }
 
 /// Counts over all clients of a process, so that no number is used twice.
@@ -147,8 +149,11 @@ pub(crate) async fn ask(
     let sim = iccid(number.wrapping_mul(7_919_147) % load.database.sims);
     let now = ctx.now().as_millis();
     let order_no = format!("B{}N{number:014}", load.run);
+    if kind == Kind::Search {
+        return search(load, number, &sim, connection).await.map(|()| None);
+    }
     let (path, content) = match kind {
-        Kind::Orders | Kind::Mixed => {
+        Kind::Orders | Kind::Mixed | Kind::Search => {
             ("/vshop_uat/synPartner/SynOrderInfo", order_content(load.run, &sim, &order_no, now))
         }
         Kind::Plans => {
@@ -163,19 +168,56 @@ pub(crate) async fn ask(
         .header(header::HOST, &load.address)
         .header(header::CONTENT_TYPE, "application/json")
         .body(Full::new(Bytes::from(body)))?;
-    connection.ready().await?;
-    let response = connection.send_request(request).await?;
-    let status = response.status();
-    let body = response.into_body().collect().await?.to_bytes();
-    let text = std::str::from_utf8(&body)?;
-    ensure!(status == 200, "{status}: {text}");
+    let text = &send(request, connection).await?;
     let answered = match kind {
-        Kind::Orders | Kind::Mixed => text.contains(&order_no) && text.contains("\"orderStatus\""),
+        Kind::Orders | Kind::Mixed | Kind::Search => {
+            text.contains(&order_no) && text.contains("\"orderStatus\"")
+        }
         Kind::Plans => text.contains("\"total\":\"20\"") && text.contains(&sim),
         Kind::Verify => text.contains("\"cardStatus\"") && text.contains(&sim),
     };
     ensure!(answered, "not the answer to this request: {text}");
     Ok((kind == Kind::Orders).then_some(order_no))
+}
+
+/// Sends a request; gives the body of its answer, which must be a good one.
+async fn send(
+    request: Request<Full<Bytes>>,
+    connection: &mut SendRequest<Full<Bytes>>,
+) -> anyhow::Result<String> {
+    connection.ready().await?;
+    let response = connection.send_request(request).await?;
+    let status = response.status();
+    let body = response.into_body().collect().await?.to_bytes();
+    let text = String::from_utf8(body.to_vec())?;
+    ensure!(status == 200, "{status}: {text}");
+    Ok(text)
+}
+
+/// Looks for orders as an operator does: the newest, a partner's, a SIM's, one by its number, those in a
+/// rare state, and those of a plan that nobody bought.
+async fn search(
+    load: &Load,
+    number: u64,
+    sim: &str,
+    connection: &mut SendRequest<Full<Bytes>>,
+) -> anyhow::Result<()> {
+    let order_no = old_order_no(number % load.database.orders.max(1));
+    let (query, wanted) = match number % 6 {
+        0 => (String::new(), "\"order_no\""),
+        1 => (format!("partner={PARTNER}&limit=100"), "\"order_no\""),
+        2 => (format!("iccid={sim}"), ""),
+        3 => (format!("order_no={order_no}"), order_no.as_str()),
+        4 => ("state=REVIEW".to_owned(), ""),
+        _ => ("plan=PLAN-19".to_owned(), ""),
+    };
+    let request = Request::get(format!("{}/test/orders?{query}", wire::admin::PREFIX))
+        .header(header::HOST, &load.address)
+        .header(header::AUTHORIZATION, format!("Bearer {}", load.token))
+        .body(Full::new(Bytes::new()))?;
+    let text = send(request, connection).await?;
+    ensure!(text.contains(wanted), "not the answer to {query}: {text}");
+    Ok(())
 }
 
 /// The signing content of an order: its parameters in the order of their names.

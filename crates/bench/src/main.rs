@@ -57,6 +57,8 @@ enum Command {
     Verify(Run),
     /// Card checks, plan lists and orders, two to one to one.
     Mixed(Run),
+    /// Operators' searches for orders, over the admin API.
+    Search(Run),
     /// Fill an empty, migrated database.
     Fill(Fill),
     /// What changed from one run to a later one.
@@ -126,6 +128,14 @@ pub(crate) enum Kind {
     Plans,
     Verify,
     Mixed,
+    Search,
+}
+
+impl Kind {
+    /// Whether there is something to compare it with.
+    fn has_floor(self) -> bool {
+        matches!(self, Self::Orders | Self::Plans | Self::Verify)
+    }
 }
 
 fn main() -> ExitCode {
@@ -152,6 +162,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Plans(run) => measure(&ctx, Kind::Plans, &run).await,
         Command::Verify(run) => measure(&ctx, Kind::Verify, &run).await,
         Command::Mixed(run) => measure(&ctx, Kind::Mixed, &run).await,
+        Command::Search(run) => measure(&ctx, Kind::Search, &run).await,
         Command::Fill(fill) => {
             data::fill(&fill.database_url, &ctx, fill.sims, fill.orders).await?;
             println!("{} SIMs and {} orders are in it", fill.sims, fill.orders);
@@ -194,9 +205,11 @@ impl Sum {
 
 async fn measure(ctx: &Ctx, kind: Kind, run: &Run) -> anyhow::Result<()> {
     let place = Place::new(run.engine, &run.directory).await?;
-    let url = place.empty("mall").await?;
-    let database = data::fill(&url, ctx, run.sims, run.orders).await?;
-    let floor = place.copy(&database, "floor").await?;
+    let filled = place.filled(ctx, (run.sims, run.orders)).await?;
+    let database = place.copy(&filled, "mall").await?;
+    let floor = place.copy(&filled, "floor").await?;
+    let with_floor = kind.has_floor() && !run.no_floor;
+    let token = data::token(ctx, &database).await?;
     let time = Duration::from_millis(run.seconds * 1_000 / run.rounds);
     let mut sums: [Sum; 5] = Default::default();
     let (mut cold_start, mut at_rest, mut under_load) = (Duration::ZERO, 0, 0);
@@ -207,10 +220,11 @@ async fn measure(ctx: &Ctx, kind: Kind, run: &Run) -> anyhow::Result<()> {
         at_rest = at_rest.max(mall.bytes_at_rest);
         let load = Load {
             kind,
-            address: mall.address.clone(),
+            address: if kind == Kind::Search { &mall.admin } else { &mall.address }.clone(),
             database: database.clone(),
             clients: u64::from(run.clients),
             run: round,
+            token: token.clone(),
         };
         let most = Arc::new(AtomicU64::new(0));
         let watch = tokio::spawn(watch_memory(mall.id(), Arc::clone(&most)));
@@ -221,7 +235,7 @@ async fn measure(ctx: &Ctx, kind: Kind, run: &Run) -> anyhow::Result<()> {
         under_load = under_load.max(most.load(Ordering::Relaxed));
         sums[0].add(turn);
         mall.stop().await?;
-        if !run.no_floor {
+        if with_floor {
             floors(ctx, kind, run, &floor, (round, time), &mut sums).await?;
         }
     }
@@ -249,7 +263,7 @@ async fn measure(ctx: &Ctx, kind: Kind, run: &Run) -> anyhow::Result<()> {
         mib_under_load: mib(under_load),
         machine: machine(),
     };
-    if !run.no_floor {
+    if with_floor {
         report.compare(kind, [single, grouped, two_single, two_grouped]);
     }
     print(&report, run.json)?;

@@ -120,7 +120,10 @@ impl Report {
         for side in std::iter::once(&self.mall).chain(&self.floors) {
             let _ = writeln!(text, "{}", side.line());
         }
-        let _ = writeln!(text, "\nmall / floor      {:.2}", self.ratio);
+        text.push('\n');
+        if !self.floors.is_empty() {
+            let _ = writeln!(text, "mall / floor      {:.2}", self.ratio);
+        }
         if let Some(of_bare) = self.floor_of_bare {
             let _ = writeln!(text, "floor / two rows  {of_bare:.2}");
         }

@@ -44,7 +44,7 @@ impl<T, R> Batcher<T, R> {
         W: Fn(Vec<T>) -> F,
         F: Future<Output = Vec<R>>,
     {
-        let (sender, mut word) = oneshot::channel();
+        let (sender, mut told) = oneshot::channel();
         let mut lane = self.join(item, sender);
         loop {
             if let Some(lane) = lane.take() {
@@ -55,9 +55,9 @@ impl<T, R> Batcher<T, R> {
                 }
             }
             // Where many wait, the batch may have been full before the own item's turn.
-            match word.await.ok()? {
+            match told.await.ok()? {
                 Word::Answer(answer) => return Some(answer),
-                Word::Lead(led, next) => (lane, word) = (Some(led), next),
+                Word::Lead(led, next) => (lane, told) = (Some(led), next),
             }
         }
     }

@@ -28,17 +28,26 @@ pub(crate) async fn known_sim(
     iccid: &Iccid,
     field: &str,
 ) -> Result<Sim> {
-    if partner.checks_luhn && !iccid.luhn_holds() {
-        return Err(Refusal::field(field, Problem::BadCheckDigit).into());
-    }
+    check_luhn(partner, iccid, field)?;
     let sim = tx.sim(partner.mode, partner.id, iccid).await?;
     sim.ok_or_else(|| Code::SimUnknown.into())
 }
 
+/// The check digit counts only for partners that ask for it.
+fn check_luhn(partner: &Partner, iccid: &Iccid, field: &str) -> Result<()> {
+    if partner.checks_luhn && !iccid.luhn_holds() {
+        return Err(Refusal::field(field, Problem::BadCheckDigit).into());
+    }
+    Ok(())
+}
+
+fn sellable(sim: Sim) -> Result<Sim> {
+    if sim.state.sellable() { Ok(sim) } else { Err(Code::SimNotSellable.into()) }
+}
+
 /// A SIM of the partner for which something can be sold.
 pub(crate) async fn sellable_sim(tx: &mut Tx, partner: &Partner, iccid: &Iccid) -> Result<Sim> {
-    let sim = known_sim(tx, partner, iccid, DEVICE_CODE).await?;
-    if sim.state.sellable() { Ok(sim) } else { Err(Code::SimNotSellable.into()) }
+    sellable(known_sim(tx, partner, iccid, DEVICE_CODE).await?)
 }
 
 /// The stored queue of a SIM turned to now, even if no job has done so yet. Plans that ended since are
@@ -92,15 +101,21 @@ impl Mall {
         partner: &Partner,
         request: &SingleVerify,
     ) -> Result<SingleVerifyAnswer> {
+        let now = self.ctx.now();
         let mut tx = self.store.read().await?;
-        let sim = sellable_sim(&mut tx, partner, &request.iccid).await;
-        let queue = queue_now(&mut tx, partner, &request.iccid, self.ctx.now()).await?;
-        let renewal = tx.active_renewal(partner.mode, partner.id, &request.iccid).await?;
-        let sim = sim?;
+        let card = tx.card(partner.mode, partner.id, &request.iccid).await?;
+        check_luhn(partner, &request.iccid, DEVICE_CODE)?;
+        let sim = sellable(card.sim.ok_or(Code::SimUnknown)?)?;
+        let in_use = match card.runs_until {
+            Some(end) if end > now => true,
+            _ if !card.has_plans => false,
+            // What waits may have run to its end since somebody looked.
+            _ => !queue_now(&mut tx, partner, &sim.iccid, now).await?.is_empty(),
+        };
         let status = match sim.state {
             SimState::Suspended => "3",
             // A plan that runs says more than what was last heard of the card.
-            _ if !queue.is_empty() => "2",
+            _ if in_use => "2",
             SimState::Ready => "1",
             // A terminated card does not come here: nothing can be sold for it.
             SimState::Expired | SimState::Terminated => "4",
@@ -109,7 +124,7 @@ impl Mall {
             partner_code: partner.code.clone(),
             device_code: sim.iccid.as_str().to_owned(),
             card_status: status.to_owned(),
-            auto_renewal: flag(renewal.is_some()),
+            auto_renewal: flag(card.renews),
             pay_currency: partner.currency.code().to_owned(),
         })
     }

@@ -56,3 +56,4 @@ pub use plans::{DatedPrice, Price};
 pub use request_log::{LogFilter, LoggedRequest, SUCCESS};
 pub use seal::{Purpose, Sealer, SealerError};
 pub use sim_plans::{SimBook, SimKey, SimPlan, SimQueue};
+pub use sims::Card;

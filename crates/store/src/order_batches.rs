@@ -70,7 +70,8 @@ impl Tx {
             ON mode = k_mode AND partner_id = k_partner AND order_id = k_order",
             self.rows(3, piece.len())
         );
-        Ok(fetch_many!(self, IdRow, sql.as_str(), piece, (order, _payment) => [
+        let orders = piece.iter().map(|(order, _)| *order);
+        Ok(fetch_many!(self, IdRow, sql.as_str(), orders.clone(), order => [
             order.mode.as_str(),
             order.partner_id.to_string(),
             order.id.to_string(),

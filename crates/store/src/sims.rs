@@ -16,6 +16,18 @@ statements! {
         VALUES ($1, $2, $3, $4, $5, $6, $7)";
     FIND = "SELECT sim_id, carrier, state FROM sims
         WHERE mode = $1 AND partner_id = $2 AND iccid = $3";
+    /// A card that is not there costs what one costs that is.
+    CARD = "SELECT s.sim_id, s.carrier, s.state,
+        (SELECT p.expires_at FROM sim_plans p WHERE p.mode = k.mode
+            AND p.partner_id = k.partner_id AND p.iccid = k.iccid AND p.state = 'in_use')
+            AS runs_until,
+        EXISTS (SELECT 1 FROM sim_plans p WHERE p.mode = k.mode AND p.partner_id = k.partner_id
+            AND p.iccid = k.iccid AND p.state IN ('in_use', 'waiting')) AS has_plans,
+        EXISTS (SELECT 1 FROM renewals r WHERE r.mode = k.mode AND r.partner_id = k.partner_id
+            AND r.iccid = k.iccid AND r.state = 'active') AS renews
+        FROM (SELECT $1 AS mode, $2 AS partner_id, $3 AS iccid) k
+        LEFT JOIN sims s ON s.mode = k.mode AND s.partner_id = k.partner_id
+            AND s.iccid = k.iccid";
     SET_STATE = "UPDATE sims SET state = $4 WHERE mode = $1 AND partner_id = $2 AND iccid = $3";
 }
 
@@ -24,6 +36,29 @@ struct SimRow {
     sim_id: String,
     carrier: String,
     state: String,
+}
+
+#[derive(Default, sqlx::FromRow)]
+struct CardRow {
+    sim_id: Option<String>,
+    carrier: Option<String>,
+    state: Option<String>,
+    runs_until: Option<i64>,
+    has_plans: bool,
+    renews: bool,
+}
+
+/// How a card stands, as it is written down: no job may have turned its plans to now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Card {
+    /// The SIM, if it is the partner's.
+    pub sim: Option<Sim>,
+    /// When its plan in use ends.
+    pub runs_until: Option<Timestamp>,
+    /// Whether it has plans in use or waiting.
+    pub has_plans: bool,
+    /// Whether an agreement to renew is in force.
+    pub renews: bool,
 }
 
 #[derive(sqlx::FromRow)]
@@ -80,6 +115,25 @@ impl Tx {
         let (mode, partner) = (mode.as_str(), partner_id.to_string());
         let found = fetch_optional!(self, SimRow, FIND, mode, partner, iccid.as_str())?;
         found.map(|row| row.into_sim(iccid)).transpose()
+    }
+
+    /// How a card stands, by one statement. Another partner's is not told apart from none.
+    pub async fn card(&mut self, mode: Mode, partner_id: PartnerId, iccid: &Iccid) -> Result<Card> {
+        let (mode, partner) = (mode.as_str(), partner_id.to_string());
+        let row = fetch_optional!(self, CardRow, CARD, mode, partner, iccid.as_str())?;
+        let row = row.unwrap_or_default();
+        let sim = match (row.sim_id, row.carrier, row.state) {
+            (Some(sim_id), Some(carrier), Some(state)) => {
+                Some(SimRow { sim_id, carrier, state }.into_sim(iccid)?)
+            }
+            _ => None,
+        };
+        Ok(Card {
+            sim,
+            runs_until: row.runs_until.map(Timestamp::from_micros),
+            has_plans: row.has_plans,
+            renews: row.renews,
+        })
     }
 
     /// Those of many SIMs that there are.
