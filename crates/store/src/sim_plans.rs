@@ -200,6 +200,8 @@ impl Tx {
     }
 
     /// What decides where the next plan of each SIM goes.
+    ///
+    /// Not `EXISTS`, which PostgreSQL may turn into one look through all plans of all SIMs.
     pub async fn sim_books(&mut self, sims: &[&SimKey]) -> Result<HashMap<SimKey, SimBook>> {
         let mut books = HashMap::with_capacity(sims.len());
         for piece in pieces(sims) {
@@ -209,8 +211,8 @@ impl Tx {
                 WHERE mode = k_mode AND partner_id = k_partner AND iccid = k_iccid), 0)
                 AS last_queue_no, (SELECT expires_at FROM sim_plans WHERE mode = k_mode
                 AND partner_id = k_partner AND iccid = k_iccid AND state = 'in_use') AS runs_until,
-                EXISTS (SELECT 1 FROM sim_plans WHERE mode = k_mode AND partner_id = k_partner
-                AND iccid = k_iccid AND state IN ('in_use', 'waiting')) AS has_plans,
+                (SELECT 1 FROM sim_plans WHERE mode = k_mode AND partner_id = k_partner AND
+                iccid = k_iccid AND state IN ('in_use', 'waiting') LIMIT 1) IS NOT NULL AS has_plans,
                 (SELECT MAX(expires_at) FROM sim_plans WHERE mode = k_mode
                 AND partner_id = k_partner AND iccid = k_iccid AND state = 'finished') AS free_since
                 FROM v",
