@@ -60,9 +60,19 @@ def tokens():
 def imports():
     files = [{"kind": "packages"}, {"kind": "sims", "partner": "P000270"}, {"kind": "prices"}]
     made = [ask("POST", "/test/imports", json={**one, "file_name": "f.csv"}) for one in files]
-    return [one["import_id"] for one in made]
+    ids = [one["import_id"] for one in made]
+    # One that can be applied.
+    ask("PUT", f"/test/imports/{ids[1]}/parts/1", data=FILES[0].encode())
+    return ids
 
 
+FILES = [
+    "iccid,carrier,state\n89852420180910340801,simulator,ready\n",
+    "code,unit,calendar\nX,daily,false\n",
+    'iccid,carrier\n"\n',
+    "\n",
+]
+IMPORTS = imports()
 TOKENS = tokens()
 # What a path's parameter may be; `code` is of what stands before it.
 NAMES = {
@@ -76,8 +86,8 @@ NAMES = {
     "key_id": listed("/test/partners/P012345/keys", "key_id"),
     "price_id": listed("/test/partners/P000270/prices", "price_id"),
     "order_id": listed("/test/orders", "order_id"),
-    "job_id": listed("/test/jobs", "job_id"),
-    "import_id": imports(),
+    "job_id": listed("/test/jobs?partner=P000270", "job_id"),
+    "import_id": IMPORTS,
     "part": ["1", "1", "2"],
     "kind": ["sims", "packages", "plans", "prices"],
 }
@@ -90,6 +100,10 @@ MEMBERS = {
     "plan_code": PLANS,
     "package_code": PACKAGES,
     "carrier": ["simulator"],
+    "carrier_product": ["F"],
+    "area": [{"en": "Europe", "zh": "欧洲"}, {"en": "Europe"}],
+    "description": [{}, {"en": "A plan"}],
+    "file_name": ["f.csv"],
     "partner": PARTNERS,
     "zone": ["UTC", "Europe/Berlin"],
     "currency": CURRENCIES,
@@ -103,12 +117,6 @@ MEMBERS = {
     "expires_at": [None, "2030-01-01T00:00:00Z"],
     "sha256": [None],
 }
-FILES = [
-    "iccid,carrier,state\n89852420180910340801,simulator,ready\n",
-    "code,unit,calendar\nX,daily,false\n",
-    "iccid,carrier\n\"\n",
-    "\n",
-]
 
 
 def dice_of(case):
@@ -122,7 +130,7 @@ def make_known(case, dice):
     path = dict(case.path_parameters or {})
     for name in path:
         place = name if name != "code" else case.path.split("/{code}")[0].rsplit("/", 1)[1]
-        # A list may be empty, such as that of jobs.
+        # A list may be empty, such as that of orders.
         if NAMES.get(place) and dice.random() < 0.85:
             path[name] = dice.choice(NAMES[place])
     for name in OWNERS.keys() & path.keys():
@@ -142,6 +150,9 @@ def make_known(case, dice):
         for name in sorted(MEMBERS.keys() & body.keys()):
             if dice.random() < 0.85:
                 body[name] = dice.choice(MEMBERS[name])
+        if "name" in body and dice.random() < 0.85:
+            # A plan's in several languages, everybody else's in one.
+            body["name"] = {"en": "F", "zh": "F"} if "/plans/" in case.path else "F"
         case.body = body
     elif case.path.endswith("/parts/{part}") and dice.random() < 0.7:
         case.body = dice.choice(FILES).encode()
