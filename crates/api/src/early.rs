@@ -123,9 +123,10 @@ impl EarlyAnswers {
 /// So that the number on the answer finds something in the log.
 fn note(id: RequestId, early: Early) {
     let status = early.status().as_u16();
-    match early {
+    if early == Early::NoRoom {
         // Of these there may be a flood, of which the listener speaks now and then.
-        Early::NoRoom => tracing::debug!(%id, status, "refused before it was a request"),
-        _ => tracing::info!(%id, status, "refused before it was a request"),
+        tracing::debug!(%id, status, "refused before it was a request");
+    } else {
+        tracing::info!(%id, status, "refused before it was a request");
     }
 }
