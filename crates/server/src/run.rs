@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use api::TrustedProxies;
+use api::{EarlyAnswers, TrustedProxies};
 use carriers::{Behaviour, Carrier, Carriers, Simulator};
 use domain::{Ctx, Mode};
 use mall::{Mall, Settings};
@@ -127,15 +127,16 @@ pub(crate) fn serve(
     });
     let (limits, proxies) = (wiring.limits, wiring.proxies.clone());
     let router = api::router(&mall, wiring.root_mode, limits.request_time_max);
-    let server = listener::serve(public, router, limits, proxies.clone(), stopped);
+    let pages = (router, EarlyAnswers::for_partners(&mall));
+    let server = listener::serve(public, pages, limits, proxies.clone(), stopped);
     let server = tokio::spawn(server);
     let (last, told_last) = watch::channel(false);
     let request_log = tokio::spawn(mall::run_request_log(Arc::clone(&mall), told_last.clone()));
-    let router = api::admin::router(&mall);
+    let pages = (api::admin::router(&mall), EarlyAnswers::for_operators(&mall));
     let admin = tokio::spawn(async move {
         match admin {
             Some(admin) => {
-                listener::serve(admin, router, limits.for_admin(), proxies, told_last).await;
+                listener::serve(admin, pages, limits.for_admin(), proxies, told_last).await;
             }
             None => listener::told(told_last).await,
         }
