@@ -119,11 +119,11 @@ pub(crate) fn serve(
     let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
     mall.metrics().register(Box::new(Process));
     let (stop, stopped) = watch::channel(false);
-    let (jobs, seals) = (Arc::clone(&mall), Arc::clone(&mall));
-    let (jobs, seals) =
-        (mall::run_workers(jobs, stopped.clone()), mall::run_sealer(seals, stopped.clone()));
+    let jobs = mall::run_workers(Arc::clone(&mall), stopped.clone());
+    let seals = mall::run_sealer(Arc::clone(&mall), stopped.clone());
+    let checkpoints = mall::run_checkpoints(Arc::clone(&mall), stopped.clone());
     let workers = tokio::spawn(async move {
-        tokio::join!(jobs, seals);
+        tokio::join!(jobs, seals, checkpoints);
     });
     let (limits, proxies) = (wiring.limits, wiring.proxies.clone());
     let router = api::router(&mall, wiring.root_mode, limits.request_time_max);

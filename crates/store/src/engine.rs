@@ -19,9 +19,9 @@ const SQLITE_READERS: u32 = 4;
 /// How much of the file the writer keeps in memory, in KiB below zero: orders of a million SIMs touch pages all
 /// over its indexes. Taken only as it is needed.
 const SQLITE_WRITER_CACHE: &str = "-131072";
-/// After how many pages of the write-ahead log they are put into the file: the more, the more changes of a page
-/// are put there at once.
-const SQLITE_CHECKPOINT_PAGES: &str = "8000";
+/// After how many pages of the write-ahead log the writer itself puts them into the file, so that the log begins anew:
+/// 128 MiB. By then [`Store::checkpoint`] has left it little to do.
+const SQLITE_CHECKPOINT_PAGES: &str = "32000";
 /// How many prepared statements a connection to SQLite keeps: a batch has a text for each number of rows.
 const SQLITE_STATEMENTS: usize = 512;
 /// How long a request waits for a connection.
@@ -181,6 +181,16 @@ impl Store {
             }
             Pools::Postgres(pool) => Conn::PgRead(self.1.read.during(pool.acquire()).await?),
         }))
+    }
+
+    /// Puts what SQLite's write-ahead log holds into the file, beside the writer and without holding it up. The
+    /// writer would do it within a transaction, and those behind it would wait. Nothing on PostgreSQL, which does
+    /// it by itself.
+    pub async fn checkpoint(&self) -> Result<()> {
+        if let Pools::Sqlite { readers, .. } = &self.0 {
+            sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(readers).await?;
+        }
+        Ok(())
     }
 
     /// Closes all connections; what is not committed is lost.
