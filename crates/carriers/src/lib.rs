@@ -4,6 +4,8 @@
 //! and is looked up; nothing is guessed. May touch the network, never the database.
 
 mod cube_v4;
+mod esim_access;
+mod esim_go;
 mod evidence;
 mod http;
 mod limits;
@@ -21,6 +23,8 @@ use async_trait::async_trait;
 use domain::{Iccid, Span};
 
 pub use cube_v4::{CubeNotifications, CubeSettings, CubeV4};
+pub use esim_access::{EsimAccess, EsimAccessSettings};
+pub use esim_go::{EsimGo, EsimGoSettings};
 pub use evidence::Snapshot;
 pub use http::{Endpoint, SetupError};
 pub use limits::Limits;

@@ -34,7 +34,8 @@ pub(crate) fn redacted(text: &str, secrets: &[Secret]) -> String {
 /// The beginning of a text, on one line.
 pub(crate) fn words(text: &str) -> String {
     let printable = |char: char| if char.is_control() { ' ' } else { char };
-    text.trim().chars().take(WORDS_CHARS_MAX).map(printable).collect()
+    let line: String = text.chars().map(printable).collect();
+    line.trim().chars().take(WORDS_CHARS_MAX).collect()
 }
 
 #[cfg(test)]

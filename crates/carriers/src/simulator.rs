@@ -155,7 +155,7 @@ impl Carrier for Simulator {
         Capabilities {
             idempotency: Idempotency::Native,
             features: &[],
-            periods_max: u32::MAX,
+            periods_max: 10_000,
             key_chars_max: 50,
             deadline: Span::minutes(120),
         }
@@ -175,6 +175,7 @@ impl Carrier for Simulator {
     }
 
     async fn submit(&self, key: &str, line: &Line) -> Result<Submitted, SubmitError> {
+        self.capabilities().check(key, line)?;
         match self.behaviour(line) {
             Behaviour::Accept => Ok(self.accept(key, line, Span::seconds(0))),
             Behaviour::Delay(delay) => Ok(self.accept(key, line, delay)),
