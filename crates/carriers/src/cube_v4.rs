@@ -212,12 +212,12 @@ impl CubeV4 {
         // The map is valid between any two statements that change it.
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         sent.retain(|_, at| (Span::micros(0)..LIKE_ORDERS_APART).contains(&now.since(*at)));
-        let like = (line.iccid.clone(), line.product.clone());
-        if sent.contains_key(&like) {
+        let wanted = (line.iccid.clone(), line.product.clone());
+        if sent.contains_key(&wanted) {
             let message = "a like order was sent within eleven seconds".to_owned();
             return Err(SubmitError::RetryLater { after: LIKE_ORDERS_APART, message });
         }
-        sent.insert(like, now);
+        sent.insert(wanted, now);
         Ok(())
     }
 
@@ -331,18 +331,16 @@ impl Carrier for CubeV4 {
             return Ok(Lookup::CannotTell { message });
         };
         let now = self.marks(&line.iccid).await?;
-        Ok(match before.grown(&now) {
-            Some(bundle) => Lookup::Found(Submitted {
-                // Cube's id of the order went lost with its answer.
-                upstream_id: format!("bundle-{bundle}"),
-                state: UpstreamState::Done,
-                said: format!("bundle {bundle} is new on the SIM"),
-            }),
-            None => {
-                let message = "no new bundle on the SIM, which may still come".to_owned();
-                Lookup::CannotTell { message }
-            }
-        })
+        let Some(bundle) = before.grown(&now) else {
+            let message = "no new bundle on the SIM, which may still come".to_owned();
+            return Ok(Lookup::CannotTell { message });
+        };
+        Ok(Lookup::Found(Submitted {
+            // Cube's id of the order went lost with its answer.
+            upstream_id: format!("bundle-{bundle}"),
+            state: UpstreamState::Done,
+            said: format!("bundle {bundle} is new on the SIM"),
+        }))
     }
 
     async fn get_order(

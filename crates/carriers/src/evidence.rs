@@ -124,13 +124,12 @@ mod tests {
     #[test]
     fn new_ids_more_entries_more_cycles_and_later_ends_are_seen() {
         let one = mark("a", Some(1), Some(100));
-        assert!(!grown(&[], &[]));
-        assert!(grown(&[], std::slice::from_ref(&one)));
-        assert!(!grown(std::slice::from_ref(&one), std::slice::from_ref(&one)));
-        assert!(grown(&[one.clone()], &[one.clone(), one.clone()]));
-        assert!(grown(&[one.clone()], &[one.clone(), mark("b", None, None)]));
-        assert!(grown(&[one.clone()], &[mark("a", Some(2), Some(100))]));
-        assert!(grown(&[one.clone()], &[mark("a", Some(1), Some(101))]));
+        let before = std::slice::from_ref(&one);
+        assert!(!grown(&[], &[]) && grown(&[], before) && !grown(before, before));
+        assert!(grown(before, &[one.clone(), one.clone()]));
+        assert!(grown(before, &[one.clone(), mark("b", None, None)]));
+        assert!(grown(before, &[mark("a", Some(2), Some(100))]));
+        assert!(grown(before, &[mark("a", Some(1), Some(101))]));
         let later = Mark { added: Some(2), ..one.clone() };
         assert!(grown(&[Mark { added: Some(1), ..one.clone() }], &[later]));
     }

@@ -73,20 +73,21 @@ pub(super) fn taken(answer: &Answer) -> Result<Envelope, SubmitError> {
     let crowded = answer.is_crowded();
     let Some(envelope) = Envelope::read(answer) else {
         let message = answer.said();
-        return Err(match crowded {
-            true => SubmitError::RetryLater { after: answer.wait(), message },
-            false => SubmitError::Ambiguous { message },
+        return Err(if crowded {
+            SubmitError::RetryLater { after: answer.wait(), message }
+        } else {
+            SubmitError::Ambiguous { message }
         });
     };
     let Envelope { code, said: message, .. } = &envelope;
     let (code, message) = (code.clone(), message.clone());
     match class(&code) {
         Class::Success => Ok(envelope),
-        Class::AlreadySo => Err(SubmitError::Ambiguous { message }),
         Class::Permanent => Err(SubmitError::Permanent { code, message }),
         Class::SimBusy => Err(SubmitError::RetryLater { after: SIM_BUSY_RETRY, message }),
         Class::Unclear if crowded => Err(SubmitError::RetryLater { after: answer.wait(), message }),
-        Class::Unclear => Err(SubmitError::Ambiguous { message }),
+        // No order makes something that can be so already.
+        Class::AlreadySo | Class::Unclear => Err(SubmitError::Ambiguous { message }),
     }
 }
 

@@ -197,8 +197,8 @@ mod tests {
                 member("nonce"),
             );
             assert_eq!(canonical, member("canonical"), "{}", vector["name"]);
-            let signed = signer.authorization(&canonical).unwrap();
-            assert_eq!(signed, member("authorization"), "{}", vector["name"]);
+            let header = signer.authorization(&canonical).unwrap();
+            assert_eq!(header, member("authorization"), "{}", vector["name"]);
         }
     }
 

@@ -24,7 +24,7 @@ pub(super) fn signature(
     // HMAC takes keys of any length.
     let Ok(mac) = mac else { return String::new() };
     let parts = [timestamp, request_id, access_code, body];
-    let mac = parts.iter().fold(mac, |mac, part| mac.chain_update(part));
+    let mac = parts.iter().fold(mac, Mac::chain_update);
     hex::encode_upper(mac.finalize().into_bytes())
 }
 

@@ -254,10 +254,10 @@ mod tests {
 
     #[test]
     fn totals_are_exact_or_none() {
-        let total = |total: Value| total_of(&total).map(|money| money.minor);
-        fn total_of(amount: &Value) -> Option<Money> {
-            super::total(&json!({"total": amount, "currency": "USD"}))
-        }
+        let total = |amount: Value| {
+            let total = super::total(&json!({"total": amount, "currency": "USD"}));
+            total.map(|total| total.minor)
+        };
         assert_eq!(total(json!(3.5)), Some(350));
         assert_eq!(total(json!("12.36")), Some(1236));
         assert_eq!(total(json!(0.123)), None);

@@ -145,9 +145,10 @@ async fn it_answers(carrier: &dyn Carrier, line: &Line) {
     let usage = carrier.get_usage(&line.iccid, range).await.unwrap();
     assert!(!matches!(usage.total, Allowance::Bytes(total) if total < usage.used));
     let quote = carrier.quote(line).await;
-    match carrier.capabilities().has(Feature::Quote) {
-        true => assert!(quote.unwrap().price.is_some()),
-        false => assert_eq!(quote, Err(ControlError::Unsupported)),
+    if carrier.capabilities().has(Feature::Quote) {
+        assert!(quote.unwrap().price.is_some());
+    } else {
+        assert_eq!(quote, Err(ControlError::Unsupported));
     }
     assert!(carrier.parse_webhook(&[], b"\xff").is_err());
     let (young, old) = (carrier.poll_pause(Span::seconds(0)), carrier.poll_pause(Span::days(1)));
