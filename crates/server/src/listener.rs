@@ -104,8 +104,8 @@ struct House {
     stopped: watch::Receiver<bool>,
 }
 
-/// Serves a router, with the answers to what does not reach it, until told to stop, then until its last connection has ended. Connections on which
-/// nothing is asked end at once.
+/// Serves a router, with the answers to what does not reach it, until told to stop, then until its last
+/// connection has ended. Connections on which nothing is asked end at once.
 pub(crate) async fn serve(
     listener: TcpListener,
     (router, early): (Router, EarlyAnswers),

@@ -243,22 +243,25 @@ impl Tx {
 /// have different types, so that a function cannot do this.
 macro_rules! on_engine {
     ($tx:expr, $connection:ident => $run:expr) => {
+        $crate::engine::on_engine!($tx, $connection, sqlite => $run, postgres => $run)
+    };
+    ($tx:expr, $connection:ident, sqlite => $sqlite:expr, postgres => $postgres:expr) => {
         match &mut $tx.0 {
             $crate::engine::Conn::SqliteTx(tx) => {
                 let $connection = &mut **tx;
-                $run
+                $sqlite
             }
             $crate::engine::Conn::SqliteRead(tx) => {
                 let $connection = &mut **tx;
-                $run
+                $sqlite
             }
             $crate::engine::Conn::PgTx(tx) => {
                 let $connection = &mut **tx;
-                $run
+                $postgres
             }
             $crate::engine::Conn::PgRead(tx) => {
                 let $connection = &mut **tx;
-                $run
+                $postgres
             }
         }
     };
