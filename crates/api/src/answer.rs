@@ -16,7 +16,7 @@ use wire::params::ParamsError;
 use crate::messages::{self, Arg};
 
 /// How long a caller is asked to wait when nobody knows how long it will take, in seconds.
-const RETRY_AFTER_SECONDS: &str = "1";
+pub(crate) const RETRY_AFTER_SECONDS: &str = "1";
 
 /// In which words a caller is answered.
 #[derive(Debug, Clone)]

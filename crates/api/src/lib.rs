@@ -6,6 +6,7 @@
 pub mod admin;
 mod answer;
 mod client_address;
+mod early;
 mod health;
 pub mod messages;
 pub mod openapi;
@@ -34,6 +35,7 @@ use wire::{Code, Service};
 use crate::answer::Voice;
 
 pub use crate::client_address::{ClientAddress, ClientAddressHeader, TrustedProxies};
+pub use crate::early::{Early, EarlyAnswers};
 pub use crate::signed::BODY_BYTES_MAX;
 
 /// What every handler works with: the mall, and the mode that the path chose.

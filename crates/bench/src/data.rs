@@ -95,7 +95,18 @@ impl Place {
         let half = self.empty("half_filled").await?;
         let database = fill(&half, ctx, sims, orders).await?;
         let whole = self.copy(&database, &name).await?;
+        self.remove("half_filled").await?;
         Ok(whole)
+    }
+
+    async fn remove(&self, name: &str) -> anyhow::Result<()> {
+        let Some(server) = &self.server else {
+            return Ok(std::fs::remove_file(self.file(name))?);
+        };
+        let mut admin = PgConnection::connect(&format!("{server}/postgres")).await?;
+        let drop = format!("DROP DATABASE IF EXISTS bench_{name} WITH (FORCE)");
+        admin.execute(AssertSqlSafe(drop)).await?;
+        Ok(())
     }
 
     fn url(&self, name: &str) -> String {

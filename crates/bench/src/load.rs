@@ -207,7 +207,7 @@ async fn search(
         0 => (String::new(), "\"order_no\""),
         1 => (format!("partner={PARTNER}&limit=100"), "\"order_no\""),
         2 => (format!("iccid={sim}"), ""),
-        3 => (format!("order_no={order_no}"), order_no.as_str()),
+        3 => (format!("number={order_no}"), order_no.as_str()),
         4 => ("state=REVIEW".to_owned(), ""),
         _ => ("plan=PLAN-19".to_owned(), ""),
     };

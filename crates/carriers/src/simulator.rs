@@ -6,10 +6,12 @@ use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use domain::{Ctx, Span, Timestamp};
+use domain::{Ctx, Iccid, Span, Timestamp};
 
 use crate::{
-    Carrier, Idempotency, Line, Lookup, QueryError, SubmitError, Submitted, UpstreamState,
+    Allowance, Capabilities, Carrier, CarrierPlan, CarrierSim, Idempotency, Line, Lookup,
+    PeriodUnit, PlanState, Product, Products, QueryError, SimState, Snapshot, SubmitError,
+    Submitted, UpstreamState, Usage, UsageRange,
 };
 
 /// How many orders the journal remembers; older ones are forgotten.
@@ -78,9 +80,16 @@ pub struct Simulator {
 
 #[derive(Debug, Default)]
 struct Journal {
-    done: HashMap<String, Timestamp>,
+    done: HashMap<String, Done>,
     order: VecDeque<String>,
     put_off: HashMap<String, u32>,
+}
+
+/// An order that was really done.
+#[derive(Debug, Clone)]
+struct Done {
+    line: Line,
+    ready_at: Timestamp,
 }
 
 impl Simulator {
@@ -112,12 +121,12 @@ impl Simulator {
     }
 
     /// Does an order once per key.
-    fn accept(&self, key: &str, delay: Span) -> Submitted {
+    fn accept(&self, key: &str, line: &Line, delay: Span) -> Submitted {
         let mut journal = self.journal();
-        let known = journal.done.get(key).copied();
+        let known = journal.done.get(key).map(|done| done.ready_at);
         let ready_at = known.unwrap_or_else(|| self.ctx.now() + delay);
         if known.is_none() {
-            journal.done.insert(key.to_owned(), ready_at);
+            journal.done.insert(key.to_owned(), Done { line: line.clone(), ready_at });
             journal.order.push_back(key.to_owned());
             if journal.order.len() > JOURNAL_MAX
                 && let Some(oldest) = journal.order.pop_front()
@@ -132,7 +141,7 @@ impl Simulator {
     fn submitted(&self, key: &str, ready_at: Timestamp) -> Submitted {
         // The time stands in the id, so that a restarted simulator still knows it.
         let upstream_id = format!("SIM-{}-{key}", ready_at.as_micros());
-        Submitted { upstream_id, state: self.state(ready_at) }
+        Submitted { upstream_id, state: self.state(ready_at), said: "simulated".to_owned() }
     }
 
     fn state(&self, ready_at: Timestamp) -> UpstreamState {
@@ -142,14 +151,34 @@ impl Simulator {
 
 #[async_trait]
 impl Carrier for Simulator {
-    fn idempotency(&self) -> Idempotency {
-        Idempotency::Native
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            idempotency: Idempotency::Native,
+            features: &[],
+            periods_max: 10_000,
+            key_chars_max: 50,
+            deadline: Span::minutes(120),
+        }
+    }
+
+    async fn list_products(&self, _cursor: Option<&str>) -> Result<Products, QueryError> {
+        let product = |id: &str, name: &str, gigabytes: u64| Product {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            data: Allowance::Bytes(gigabytes << 30),
+            validity: Some((30, PeriodUnit::Day)),
+            coverage: vec!["US".to_owned()],
+            cost: None,
+        };
+        let products = vec![product("CP-1", "1 GB", 1), product("CP-5", "5 GB", 5)];
+        Ok(Products { products, next: None })
     }
 
     async fn submit(&self, key: &str, line: &Line) -> Result<Submitted, SubmitError> {
+        self.capabilities().check(key, line)?;
         match self.behaviour(line) {
-            Behaviour::Accept => Ok(self.accept(key, Span::seconds(0))),
-            Behaviour::Delay(delay) => Ok(self.accept(key, delay)),
+            Behaviour::Accept => Ok(self.accept(key, line, Span::seconds(0))),
+            Behaviour::Delay(delay) => Ok(self.accept(key, line, delay)),
             Behaviour::Refuse => Err(SubmitError::Permanent {
                 code: "SIM_REFUSED".to_owned(),
                 message: "the simulator refuses SIMs of this kind".to_owned(),
@@ -164,10 +193,10 @@ impl Carrier for Simulator {
                 }
                 journal.put_off.remove(key);
                 drop(journal);
-                Ok(self.accept(key, Span::seconds(0)))
+                Ok(self.accept(key, line, Span::seconds(0)))
             }
             Behaviour::TimeOut => {
-                self.accept(key, Span::seconds(0));
+                self.accept(key, line, Span::seconds(0));
                 Err(SubmitError::Ambiguous { message: "the reply was lost".to_owned() })
             }
             Behaviour::CannotTell => {
@@ -176,25 +205,63 @@ impl Carrier for Simulator {
         }
     }
 
-    async fn find_by_key(&self, key: &str, line: &Line) -> Lookup {
+    async fn find_by_key(
+        &self,
+        key: &str,
+        line: &Line,
+        _snapshot: &Snapshot,
+    ) -> Result<Lookup, QueryError> {
         if self.behaviour(line) == Behaviour::CannotTell {
             let message = "the simulator does not say for SIMs of this kind".to_owned();
-            return Lookup::CannotTell { message };
+            return Ok(Lookup::CannotTell { message });
         }
-        let ready_at = self.journal().done.get(key).copied();
-        ready_at.map_or(Lookup::NotFound, |ready_at| Lookup::Found(self.submitted(key, ready_at)))
+        let ready_at = self.journal().done.get(key).map(|done| done.ready_at);
+        let found = |ready_at| Lookup::Found(self.submitted(key, ready_at));
+        Ok(ready_at.map_or(Lookup::NotFound, found))
     }
 
     async fn check(&self) -> Result<String, QueryError> {
         Ok("built in".to_owned())
     }
 
-    async fn get_order(&self, upstream_id: &str) -> Result<UpstreamState, QueryError> {
-        let mut parts = upstream_id.splitn(3, '-');
-        let micros = (parts.next() == Some("SIM")).then(|| parts.next()).flatten();
-        let ready_at = micros.and_then(|micros| micros.parse().ok()).map(Timestamp::from_micros);
+    async fn get_order(
+        &self,
+        upstream_id: &str,
+        _line: &Line,
+        _snapshot: &Snapshot,
+    ) -> Result<Submitted, QueryError> {
         let unknown = || QueryError { message: format!("no such order: {upstream_id}") };
-        ready_at.map(|ready_at| self.state(ready_at)).ok_or_else(unknown)
+        let rest = upstream_id.strip_prefix("SIM-").ok_or_else(unknown)?;
+        let (micros, key) = rest.split_once('-').ok_or_else(unknown)?;
+        let micros = micros.parse().map_err(|_| unknown())?;
+        Ok(self.submitted(key, Timestamp::from_micros(micros)))
+    }
+
+    async fn get_sim(&self, _iccid: &Iccid) -> Result<CarrierSim, QueryError> {
+        Ok(CarrierSim { state: SimState::Active, said: "simulated".to_owned() })
+    }
+
+    async fn list_plans(&self, iccid: &Iccid) -> Result<Vec<CarrierPlan>, QueryError> {
+        let now = self.ctx.now();
+        let journal = self.journal();
+        let on_sim = |done: &&Done| done.line.iccid == *iccid && done.ready_at <= now;
+        let mut done: Vec<&Done> = journal.done.values().filter(on_sim).collect();
+        done.sort_by_key(|done| done.ready_at);
+        let plan = |done: &Done| CarrierPlan {
+            id: done.line.product.clone(),
+            state: PlanState::Queued,
+            data: Allowance::Unknown,
+            used: None,
+            periods: Some(done.line.periods),
+            start_at: None,
+            end_at: None,
+        };
+        Ok(done.into_iter().map(plan).collect())
+    }
+
+    async fn get_usage(&self, _iccid: &Iccid, _range: UsageRange) -> Result<Usage, QueryError> {
+        let as_of = Some(self.ctx.now());
+        Ok(Usage { used: 0, total: Allowance::Unknown, as_of, periods: Vec::new() })
     }
 }
 
@@ -226,11 +293,13 @@ mod tests {
     #[tokio::test]
     async fn the_same_key_is_done_once() {
         let (_, simulator) = simulator();
+        let empty = Snapshot::default();
+        let find = async |key, ending| simulator.find_by_key(key, &line(ending), &empty).await;
         let first = simulator.submit("k1", &line("0000")).await.unwrap();
         assert_eq!(simulator.submit("k1", &line("0000")).await, Ok(first.clone()));
         assert_eq!(first.state, UpstreamState::Done);
-        assert_eq!(simulator.find_by_key("k1", &line("0000")).await, Lookup::Found(first));
-        assert_eq!(simulator.find_by_key("k2", &line("0000")).await, Lookup::NotFound);
+        assert_eq!(find("k1", "0000").await, Ok(Lookup::Found(first)));
+        assert_eq!(find("k2", "0000").await, Ok(Lookup::NotFound));
     }
 
     #[tokio::test]
@@ -238,15 +307,26 @@ mod tests {
         let (clock, simulator) = simulator();
         let first = simulator.submit("k1", &line("9001")).await.unwrap();
         assert_eq!(first.state, UpstreamState::Pending);
-        assert_eq!(simulator.get_order(&first.upstream_id).await, Ok(UpstreamState::Pending));
+        let empty = Snapshot::default();
+        let ask = async |id: &str| {
+            let order = simulator.get_order(id, &line("9001"), &empty).await;
+            order.map(|order| order.state)
+        };
+        assert_eq!(ask(&first.upstream_id).await, Ok(UpstreamState::Pending));
+        assert_eq!(simulator.list_plans(&line("9001").iccid).await, Ok(Vec::new()));
         clock.0.store(60_000_000, Ordering::Relaxed);
-        assert_eq!(simulator.get_order(&first.upstream_id).await, Ok(UpstreamState::Done));
-        assert!(simulator.get_order("nonsense").await.is_err());
+        assert_eq!(ask(&first.upstream_id).await, Ok(UpstreamState::Done));
+        assert_eq!(simulator.list_plans(&line("9001").iccid).await.unwrap().len(), 1);
+        for nonsense in ["nonsense", "SIM-", "SIM-x-k1"] {
+            assert!(ask(nonsense).await.is_err());
+        }
     }
 
     #[tokio::test]
     async fn endings_choose_what_happens() {
         let (_, simulator) = simulator();
+        let empty = Snapshot::default();
+        let find = async |key, ending| simulator.find_by_key(key, &line(ending), &empty).await;
         let refused = simulator.submit("k2", &line("9002")).await;
         assert!(matches!(refused, Err(SubmitError::Permanent { .. })));
         for _ in 0..PUT_OFF_TIMES {
@@ -256,10 +336,10 @@ mod tests {
         assert!(simulator.submit("k3", &line("9003")).await.is_ok());
         let lost = simulator.submit("k4", &line("9004")).await;
         assert!(matches!(lost, Err(SubmitError::Ambiguous { .. })));
-        assert!(matches!(simulator.find_by_key("k4", &line("9004")).await, Lookup::Found(_)));
+        assert!(matches!(find("k4", "9004").await, Ok(Lookup::Found(_))));
         assert!(simulator.submit("k5", &line("9005")).await.is_err());
-        let unsaid = simulator.find_by_key("k5", &line("9005")).await;
-        assert!(matches!(unsaid, Lookup::CannotTell { .. }));
+        let unsaid = find("k5", "9005").await;
+        assert!(matches!(unsaid, Ok(Lookup::CannotTell { .. })));
         assert!(simulator.did("k4") && !simulator.did("k2"));
     }
 

@@ -128,6 +128,11 @@ impl Timestamp {
         jiff::Timestamp::from_microsecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
     }
 
+    /// As in HTTP's headers: `Sun, 22 Nov 2026 08:00:00 GMT`.
+    pub fn http_date(self) -> String {
+        self.zoned(&Zone::UTC).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+    }
+
     /// Reads RFC 3339 with an offset, to the microsecond.
     pub fn parse_rfc3339(text: &str) -> Result<Self, TimeError> {
         let shape = text.len() <= RFC3339_CHARS_MAX && text.as_bytes().get(10) == Some(&b'T');
@@ -272,6 +277,7 @@ mod tests {
     fn rfc3339() {
         let time = Timestamp::parse_rfc3339("2026-11-22T08:00:00Z").unwrap();
         assert_eq!(time.rfc3339(), "2026-11-22T08:00:00Z");
+        assert_eq!(time.http_date(), "Sun, 22 Nov 2026 08:00:00 GMT");
         assert_eq!(Timestamp::parse_rfc3339("2026-11-22T16:00:00+08:00"), Ok(time));
         let finer = Timestamp::from_micros(time.as_micros() + 1_500);
         assert_eq!(finer.rfc3339(), "2026-11-22T08:00:00.0015Z");

@@ -138,11 +138,12 @@ async fn place(
         return Ok((plan, None));
     }
     let (mode, partner) = (order.mode, order.partner_id);
-    let SimQueue { plans: before, free_since } = if plan.queue_no == 1 {
-        SimQueue { plans: Vec::new(), free_since: None }
-    } else {
+    let SimQueue { plans: before, free_since } = if book.has_plans {
         tx.sim_queue(mode, partner, &order.iccid).await?
+    } else {
+        SimQueue { plans: Vec::new(), free_since: book.free_since }
     };
+    book.has_plans = true;
     let mut queue: Vec<QueuedPlan> = before.iter().map(|plan| plan.queued.clone()).collect();
     queue.push(plan.clone());
     advance(&mut queue, free_since, now, zone);

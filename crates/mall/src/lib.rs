@@ -65,7 +65,7 @@ pub use queries::Found;
 pub use request_log::{Answered, run_request_log};
 pub use sighting::Sighting;
 pub use store::SUCCESS;
-pub use worker::run_workers;
+pub use worker::{run_checkpoints, run_workers};
 
 /// How often a transaction is run again that lost a race.
 const ATTEMPTS_MAX: u32 = 12;

@@ -6,7 +6,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use carriers::{Carrier, Idempotency, Line, Lookup, SubmitError, Submitted, UpstreamState};
+use carriers::{
+    Carrier, Idempotency, Line, Lookup, Snapshot, SubmitError, Submitted, UpstreamState,
+};
 use domain::Span;
 use domain::ledger::{Account, Posting};
 use domain::order::{Failure, Order, OrderEvent, OrderState};
@@ -273,20 +275,23 @@ pub(crate) async fn order_of(tx: &mut Tx, job: &Job) -> Result<Order> {
 /// may order twice, an order that may have been sent before is only looked for.
 async fn ask(carrier: &dyn Carrier, order: &Order, asked_before: bool, limit: Span) -> Outcome {
     let limit = limit.to_std();
+    let line = Line {
+        iccid: order.iccid.clone(),
+        product: order.carrier_product.clone(),
+        periods: order.length.periods,
+    };
+    // Nothing is read before a submit yet: carriers that need it can only say that they cannot tell.
+    let snapshot = Snapshot::default();
     if !order.upstream_id.is_empty() {
-        return match timeout(limit, carrier.get_order(&order.upstream_id)).await {
-            Ok(Ok(state)) => outcome(Submitted { upstream_id: order.upstream_id.clone(), state }),
+        let asked = carrier.get_order(&order.upstream_id, &line, &snapshot);
+        return match timeout(limit, asked).await {
+            Ok(Ok(submitted)) => outcome(submitted),
             Ok(Err(error)) => Outcome::Later(POLL_LATER, error.message),
             Err(_) => Outcome::Later(POLL_LATER, NO_ANSWER.to_owned()),
         };
     }
     let native = carrier.idempotency() == Idempotency::Native;
     let key = order.upstream_key();
-    let line = Line {
-        iccid: order.iccid.clone(),
-        product: order.carrier_product.clone(),
-        periods: order.length.periods,
-    };
     let submitted = if asked_before && !native {
         Err(SubmitError::Ambiguous { message: "an earlier try was cut off".to_owned() })
     } else {
@@ -301,13 +306,14 @@ async fn ask(carrier: &dyn Carrier, order: &Order, asked_before: bool, limit: Sp
         }
         Err(SubmitError::RetryLater { after, message }) => Outcome::PutOff(after, message),
         Err(SubmitError::Ambiguous { message }) => {
-            match timeout(limit, carrier.find_by_key(&key, &line)).await {
-                Ok(Lookup::Found(submitted)) => outcome(submitted),
+            match timeout(limit, carrier.find_by_key(&key, &line, &snapshot)).await {
+                Ok(Ok(Lookup::Found(submitted))) => outcome(submitted),
                 // With a native key it is safe to ask again under the same one.
-                Ok(Lookup::NotFound) if native => Outcome::Later(POLL_FIRST, message),
-                Ok(Lookup::NotFound) => unknown(message),
-                Ok(Lookup::CannotTell { message: why }) => unknown(format!("{message}; {why}")),
+                Ok(Ok(Lookup::NotFound)) if native => Outcome::Later(POLL_FIRST, message),
+                Ok(Ok(Lookup::NotFound)) => unknown(message),
+                Ok(Ok(Lookup::CannotTell { message: why })) => unknown(format!("{message}; {why}")),
                 // Looking can be repeated.
+                Ok(Err(error)) => Outcome::Later(POLL_LATER, error.message),
                 Err(_) => Outcome::Later(POLL_LATER, NO_ANSWER.to_owned()),
             }
         }

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use domain::order::{Failure, OrderEvent};
 use domain::{Span, Timestamp, TraceId};
@@ -26,6 +27,8 @@ const FAILURES_MAX: i64 = 20;
 /// How long a node waits between two claims: with a backlog, places that come free are gathered, so that one
 /// claim fills many of them.
 const CLAIM_PAUSE: Span = Span::millis(5);
+/// How often what is in SQLite's write-ahead log is put into the file.
+const CHECKPOINT_PERIOD: Duration = Duration::from_millis(250);
 /// The longest pause between two tries.
 const PAUSE_MAX: Span = Span::minutes(5);
 /// The most characters of an error that are stored with a job.
@@ -90,6 +93,21 @@ pub async fn run_workers(mall: Arc<Mall>, mut stop: watch::Receiver<bool>) {
             }
             Some(_) = running.join_next() => {}
             () = tokio::time::sleep(mall.settings.poll.to_std()) => {}
+        }
+    }
+}
+
+/// Keeps SQLite's write-ahead log short until `stop` turns true.
+pub async fn run_checkpoints(mall: Arc<Mall>, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        if let Err(error) = mall.store.checkpoint().await {
+            // The writer does it in the end.
+            tracing::debug!(%error, "no checkpoint");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(CHECKPOINT_PERIOD) => {}
+            // Nobody left to tell us to stop means that we should.
+            changed = stop.changed() => if changed.is_err() { return },
         }
     }
 }

@@ -118,8 +118,9 @@ impl Edge {
     /// What connections may cost, after the system was asked for as many open files as it gives.
     pub(crate) fn limits(&self) -> anyhow::Result<Limits> {
         let files = raise_open_files().context("the limit of open files")?;
-        // Where there are very few files, half of them.
-        let connections_most = files.saturating_sub(OTHER_FILES).max(files / 2).max(1);
+        // Where there are very few files, a third of them: a mall on SQLite has two dozen open of its own, and
+        // one more for the connection that it turns away.
+        let connections_most = files.saturating_sub(OTHER_FILES).max(files / 3).max(1);
         let connections = |number| usize::try_from(number).unwrap_or(usize::MAX);
         let connections_max = connections(self.connections_max);
         if connections_max > connections_most {

@@ -4,6 +4,7 @@
 
 mod gate;
 mod pace;
+mod refusal;
 
 use std::convert::Infallible;
 use std::io;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use api::TrustedProxies;
+use api::{EarlyAnswers, TrustedProxies};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
@@ -95,6 +96,7 @@ impl Limits {
 /// What all connections of a listener share.
 struct House {
     router: Router,
+    early: EarlyAnswers,
     limits: Limits,
     proxies: TrustedProxies,
     gate: Gate,
@@ -102,17 +104,17 @@ struct House {
     stopped: watch::Receiver<bool>,
 }
 
-/// Serves a router until told to stop, then until its last connection has ended. Connections on which
-/// nothing is asked end at once.
+/// Serves a router, with the answers to what does not reach it, until told to stop, then until its last
+/// connection has ended. Connections on which nothing is asked end at once.
 pub(crate) async fn serve(
     listener: TcpListener,
-    router: Router,
+    (router, early): (Router, EarlyAnswers),
     limits: Limits,
     proxies: TrustedProxies,
     stopped: watch::Receiver<bool>,
 ) {
     let gate = Gate::new(limits.connections_max, limits.connections_per_address_max);
-    let house = Arc::new(House { router, limits, proxies, gate, stopped });
+    let house = Arc::new(House { router, early, limits, proxies, gate, stopped });
     // Dropped with this future, they all end.
     let mut connections = JoinSet::new();
     let mut pause = PAUSE_MIN;
@@ -127,7 +129,7 @@ pub(crate) async fn serve(
                 pause = PAUSE_MIN;
                 match Gate::admit(&house, peer.ip()) {
                     Some(ticket) => drop(connections.spawn(converse(stream, peer, ticket))),
-                    None => gate::turn_away(&stream),
+                    None => gate::turn_away(&house, &stream),
                 }
             }
             // The client's doing, and its loss.

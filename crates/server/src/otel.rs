@@ -48,6 +48,8 @@ pub(crate) fn start() -> anyhow::Result<Option<(Export, AnyLayer)>> {
     if disabled || !ENDPOINTS.into_iter().any(set) {
         return Ok(None);
     }
+    // The exporter's HTTP client has no provider of its own. An error means that there is one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let exporter = SpanExporter::builder().with_http().build().context("OpenTelemetry")?;
     let name = std::env::var("OTEL_SERVICE_NAME").unwrap_or_else(|_| "simmall".to_owned());
     let provider = SdkTracerProvider::builder()

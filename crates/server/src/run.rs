@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use api::TrustedProxies;
+use api::{EarlyAnswers, TrustedProxies};
 use carriers::{Behaviour, Carrier, Carriers, Simulator};
 use domain::{Ctx, Mode};
 use mall::{Mall, Settings};
@@ -119,23 +119,24 @@ pub(crate) fn serve(
     let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
     mall.metrics().register(Box::new(Process));
     let (stop, stopped) = watch::channel(false);
-    let (jobs, seals) = (Arc::clone(&mall), Arc::clone(&mall));
-    let (jobs, seals) =
-        (mall::run_workers(jobs, stopped.clone()), mall::run_sealer(seals, stopped.clone()));
+    let jobs = mall::run_workers(Arc::clone(&mall), stopped.clone());
+    let seals = mall::run_sealer(Arc::clone(&mall), stopped.clone());
+    let checkpoints = mall::run_checkpoints(Arc::clone(&mall), stopped.clone());
     let workers = tokio::spawn(async move {
-        tokio::join!(jobs, seals);
+        tokio::join!(jobs, seals, checkpoints);
     });
     let (limits, proxies) = (wiring.limits, wiring.proxies.clone());
     let router = api::router(&mall, wiring.root_mode, limits.request_time_max);
-    let server = listener::serve(public, router, limits, proxies.clone(), stopped);
+    let pages = (router, EarlyAnswers::for_partners(&mall));
+    let server = listener::serve(public, pages, limits, proxies.clone(), stopped);
     let server = tokio::spawn(server);
     let (last, told_last) = watch::channel(false);
     let request_log = tokio::spawn(mall::run_request_log(Arc::clone(&mall), told_last.clone()));
-    let router = api::admin::router(&mall);
+    let pages = (api::admin::router(&mall), EarlyAnswers::for_operators(&mall));
     let admin = tokio::spawn(async move {
         match admin {
             Some(admin) => {
-                listener::serve(admin, router, limits.for_admin(), proxies, told_last).await;
+                listener::serve(admin, pages, limits.for_admin(), proxies, told_last).await;
             }
             None => listener::told(told_last).await,
         }

@@ -16,6 +16,12 @@ use crate::waits::AllWaits;
 pub(crate) const SQLITE_VERSION_MIN: [u32; 3] = [3, 51, 3];
 /// Readers of a SQLite database, beside its one writer.
 const SQLITE_READERS: u32 = 4;
+/// How much of the file the writer keeps in memory, in KiB below zero: orders of a million SIMs touch pages all
+/// over its indexes. Taken only as it is needed.
+const SQLITE_WRITER_CACHE: &str = "-131072";
+/// After how many pages of the write-ahead log the writer itself puts them into the file, so that the log begins anew:
+/// 128 MiB. By then [`Store::checkpoint`] has left it little to do.
+const SQLITE_CHECKPOINT_PAGES: &str = "32000";
 /// How many prepared statements a connection to SQLite keeps: a batch has a text for each number of rows.
 const SQLITE_STATEMENTS: usize = 512;
 /// How long a request waits for a connection.
@@ -121,6 +127,7 @@ impl Store {
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(5))
             .statement_cache_capacity(SQLITE_STATEMENTS)
+            .pragma("wal_autocheckpoint", SQLITE_CHECKPOINT_PAGES)
             .disable_statement_logging();
         let pool = |connections| {
             SqlitePoolOptions::new()
@@ -132,7 +139,8 @@ impl Store {
                 .max_lifetime(None)
         };
         let file = connect.get_filename().to_owned();
-        let writer = pool(1).connect_with(connect.clone()).await;
+        let wide = connect.clone().pragma("cache_size", SQLITE_WRITER_CACHE);
+        let writer = pool(1).connect_with(wide).await;
         let writer = writer.map_err(|error| cannot_open(&file, &error))?;
         let version: String =
             sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&writer).await?;
@@ -173,6 +181,16 @@ impl Store {
             }
             Pools::Postgres(pool) => Conn::PgRead(self.1.read.during(pool.acquire()).await?),
         }))
+    }
+
+    /// Puts what SQLite's write-ahead log holds into the file, beside the writer and without holding it up. The
+    /// writer would do it within a transaction, and those behind it would wait. Nothing on PostgreSQL, which does
+    /// it by itself.
+    pub async fn checkpoint(&self) -> Result<()> {
+        if let Pools::Sqlite { readers, .. } = &self.0 {
+            sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(readers).await?;
+        }
+        Ok(())
     }
 
     /// Closes all connections; what is not committed is lost.
@@ -225,22 +243,25 @@ impl Tx {
 /// have different types, so that a function cannot do this.
 macro_rules! on_engine {
     ($tx:expr, $connection:ident => $run:expr) => {
+        $crate::engine::on_engine!($tx, $connection, sqlite => $run, postgres => $run)
+    };
+    ($tx:expr, $connection:ident, sqlite => $sqlite:expr, postgres => $postgres:expr) => {
         match &mut $tx.0 {
             $crate::engine::Conn::SqliteTx(tx) => {
                 let $connection = &mut **tx;
-                $run
+                $sqlite
             }
             $crate::engine::Conn::SqliteRead(tx) => {
                 let $connection = &mut **tx;
-                $run
+                $sqlite
             }
             $crate::engine::Conn::PgTx(tx) => {
                 let $connection = &mut **tx;
-                $run
+                $postgres
             }
             $crate::engine::Conn::PgRead(tx) => {
                 let $connection = &mut **tx;
-                $run
+                $postgres
             }
         }
     };

@@ -62,40 +62,16 @@ macro_rules! bind_many {
     };
 }
 
-/// Runs one of two expressions, for the engine's kind of binding.
-macro_rules! on_engine_many {
-    ($tx:expr, $connection:ident, $sqlite:expr, $postgres:expr) => {
-        match &mut $tx.0 {
-            $crate::engine::Conn::SqliteTx(tx) => {
-                let $connection = &mut **tx;
-                $sqlite
-            }
-            $crate::engine::Conn::SqliteRead(tx) => {
-                let $connection = &mut **tx;
-                $sqlite
-            }
-            $crate::engine::Conn::PgTx(tx) => {
-                let $connection = &mut **tx;
-                $postgres
-            }
-            $crate::engine::Conn::PgRead(tx) => {
-                let $connection = &mut **tx;
-                $postgres
-            }
-        }
-    };
-}
-
 /// Executes a statement over the rows of a piece; gives the number of rows it changed.
 macro_rules! execute_many {
     ($tx:expr, $sql:expr, $items:expr, $item:tt => [$($value:expr),* $(,)?]) => {
-        $crate::many::on_engine_many!(
+        $crate::engine::on_engine!(
             $tx,
             connection,
-            $crate::many::bind_many!(sqlite, sqlx::query(sqlx::AssertSqlSafe($sql)), $items,
+            sqlite => $crate::many::bind_many!(sqlite, sqlx::query(sqlx::AssertSqlSafe($sql)), $items,
                 $item => [$($value),*])
                 .execute(connection).await.map(|done| done.rows_affected()),
-            $crate::many::bind_many!(postgres, sqlx::query(sqlx::AssertSqlSafe($sql)), $items,
+            postgres => $crate::many::bind_many!(postgres, sqlx::query(sqlx::AssertSqlSafe($sql)), $items,
                 $item => [$($value),*])
                 .execute(connection).await.map(|done| done.rows_affected())
         )
@@ -105,14 +81,14 @@ macro_rules! execute_many {
 /// Fetches what a statement over the rows of a piece returns, as a `FromRow` type.
 macro_rules! fetch_many {
     ($tx:expr, $row:ty, $sql:expr, $items:expr, $item:tt => [$($value:expr),* $(,)?]) => {
-        $crate::many::on_engine_many!(
+        $crate::engine::on_engine!(
             $tx,
             connection,
-            $crate::many::bind_many!(sqlite,
+            sqlite => $crate::many::bind_many!(sqlite,
                 sqlx::query_as::<_, $row>(sqlx::AssertSqlSafe($sql)), $items,
                 $item => [$($value),*])
                 .fetch_all(connection).await,
-            $crate::many::bind_many!(postgres,
+            postgres => $crate::many::bind_many!(postgres,
                 sqlx::query_as::<_, $row>(sqlx::AssertSqlSafe($sql)), $items,
                 $item => [$($value),*])
                 .fetch_all(connection).await
@@ -120,7 +96,7 @@ macro_rules! fetch_many {
     };
 }
 
-pub(crate) use {bind_many, execute_many, fetch_many, on_engine_many};
+pub(crate) use {bind_many, execute_many, fetch_many};
 
 #[cfg(test)]
 mod tests {

@@ -89,6 +89,10 @@ pub struct SimBook {
     pub runs_until: Option<Timestamp>,
     /// The highest place ever taken; 0 where there was none.
     pub last_queue_no: i64,
+    /// Whether a plan is in use or waits.
+    pub has_plans: bool,
+    /// When the last plan that ran to its end did so.
+    pub free_since: Option<Timestamp>,
 }
 
 /// Whose SIM.
@@ -101,6 +105,8 @@ struct BookRow {
     k_iccid: String,
     last_queue_no: i64,
     runs_until: Option<i64>,
+    has_plans: bool,
+    free_since: Option<i64>,
 }
 
 impl BookRow {
@@ -110,7 +116,9 @@ impl BookRow {
         let key =
             (mode, row.parse("partner_id", &self.k_partner)?, row.parse("iccid", &self.k_iccid)?);
         let runs_until = self.runs_until.map(Timestamp::from_micros);
-        Ok((key, SimBook { runs_until, last_queue_no: self.last_queue_no }))
+        let free_since = self.free_since.map(Timestamp::from_micros);
+        let (last_queue_no, has_plans) = (self.last_queue_no, self.has_plans);
+        Ok((key, SimBook { runs_until, last_queue_no, has_plans, free_since }))
     }
 }
 
@@ -192,6 +200,8 @@ impl Tx {
     }
 
     /// What decides where the next plan of each SIM goes.
+    ///
+    /// Not `EXISTS`, which PostgreSQL may turn into one look through all plans of all SIMs.
     pub async fn sim_books(&mut self, sims: &[&SimKey]) -> Result<HashMap<SimKey, SimBook>> {
         let mut books = HashMap::with_capacity(sims.len());
         for piece in pieces(sims) {
@@ -200,7 +210,11 @@ impl Tx {
                 SELECT k_mode, k_partner, k_iccid, COALESCE((SELECT MAX(queue_no) FROM sim_plans
                 WHERE mode = k_mode AND partner_id = k_partner AND iccid = k_iccid), 0)
                 AS last_queue_no, (SELECT expires_at FROM sim_plans WHERE mode = k_mode
-                AND partner_id = k_partner AND iccid = k_iccid AND state = 'in_use') AS runs_until
+                AND partner_id = k_partner AND iccid = k_iccid AND state = 'in_use') AS runs_until,
+                (SELECT 1 FROM sim_plans WHERE mode = k_mode AND partner_id = k_partner AND
+                iccid = k_iccid AND state IN ('in_use', 'waiting') LIMIT 1) IS NOT NULL AS has_plans,
+                (SELECT MAX(expires_at) FROM sim_plans WHERE mode = k_mode
+                AND partner_id = k_partner AND iccid = k_iccid AND state = 'finished') AS free_since
                 FROM v",
                 self.rows(3, piece.len())
             );

@@ -7,8 +7,7 @@ use mall::Error;
 use wire::Code;
 use wire::admin::{FieldError, Problem};
 
-/// How long a caller is asked to wait when the server cannot answer now, in seconds.
-const RETRY_AFTER_SECONDS: &str = "1";
+use crate::answer::RETRY_AFTER_SECONDS;
 
 /// Why a request failed.
 #[derive(Debug)]

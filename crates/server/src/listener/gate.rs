@@ -4,14 +4,12 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use api::Early;
 use tokio::net::TcpStream;
 use tokio::time::{Duration, Instant};
 
 use super::House;
 
-/// What is said to a connection too many. A proxy or a client then tries another node, or again.
-const TURNED_AWAY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n\
-    connection: close\r\ncontent-length: 0\r\n\r\n";
 /// The least time between two lines of the log about it: a flood must not become a flood of lines.
 const WORD_PERIOD: Duration = Duration::from_secs(10);
 
@@ -100,8 +98,9 @@ impl Drop for Ticket {
     }
 }
 
-/// Tells a client that there is no room, as far as it can be told without waiting, and hangs up.
-pub(super) fn turn_away(stream: &TcpStream) {
+/// Tells a client that there is no room, as far as it can be told without waiting, and hangs up. A
+/// proxy or a client then tries another node, or again.
+pub(super) fn turn_away(house: &House, stream: &TcpStream) {
     // An error means that the client is gone already.
-    let _ = stream.try_write(TURNED_AWAY);
+    let _ = stream.try_write(&house.early.write(Early::NoRoom));
 }

@@ -6,16 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
+use api::Early;
 use axum::body::{Body, Bytes};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::Connection;
-
-/// What is said to a client whose head does not come, before it is hung up on.
-const TOO_SLOW: &[u8] =
-    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+use super::{Connection, refusal};
 
 /// A deadline that is set when somebody first has to wait.
 type Deadline = Option<Pin<Box<dyn Future<Output = ()> + Send>>>;
@@ -133,9 +130,21 @@ impl PacedStream {
         let time_max = self.connection.house().limits.head_time_max;
         let deadline = self.head.get_or_insert_with(|| self.connection.deadline(time_max));
         ready!(deadline.as_mut().poll(cx));
-        // An error means that the client is gone already.
-        let _ = self.stream.try_write(TOO_SLOW);
+        self.refuse(Early::HeadTooSlow);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Says why it will be hung up on, as far as it can be said without waiting.
+    fn refuse(&self, early: Early) {
+        // An error means that the client is gone already.
+        let _ = self.stream.try_write(&self.connection.house().early.write(early));
+    }
+
+    /// Takes hyper's refusal of a head out of its hands and says it in the words of the API.
+    fn replaces(&self, written: &[u8]) -> bool {
+        // While a request is at work, what is written is its answer.
+        let early = if self.connection.is_idle() { refusal::of_hyper(written) } else { None };
+        early.map(|early| self.refuse(early)).is_some()
     }
 
     /// Gives what was written; where nothing could be, waits as long as an answer may take.
@@ -182,6 +191,9 @@ impl AsyncWrite for PacedStream {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.replaces(buf) {
+            return Poll::Ready(Ok(buf.len()));
+        }
         let written = Pin::new(&mut this.stream).poll_write(cx, buf);
         this.poll_written(cx, written)
     }
@@ -192,6 +204,12 @@ impl AsyncWrite for PacedStream {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        // A refusal is one piece.
+        if let [buf] = bufs
+            && this.replaces(buf)
+        {
+            return Poll::Ready(Ok(buf.len()));
+        }
         let written = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
         this.poll_written(cx, written)
     }

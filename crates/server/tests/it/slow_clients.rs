@@ -1,10 +1,11 @@
 //! Clients that are slow, silent or many: they are cut off, and nobody waits for them. The time-outs
 //! are low, and each story waits until the mall has acted, however long that takes.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use domain::Mode;
-use serde_json::Value;
+use serde_json::{Value, json};
 use server::Limits;
 use testkit::{Engine, Recipe, TestMall, TestPartner};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -40,7 +41,11 @@ async fn mall(change: impl FnOnce(&mut Limits)) -> TestMall {
 }
 
 async fn connect(mall: &TestMall) -> TcpStream {
-    TcpStream::connect(mall.url().strip_prefix("http://").unwrap()).await.unwrap()
+    connect_to(&mall.url()).await
+}
+
+async fn connect_to(url: &str) -> TcpStream {
+    TcpStream::connect(url.strip_prefix("http://").unwrap()).await.unwrap()
 }
 
 /// All that the mall says until it hangs up. A reset is a way of hanging up, too.
@@ -75,6 +80,48 @@ fn parts(answer: &str) -> (&str, &str) {
     answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"))
 }
 
+/// The one answer that a connection heard, taken apart by somebody who reads HTTP strictly.
+struct Heard {
+    status: u16,
+    headers: HashMap<String, String>,
+    body: Value,
+}
+
+fn heard(said: &str) -> Heard {
+    let (head, body) = parts(said);
+    let (line, headers) = head.split_once("\r\n").unwrap();
+    let headers: Vec<_> = headers.split("\r\n").map(|one| one.split_once(": ").unwrap()).collect();
+    let known: HashMap<_, _> =
+        headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    assert_eq!(known.len(), headers.len(), "a header stands there twice: {said}");
+    assert_eq!(known["content-length"], body.len().to_string(), "{said}");
+    let status = line.strip_prefix("HTTP/1.1 ").unwrap()[..3].parse().unwrap();
+    Heard { status, headers: known, body: serde_json::from_str(body).unwrap() }
+}
+
+/// Insists that somebody was refused in the API's words before there was a request, and hung up on.
+fn refused_early(said: &str, status: u16, code: &str) {
+    let Heard { status: found, headers, body } = heard(said);
+    assert_eq!(found, status, "{said}");
+    assert_eq!(headers["connection"], "close");
+    assert_eq!(headers["x-content-type-options"], "nosniff");
+    assert!(headers["x-request-id"].starts_with("req_"), "{said}");
+    assert!(headers["date"].ends_with(" GMT"), "{said}");
+    let retry_after = headers.get("retry-after").map(String::as_str);
+    assert_eq!(retry_after, (status == 503).then_some("1"), "{said}");
+    if headers["content-type"] == "application/problem+json" {
+        let problem: wire::admin::Problem = serde_json::from_value(body).unwrap();
+        assert_eq!((problem.status, &*problem.code), (status, code), "{said}");
+        assert!(!problem.detail.is_empty() && said.contains(&*problem.title), "{said}");
+    } else {
+        assert_eq!(headers["content-type"], "application/json");
+        let message = body["data"]["message"].as_str().unwrap();
+        assert!(message.contains("Please"), "{said}");
+        let data = json!({"message": message, "data": null, "code": code});
+        assert_eq!(body, json!({"operateCode": "F", "message": "fail", "data": data}));
+    }
+}
+
 /// The order of a partner whom nobody may hold up.
 async fn an_order_is_answered(mall: &TestMall, partner: &TestPartner, number: &str) {
     let order = partner.paid_order(&partner.sims[0], number);
@@ -94,9 +141,7 @@ async fn a_head_that_does_not_come_is_given_up() {
         until_the_end(&mut stuck).await,
         drip(connect(&mall).await, &format!("{POST}X-Slow: "), || b'a').await,
     ] {
-        let (head, body) = parts(&said);
-        assert!(head.starts_with("HTTP/1.1 408 ") && head.contains("connection: close"), "{said}");
-        assert_eq!(body, "");
+        refused_early(&said, 408, "REQUEST_TIMEOUT");
     }
     // The second head of a connection as well as the first.
     let mut stream = connect(&mall).await;
@@ -107,7 +152,8 @@ async fn a_head_that_does_not_come_is_given_up() {
     }
     stream.write_all(b"GET /no").await.unwrap();
     let said = until_the_end(&mut stream).await;
-    assert!(answer.starts_with(b"HTTP/1.1 303 ") && said.starts_with("HTTP/1.1 408 "), "{said}");
+    assert!(answer.starts_with(b"HTTP/1.1 303 "));
+    refused_early(&said, 408, "REQUEST_TIMEOUT");
     an_order_is_answered(&mall, &shop, "N1").await;
     mall.stop().await;
 }
@@ -166,9 +212,7 @@ async fn an_address_has_so_many_connections() {
     let mall = mall(|limits| limits.connections_per_address_max = 2).await;
     let kept = [connect(&mall).await, connect(&mall).await];
     let said = until_the_end(&mut connect(&mall).await).await;
-    let (head, body) = parts(&said);
-    assert!(head.starts_with("HTTP/1.1 503 ") && head.contains("connection: close"), "{said}");
-    assert!(head.contains("retry-after: 1") && body.is_empty(), "{said}");
+    refused_early(&said, 503, "UNAVAILABLE");
     drop(kept);
     // As soon as the mall has seen that they are gone there is room again.
     loop {
@@ -236,20 +280,33 @@ async fn a_crowd_of_idle_and_slow_clients_holds_nobody_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_http_is_refused_and_hung_up_on() {
     let mall = mall(|_| ()).await;
+    let twice = "Content-Length: 1\r\nContent-Length: 2\r\n";
+    let good = "GET /nowhere HTTP/1.1\r\nHost: mall\r\n\r\n";
     let many = "X-Header: 1\r\n".repeat(101);
     let (long, longer) = ("a".repeat(70_000), format!("X-Long: {}\r\n", "a".repeat(300_000)));
-    for (asked, status) in [
-        ("nonsense\r\n\r\n".to_owned(), "400"),
-        (format!("GET /{long} HTTP/1.1\r\nHost: mall\r\n\r\n"), "414"),
-        (format!("GET / HTTP/1.1\r\nHost: mall\r\n{many}\r\n"), "431"),
-        (format!("GET / HTTP/1.1\r\nHost: mall\r\n{longer}\r\n"), "431"),
+    for (asked, status, code) in [
+        ("nonsense\r\n\r\n".to_owned(), 400, "BAD_REQUEST"),
+        (format!("{POST}{twice}\r\n"), 400, "BAD_REQUEST"),
+        ("GET / HTTP/7.0\r\n\r\n".to_owned(), 400, "BAD_REQUEST"),
+        (format!("GET /{long} HTTP/1.1\r\nHost: mall\r\n\r\n"), 414, "PAYLOAD_TOO_LARGE"),
+        (format!("GET / HTTP/1.1\r\nHost: mall\r\n{many}\r\n"), 431, "PAYLOAD_TOO_LARGE"),
+        (format!("GET / HTTP/1.1\r\nHost: mall\r\n{longer}\r\n"), 431, "PAYLOAD_TOO_LARGE"),
     ] {
-        let mut stream = connect(&mall).await;
-        // It may hang up before it has read all.
-        let _ = stream.write_all(asked.as_bytes()).await;
-        let said = until_the_end(&mut stream).await;
-        assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{status}: {said:?}");
-        assert!(said.contains("connection: close"), "{said}");
+        for url in [mall.url(), mall.admin_url()] {
+            let mut stream = connect_to(&url).await;
+            // It may hang up before it has read all.
+            let _ = stream.write_all(asked.as_bytes()).await;
+            let said = until_the_end(&mut stream).await;
+            assert_eq!(said.contains("application/problem+json"), url == mall.admin_url());
+            refused_early(&said, status, code);
+            // A request before it, even one sent in the same breath, is answered as ever.
+            let mut stream = connect_to(&url).await;
+            let _ = stream.write_all(format!("{good}{asked}").as_bytes()).await;
+            let said = until_the_end(&mut stream).await;
+            let second = said.rfind("HTTP/1.1 ").unwrap();
+            assert!(second > 0 && said.starts_with("HTTP/1.1 404 "), "{said}");
+            refused_early(&said[second..], status, code);
+        }
     }
     mall.stop().await;
 }

@@ -166,6 +166,10 @@ async fn a_catalogue_is_sold_at_once(engine: Engine) {
     assert_eq!(refused.unwrap_err().code(), Some("PLAN_UNKNOWN"));
     assert_eq!(counts(&import(&mall, Mode::Test, ("plans", None), &plans).await).1, 1);
     client.syn_order_info(&partner.paid_order(&partner.sims[0], "N2")).await.unwrap();
+    // Its job stays until the import is forgotten, and is nobody's.
+    let jobs = mall.admin(Role::Viewer).await.all("/test/jobs?kind=import", 2).await;
+    assert_eq!(jobs.len(), 2, "{jobs:?}");
+    assert!(jobs.iter().all(|job| job["partner"] == ""), "{jobs:?}");
     mall.stop().await;
 }
 
