@@ -27,11 +27,24 @@ pub(crate) enum What {
     GetOrder(String),
     ListOrders,
     Sim(String),
-    Bundles { iccid: String, filter: Option<String> },
+    Bundles(Bundles),
     Usage { iccids: Vec<String>, period: String },
     Operate { iccid: String, action: Action, target: Option<String> },
     Result(String),
     Balance,
+}
+
+/// Which bundles of a SIM are asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Bundles {
+    pub(crate) iccid: String,
+    /// States or a name, as the protocol has it; `None` means all.
+    pub(crate) filter: Option<String>,
+    /// Whether those that are over are wanted.
+    pub(crate) with_used: bool,
+    /// From 1 on.
+    pub(crate) page: usize,
+    pub(crate) page_size: usize,
 }
 
 /// A refusal with its answer.
@@ -90,9 +103,9 @@ impl Asked {
             What::Order(NewOrder { lines, .. }) | What::Quote(lines) => {
                 lines.iter().map(|line| line.iccid.as_str()).collect()
             }
-            What::Sim(iccid) | What::Bundles { iccid, .. } | What::Operate { iccid, .. } => {
-                vec![iccid]
-            }
+            What::Sim(iccid)
+            | What::Bundles(Bundles { iccid, .. })
+            | What::Operate { iccid, .. } => vec![iccid],
             What::Usage { iccids, .. } => iccids.iter().map(String::as_str).collect(),
             What::Products
             | What::GetOrder(_)
