@@ -46,7 +46,7 @@ pub(crate) enum Sameness {
 }
 
 /// What is ordered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct NewOrder {
     /// The caller's reference, if the protocol has one.
     pub(crate) reference: Option<String>,
@@ -243,7 +243,7 @@ impl Network {
     pub(crate) fn place(&mut self, new: &NewOrder, drawn: &Drawn<'_>) -> Placed {
         if let Some(same) = self.find_same(new, drawn) {
             if let Placed::Repeat(place) = &same {
-                self.note_repeat(*place);
+                self.note_repeat(new, *place);
             }
             return same;
         }
@@ -390,10 +390,12 @@ impl Network {
         self.entries.len() - 1
     }
 
-    fn note_repeat(&mut self, place: usize) {
-        let Order { id, reference, parts, .. } = self.orders[place].clone();
-        for part in &parts {
-            self.note(Action::Order, &part.line, &reference, &id, Effect::Repeated);
+    /// A repeat is written down under its own reference, which need not be the first order's.
+    fn note_repeat(&mut self, new: &NewOrder, place: usize) {
+        let Order { id, reference, .. } = self.orders[place].clone();
+        let reference = new.reference.clone().unwrap_or(reference);
+        for line in &new.lines {
+            self.note(Action::Order, line, &reference, &id, Effect::Repeated);
         }
     }
 
