@@ -61,7 +61,8 @@ impl Face for Cube {
             }
             Err(Distrust::Wrong(why)) => return Err(fail(403, "CB-99-9403", why)),
         }
-        let plain = |what| Ok(Asked { subject: format!("{} {}", request.method, request.path), what });
+        let plain =
+            |what| Ok(Asked { subject: format!("{} {}", request.method, request.path), what });
         match (request.method.as_str(), places.as_slice()) {
             ("GET", ["skus"]) => plain(What::Products),
             ("POST", ["orders", "service"]) => read_order(request),

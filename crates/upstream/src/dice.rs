@@ -33,8 +33,8 @@ impl Dice {
     /// A number from 0 up to, but not including, `end`; 0 if there is none.
     pub(crate) fn below(self, end: u64, purpose: &[&str], number: u64) -> u64 {
         let bytes = self.bytes(purpose, number);
-        let [a, b, c, d, e, f, g, h, ..] = bytes;
-        u64::from_be_bytes([a, b, c, d, e, f, g, h]).checked_rem(end).unwrap_or(0)
+        let first = bytes.first_chunk::<8>().copied().unwrap_or_default();
+        u64::from_be_bytes(first).checked_rem(end).unwrap_or(0)
     }
 
     /// A number from `low` to `high`, both included.

@@ -92,7 +92,8 @@ impl Face for EsimAccess {
             "/esim/query" => read_query(&body)?,
             "/esim/usage/query" => {
                 let profiles = body["esimTranNoList"].as_array().ok_or_else(missing_profile)?;
-                let read = |profile: &Value| read_profile(profile.as_str()).ok_or_else(missing_profile);
+                let read =
+                    |profile: &Value| read_profile(profile.as_str()).ok_or_else(missing_profile);
                 let iccids = profiles.iter().map(read).collect::<Result<_, _>>()?;
                 What::Usage { iccids, period: String::new() }
             }
@@ -133,9 +134,7 @@ impl Face for EsimAccess {
 
     fn refuse(&self, kind: FaultKind, _seconds: u32) -> Answer {
         match kind {
-            FaultKind::PendingOperation => {
-                fail(200, "900001", "busy; try again later")
-            }
+            FaultKind::PendingOperation => fail(200, "900001", "busy; try again later"),
             FaultKind::Refuse => fail(200, "200002", "not allowed in the profile's status"),
             _ => fail(500, "000001", "server error"),
         }

@@ -28,8 +28,15 @@ pub(crate) enum What {
     ListOrders,
     Sim(String),
     Bundles(Bundles),
-    Usage { iccids: Vec<String>, period: String },
-    Operate { iccid: String, action: Action, target: Option<String> },
+    Usage {
+        iccids: Vec<String>,
+        period: String,
+    },
+    Operate {
+        iccid: String,
+        action: Action,
+        target: Option<String>,
+    },
     Result(String),
     Balance,
 }

@@ -225,7 +225,13 @@ impl Faults {
     }
 
     /// What is drawn for one request.
-    pub(crate) fn draw(&self, dice: Dice, reference: &str, attempt: u64, iccids: &[&str]) -> Drawn<'_> {
+    pub(crate) fn draw(
+        &self,
+        dice: Dice,
+        reference: &str,
+        attempt: u64,
+        iccids: &[&str],
+    ) -> Drawn<'_> {
         let happens = |(place, fault): &(usize, &Fault)| {
             let throw = ["fault", fault.kind.word(), &place.to_string(), reference];
             fault.may_meet(attempt, iccids)

@@ -7,8 +7,6 @@
 //! from a seed, the request's reference and the number of the attempt, so that a run can be repeated
 //! however its requests interleave.
 
-#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may fail by panic"))]
-
 mod cube;
 mod dice;
 mod esim_access;
@@ -264,7 +262,14 @@ impl Upstream {
     }
 
     /// What a fault does with an answer.
-    fn spoil(&self, answer: Answer, fault: &Fault, dice: Dice, subject: &str, attempt: u64) -> Reply {
+    fn spoil(
+        &self,
+        answer: Answer,
+        fault: &Fault,
+        dice: Dice,
+        subject: &str,
+        attempt: u64,
+    ) -> Reply {
         match fault.kind {
             FaultKind::SlowBody => {
                 let pause = Span::seconds(i64::from(fault.seconds.unwrap_or(SLOW_SECONDS)));

@@ -19,9 +19,27 @@ pub(crate) struct Product {
 /// What the catalogues list. An id that is not among them is ordered as the first one, so that anybody's
 /// own products can be tried; only ids that end in [`GONE`] do not exist.
 pub(crate) const PRODUCTS: [Product; 3] = [
-    Product { id: "CP-6HPXRQI88QSM", name: "1 GB, 30 days", bytes: 1 << 30, days: 30, price_minor: 500 },
-    Product { id: "CP-SIMULATED3GB", name: "3 GB, 30 days", bytes: 3 << 30, days: 30, price_minor: 1_200 },
-    Product { id: "CP-SIMULATED1DY", name: "500 MB, 1 day", bytes: 500 << 20, days: 1, price_minor: 100 },
+    Product {
+        id: "CP-6HPXRQI88QSM",
+        name: "1 GB, 30 days",
+        bytes: 1 << 30,
+        days: 30,
+        price_minor: 500,
+    },
+    Product {
+        id: "CP-SIMULATED3GB",
+        name: "3 GB, 30 days",
+        bytes: 3 << 30,
+        days: 30,
+        price_minor: 1_200,
+    },
+    Product {
+        id: "CP-SIMULATED1DY",
+        name: "500 MB, 1 day",
+        bytes: 500 << 20,
+        days: 1,
+        price_minor: 100,
+    },
 ];
 
 /// The ending of ids of products that do not exist.

@@ -66,11 +66,8 @@ fn the_other_calls_answer() {
 #[test]
 fn wrong_amounts_and_packages_are_refused() {
     let played = Played::new(Protocol::EsimAccess, "none", 1);
-    let body = |package: &str, amount: u64| {
-        json!({"iccid": SIM, "packageCode": package, "transactionId": "tx-1", "amount": amount})
-    };
-    for (package, amount, code) in
-        [("CP-6HPXRQI88QSM", 1, "200005"), ("P-GONE", 50_000, "310241")]
+    let body = |package: &str, amount: u64| json!({"iccid": SIM, "packageCode": package, "transactionId": "tx-1", "amount": amount});
+    for (package, amount, code) in [("CP-6HPXRQI88QSM", 1, "200005"), ("P-GONE", 50_000, "310241")]
     {
         let answer = played.ask(&to_access("/esim/topup", &body(package, amount))).1;
         assert_eq!(answer["errorCode"], json!(code));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use domain::Span;
 use proptest::prelude::*;
 use serde_json::json;
 use upstream::{Count, Entry, Faults, Protocol, Reply, Request};
@@ -9,8 +10,8 @@ use upstream::{Count, Entry, Faults, Protocol, Reply, Request};
 use super::{Played, cube_order, go_order, to_access, to_cube, to_go, top_up};
 
 const SIMS: [&str; 3] = ["89248044404413065327", "89248044404413065335", "89248044404413065343"];
-/// No order takes longer, in seconds.
-const END: i64 = 86_400;
+/// No order takes longer. Only the network's clock is moved: callers' timestamps stay right.
+const END: Span = Span::days(1);
 
 /// One step of a client: which reference, which SIM, and how long it waits before.
 type Step = (u8, u8, u8);
@@ -63,13 +64,13 @@ proptest! {
     fn done_is_what_is_on_the_sims(protocol in protocols(), steps in steps(), seed: u64) {
         let played = Played::new(protocol, "all", seed);
         for step in steps {
-            played.wait(i64::from(step.2));
+            played.upstream.advance(Span::seconds(i64::from(step.2)));
             played.upstream.handle(&order(protocol, step));
             let counts = played.upstream.counts();
             let on_sims = SIMS.iter().map(|sim| played.upstream.bundles(sim).len()).sum::<usize>();
             prop_assert_eq!(usize::try_from(total(&counts, |count| count.done)), Ok(on_sims));
         }
-        played.wait(END);
+        played.upstream.advance(END);
         let counts = played.upstream.counts();
         prop_assert_eq!(total(&counts, |count| count.accepted), 0);
         for (reference, count) in &counts {
@@ -87,10 +88,10 @@ proptest! {
     fn a_transaction_is_done_at_most_once(steps in steps(), seed: u64) {
         let played = Played::new(Protocol::EsimAccess, "all", seed);
         for step in steps {
-            played.wait(i64::from(step.2));
+            played.upstream.advance(Span::seconds(i64::from(step.2)));
             played.upstream.handle(&order(Protocol::EsimAccess, step));
         }
-        played.wait(END);
+        played.upstream.advance(END);
         prop_assert!(played.upstream.counts().values().all(|count| count.done <= 1));
     }
 
@@ -101,10 +102,10 @@ proptest! {
             let played = Played::new(protocol, "all", seed);
             let mut replies = Vec::new();
             for step in &steps {
-                played.wait(i64::from(step.2));
+                played.upstream.advance(Span::seconds(i64::from(step.2)));
                 replies.push(played.upstream.handle(&order(protocol, *step)));
             }
-            played.wait(END);
+            played.upstream.advance(END);
             let webhooks = played.upstream.due_webhooks(played.upstream.now());
             (replies, played.upstream.journal(), webhooks)
         };
@@ -121,7 +122,7 @@ proptest! {
                 let request = top_up(&format!("ref-{place}"), SIMS[*place]);
                 replies.entry(*place).or_default().push(played.upstream.handle(&request));
             }
-            played.wait(END);
+            played.upstream.advance(END);
             let mut journal: Vec<Entry> = played.upstream.journal();
             journal.sort_by(|left, right| left.reference.cmp(&right.reference));
             (replies, journal)
