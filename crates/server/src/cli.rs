@@ -18,7 +18,7 @@ use crate::edge::Edge;
 use crate::process::LogLines;
 use crate::run::{Running, Wiring, bind, build, serve as serve_mall, start, told_to_stop};
 use crate::telemetry::{self, LogFormat, Telemetry};
-use crate::{admin, backup, clock, demo, doctor, sealing, sign, token};
+use crate::{admin, backup, clock, demo, doctor, sealing, sign, simulator, token};
 
 /// The prefix of all variables.
 const PREFIX: &str = "SIMMALL_";
@@ -52,6 +52,8 @@ enum Command {
     Sign(sign::Args),
     /// Print the OpenAPI document.
     Openapi,
+    /// Play an upstream network over HTTP, with faults at will and a journal of what was really done.
+    Simulator(simulator::Args),
     /// Make operators' tokens on the database itself, with or without a running mall.
     #[command(subcommand)]
     Token(token::Command),
@@ -276,6 +278,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Migrate(database) => block_on(migrate(database)),
         Command::Token(command) => block_on(token::run(command)),
         Command::Admin(command) => block_on(admin::run(command)),
+        Command::Simulator(args) => {
+            let _telemetry = telemetry::start(&args.log, args.log_format)?;
+            block_on(simulator::run(args))
+        }
         Command::Serve(args) => {
             let telemetry = telemetry::start(&args.common.log, args.common.log_format)?;
             block_on(serve(args, &telemetry))

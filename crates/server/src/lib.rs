@@ -18,6 +18,7 @@ mod process;
 mod run;
 mod sealing;
 mod sign;
+mod simulator;
 mod telemetry;
 mod token;
 

@@ -32,8 +32,11 @@ const FLOORS: &[(&str, Sees)] = &[
         "server",
         Sees::Only(&[
             "domain", "wire", "store", "carriers", "cashiers", "mall", "api", "web", "sdk",
+            "upstream",
         ]),
     ),
+    // The networks that carriers speak to, played: it must not share a client's mistakes.
+    ("upstream", Sees::Only(&["domain"])),
     // What a partner builds into a program of its own: the wire and nothing of the house.
     ("sdk", Sees::Only(&["wire"])),
     ("testkit", Sees::Everything),

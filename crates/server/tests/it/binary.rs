@@ -10,5 +10,6 @@ mod logs;
 mod process;
 mod settings;
 mod sign;
+mod simulator;
 mod stop;
 mod traces;

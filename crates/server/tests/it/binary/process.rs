@@ -137,13 +137,18 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Starts it on a free port and waits until it listens.
+    /// Starts it on free ports and waits until it listens.
     pub(super) fn start(command: &mut Command) -> Self {
-        command.arg("--listen=127.0.0.1:0");
         let given = |arg: &std::ffi::OsStr| arg.to_string_lossy().starts_with("--admin-listen=");
         if !command.get_args().any(given) {
             command.arg("--admin-listen=127.0.0.1:0");
         }
+        Self::start_one(command)
+    }
+
+    /// Starts what has no admin API on a free port and waits until it listens.
+    pub(super) fn start_one(command: &mut Command) -> Self {
+        command.arg("--listen=127.0.0.1:0");
         let mut process = Process::spawn(command);
         for _ in 0..LOOKS_MAX {
             let said = process.stdout.text();
