@@ -39,6 +39,8 @@ impl Mall {
         self.retry(|| async {
             let mut tx = self.store.begin().await?;
             let order = order_of(&mut tx, job).await?;
+            // Whoever lost a race for a place in the queue waits for its turn instead of losing the next.
+            tx.hold_sim(order.mode, order.partner_id, &order.iccid).await?;
             let (job, upstream_id) = (job.clone(), upstream_id.clone());
             let mode = order.mode;
             self.write_deliveries(&mut tx, vec![Delivery { job, order, upstream_id }]).await?;

@@ -261,10 +261,7 @@ impl Mall {
         loop {
             attempt += 1;
             match run().await {
-                Err(Error::Store(error))
-                    if attempt < ATTEMPTS_MAX
-                        && (error.is_retryable() || error.is_unique_violation()) =>
-                {
+                Err(Error::Store(error)) if attempt < ATTEMPTS_MAX && error.is_lost_race() => {
                     let [jitter] = self.ctx.random::<1>();
                     let pause = u64::from(attempt * attempt) + u64::from(jitter) / 32;
                     tokio::time::sleep(std::time::Duration::from_millis(pause)).await;

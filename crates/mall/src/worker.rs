@@ -29,6 +29,8 @@ const FAILURES_MAX: i64 = 20;
 const CLAIM_PAUSE: Span = Span::millis(5);
 /// How often what is in SQLite's write-ahead log is put into the file.
 const CHECKPOINT_PERIOD: Duration = Duration::from_millis(250);
+/// How often in a row a job whose only trouble is that others were faster is tried again at once.
+const RACES_MAX: i64 = 10;
 /// The longest pause between two tries.
 const PAUSE_MAX: Span = Span::minutes(5);
 /// The most characters of an error that are stored with a job.
@@ -265,8 +267,13 @@ impl Mall {
         let (failures, why) = (job.failures + 1, error.to_string());
         tracing::warn!(failures, error = why, "a job failed");
         if failures < FAILURES_MAX {
-            let seconds = 1_i64 << failures.min(9);
-            let pause = Span::seconds(seconds).min(PAUSE_MAX);
+            let pause = match &error {
+                // Others were faster, nothing is broken: there is nothing to wait for.
+                Error::Store(lost) if lost.is_lost_race() && failures < RACES_MAX => {
+                    Span::seconds(0)
+                }
+                _ => Span::seconds(1_i64 << failures.min(9)).min(PAUSE_MAX),
+            };
             return self.put_off(job, self.ctx.now() + pause, failures, &why).await;
         }
         if job.kind == JobKind::Provision {

@@ -58,6 +58,11 @@ impl StoreError {
         matches!(self, Self::Database(sqlx::Error::Database(error)) if error.is_unique_violation())
     }
 
+    /// Whether somebody else was faster: run again, a transaction sees what the other did.
+    pub fn is_lost_race(&self) -> bool {
+        self.is_retryable() || self.is_unique_violation()
+    }
+
     /// Whether a stored value is not even of its column's type, as SQLite lets somebody write it.
     pub fn is_undecodable(&self) -> bool {
         let decode = |error: &sqlx::Error| {

@@ -28,6 +28,8 @@ statements! {
         FROM (SELECT $1 AS mode, $2 AS partner_id, $3 AS iccid) k
         LEFT JOIN sims s ON s.mode = k.mode AND s.partner_id = k.partner_id
             AND s.iccid = k.iccid";
+    /// Changes nothing, but waits for whoever did so before.
+    HOLD = "UPDATE sims SET state = state WHERE mode = $1 AND partner_id = $2 AND iccid = $3";
     SET_STATE = "UPDATE sims SET state = $4 WHERE mode = $1 AND partner_id = $2 AND iccid = $3";
 }
 
@@ -115,6 +117,17 @@ impl Tx {
         let (mode, partner) = (mode.as_str(), partner_id.to_string());
         let found = fetch_optional!(self, SimRow, FIND, mode, partner, iccid.as_str())?;
         found.map(|row| row.into_sim(iccid)).transpose()
+    }
+
+    /// Makes all who hold the SIM wait for each other, until the end of the transaction.
+    pub async fn hold_sim(
+        &mut self,
+        mode: Mode,
+        partner_id: PartnerId,
+        iccid: &Iccid,
+    ) -> Result<()> {
+        execute!(self, HOLD, mode.as_str(), partner_id.to_string(), iccid.as_str())?;
+        Ok(())
     }
 
     /// How a card stands, by one statement. Another partner's is not told apart from none.

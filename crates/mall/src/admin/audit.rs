@@ -29,7 +29,7 @@ pub async fn run_sealer(mall: Arc<Mall>, mut stop: watch::Receiver<bool>) {
         let stopping = *stop.borrow();
         match mall.seal_audit().await {
             Ok(()) => {}
-            Err(Error::Store(error)) if error.is_retryable() || error.is_unique_violation() => {
+            Err(Error::Store(error)) if error.is_lost_race() => {
                 tracing::debug!("another node seals the audit log");
             }
             Err(error) => tracing::error!(%error, "the audit log cannot be sealed"),
