@@ -147,6 +147,7 @@ impl Carrier for EsimAccess {
             periods_max: 1,
             key_chars_max: 50,
             deadline: Span::minutes(5),
+            in_process: false,
         }
     }
 

@@ -7,13 +7,17 @@ use domain::id::PartnerId;
 use domain::order::{Order, OrderEvent};
 use domain::sim_plan::{QueuedPlan, SimPlanState, advance, schedule};
 use domain::{Mode, Timestamp, Zone};
-use store::{Job, JobKind, NewJob, OrderChange, SimBook, SimKey, SimPlan, SimQueue, Tx};
+use store::{
+    Attempt, AttemptState, Job, JobKind, NewJob, OrderChange, SimBook, SimKey, SimPlan, SimQueue,
+    Tx,
+};
 
 use crate::Mall;
+use crate::attempts::started;
 use crate::cache::Known;
 use crate::error::{Error, Result};
 use crate::orders::new_job;
-use crate::provision::{order_of, started};
+use crate::provision::order_of;
 use crate::worker::Next;
 
 /// The name of the state that a delivery brings an order into, for the figures.
@@ -25,13 +29,17 @@ pub(crate) struct Delivery {
     pub(crate) job: Job,
     pub(crate) order: Order,
     pub(crate) upstream_id: String,
+    /// The live attempt, if one was written down.
+    pub(crate) attempt: Option<Attempt>,
+    /// The carrier's last words.
+    pub(crate) said: String,
 }
 
 impl Mall {
     /// The plan is on the SIM: order, queue, agreement and job in one transaction.
     pub(crate) async fn deliver(&self, delivery: Delivery) -> Result<Next> {
         let together = self.deliveries.run(delivery.clone(), |batch| self.deliver_all(batch)).await;
-        let Delivery { job, upstream_id, .. } = &delivery;
+        let job = &delivery.job;
         if together == Some(true) {
             self.metrics.order_entered(job.mode, PROVISIONED);
             return Ok(Next::Settled);
@@ -41,9 +49,8 @@ impl Mall {
             let order = order_of(&mut tx, job).await?;
             // Whoever lost a race for a place in the queue waits for its turn instead of losing the next.
             tx.hold_sim(order.mode, order.partner_id, &order.iccid).await?;
-            let (job, upstream_id) = (job.clone(), upstream_id.clone());
             let mode = order.mode;
-            self.write_deliveries(&mut tx, vec![Delivery { job, order, upstream_id }]).await?;
+            self.write_deliveries(&mut tx, vec![Delivery { order, ..delivery.clone() }]).await?;
             tx.commit().await?;
             self.metrics.order_entered(mode, PROVISIONED);
             Ok(Next::Settled)
@@ -73,7 +80,7 @@ impl Mall {
         let mut books = tx.sim_books(&keys).await?;
         let mut partners = Partners::default();
         let (mut changes, mut plans, mut turns) = (Vec::new(), Vec::new(), Vec::new());
-        for Delivery { job, mut order, upstream_id } in batch.iter().cloned() {
+        for Delivery { job, mut order, upstream_id, attempt, said } in batch.iter().cloned() {
             let key = sim_of(&order);
             let zone = partners.zone(self, tx, &order).await?;
             let book = books.entry(key.clone()).or_default();
@@ -81,6 +88,13 @@ impl Mall {
             if let Some(at) = turn_at {
                 let subject = (JobKind::TurnPlan, order.iccid.as_str().to_owned());
                 turns.push(NewJob { trace: job.trace, ..new_job(&order, subject, at) });
+            }
+            if let Some(attempt) = attempt {
+                let (old, heard_at) = (attempt.state, Some(now));
+                let (state, upstream_id) = (AttemptState::Done, upstream_id.clone());
+                let done =
+                    Attempt { state, holds_sim: false, upstream_id, said, heard_at, ..attempt };
+                tx.update_attempt(&order, &done, old).await?;
             }
             order.queue_no = Some(plan.queue_no);
             order.upstream_id = upstream_id;

@@ -74,7 +74,7 @@ impl Mall {
             job.run_at = order.created_at + self.settings.lease;
         }
         let (mode, state) = (order.mode, order.state.name());
-        let begun = self.begun_at_once(&order);
+        let begun = self.begun_at_once(&order, job.run_at);
         let claimed = slot.zip(job.claimed());
         // Counted before it is written, so that no job is ever unseen.
         let counted = InHand::one(&self.jobs_in_hand);

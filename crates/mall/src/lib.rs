@@ -4,6 +4,7 @@
 //! it is open. What must happen outside is written as a job in that same transaction.
 
 pub mod admin;
+mod attempts;
 mod auth;
 mod batcher;
 mod cache;

@@ -1,128 +1,250 @@
 //! From a paid order to a plan on the SIM, one durable step at a time.
 //!
 //! Nothing is guessed: what a carrier cannot tell is looked up, and what cannot be looked up goes to a
-//! person. The key under which the carrier is asked is the same on every attempt.
+//! person. The key under which the carrier is asked is the same on every attempt. What is about to be asked
+//! is in `attempts.rs` before a byte leaves; what came of it is written there too.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use carriers::{
-    Carrier, Idempotency, Line, Lookup, Snapshot, SubmitError, Submitted, UpstreamState,
+    Carrier, Feature, Idempotency, Line, Lookup, Snapshot, SubmitError, Submitted, UpstreamState,
 };
-use domain::Span;
-use domain::ledger::{Account, Posting};
-use domain::order::{Failure, Order, OrderEvent, OrderState};
-use store::{Job, JobKind, OrderChange, Tx};
+use domain::order::{Failure, Order, OrderState};
+use domain::{Span, Timestamp};
+use store::{Attempt, AttemptState, Job, JobKind, StoreError, Tx};
 use tokio::time::timeout;
 
 use crate::Mall;
+use crate::attempts::{Begun, Start, Turn, Word};
 use crate::delivery::Delivery;
 use crate::error::{Error, Result};
 use crate::worker::Next;
 
-/// How long to wait before asking a carrier again about a pending order: the longer it takes, the rarer.
-const POLL_FIRST: Span = Span::seconds(2);
-const POLL_LATER: Span = Span::seconds(20);
+/// How long to wait before a node that knows the order's carrier may have come.
+const NO_CARRIER_PAUSE: Span = Span::seconds(20);
 /// Why a call is looked up.
 const NO_ANSWER: &str = "the carrier did not answer in time";
 
-/// Where a provisioning job begins.
-enum Start {
-    /// Another worker was faster, or a person decided.
-    Nothing,
-    /// This node does not know the order's carrier.
-    NoCarrier,
-    /// The carrier is to be asked.
-    Ready(Box<Begun>),
-}
-
-/// An order that is marked as being provisioned, by a job whose lease is fresh.
-#[derive(Debug, Clone)]
-pub(crate) struct Begun {
-    pub(crate) order: Order,
-    /// Whether it may have been asked for before, with an outcome that nobody wrote down.
-    pub(crate) asked_before: bool,
-}
-
 /// What a carrier made of an order.
-enum Outcome {
+pub(crate) enum Outcome {
     /// The plan is on the SIM.
-    Done(String),
-    /// It works on it under this id of its own.
-    Pending(String),
-    /// It refused for good.
+    Done(Submitted),
+    /// It works on it.
+    Accepted(Submitted),
+    /// It refused for good; nothing was done.
     Refused(Failure),
     /// It did nothing; not now.
     PutOff(Span, String),
-    /// It could not be asked; ask again.
-    Later(Span, String),
+    /// It was asked, and may have done it or not: to be looked for.
+    Unclear(String),
+    /// It was looked for and is not there; to ask again under the same key is safe.
+    Resend(String),
+    /// It could not be asked how far it is, or cannot tell yet; ask again.
+    Later(String),
     /// Nobody can tell.
-    Unknown(Failure),
+    Unknown(String),
+}
+
+/// What is to be asked of a carrier next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ask {
+    /// To do it.
+    Submit,
+    /// How far it is.
+    Follow,
+    /// Whether it did it.
+    Look,
+}
+
+fn next_ask(order: &Order, attempt: Option<&Attempt>) -> Ask {
+    match attempt.map(|attempt| attempt.state) {
+        Some(AttemptState::Accepted) => Ask::Follow,
+        Some(AttemptState::Unclear) => Ask::Look,
+        // From before attempts were written down.
+        None if !order.upstream_id.is_empty() => Ask::Follow,
+        _ => Ask::Submit,
+    }
 }
 
 impl Mall {
-    /// The job `provision`. `claimed` is its order if the claim marked it already.
+    /// The job `provision`. `claimed` is its order if it may be asked for at once.
     pub(crate) async fn provision(&self, job: &Job, claimed: Option<Begun>) -> Result<Next> {
         let start = match claimed {
             Some(begun) => Start::Ready(Box::new(begun)),
-            None => self.start_provisioning(job).await?,
+            None => self.start(job).await?,
         };
-        let Begun { order, asked_before } = match start {
+        let begun = match start {
             Start::Nothing => return Ok(Next::Done),
             Start::NoCarrier => {
-                let message = "this node does not know the order's carrier".to_owned();
-                return self.later_or_review(job, POLL_LATER, message).await;
+                let why = "this node does not know the order's carrier".to_owned();
+                return self.wait(job, None, NO_CARRIER_PAUSE, why).await;
             }
+            Start::Wait(pause, why) => return self.wait(job, None, pause, why).await,
             Start::Ready(begun) => *begun,
         };
-        let Some(carrier) = self.carriers.get(&order.carrier).map(Arc::clone) else {
-            return Err(Error::Internal(format!("{} lost its carrier", order.id)));
+        let Some(carrier) = self.carriers.get(&begun.order.carrier).map(Arc::clone) else {
+            return Err(Error::Internal(format!("{} lost its carrier", begun.order.id)));
         };
-        let limit = self.settings.carrier_timeout;
-        match ask(&*carrier, &order, asked_before, limit).await {
-            Outcome::Done(upstream_id) => {
-                self.deliver(Delivery { job: job.clone(), order, upstream_id }).await
+        let outcome = self.ask(&*carrier, &begun).await?;
+        self.write_outcome(job, begun, &*carrier, outcome).await
+    }
+
+    /// How long a call to a carrier may take.
+    pub(crate) fn call_max(&self) -> Duration {
+        self.settings.carrier_timeout.to_std()
+    }
+
+    async fn ask(&self, carrier: &dyn Carrier, begun: &Begun) -> Result<Outcome> {
+        let Begun { order, attempt, leased_until } = begun;
+        let line = line_of(order);
+        let snapshot = attempt.as_ref().map(|attempt| attempt.snapshot.as_str());
+        let snapshot = Snapshot::from_text(snapshot.unwrap_or_default());
+        let key = order.upstream_key();
+        let native = carrier.idempotency() == Idempotency::Native;
+        Ok(match next_ask(order, attempt.as_ref()) {
+            Ask::Submit => {
+                // This process may have slept: whoever took the job over must find nothing sent after.
+                if self.ctx.now() >= *leased_until {
+                    return Err(StoreError::LeaseLost.into());
+                }
+                // A call that is cut off may have done its work.
+                let cut_off = SubmitError::Ambiguous { message: NO_ANSWER.to_owned() };
+                let submitted = timeout(self.call_max(), carrier.submit(&key, &line)).await;
+                submitted.unwrap_or(Err(cut_off)).map_or_else(refusal, progress)
             }
-            Outcome::Refused(failure) => {
-                self.settle(job, OrderEvent::CarrierRefused(failure)).await
+            Ask::Follow => {
+                let upstream_id = attempt.as_ref().map_or(&order.upstream_id, |it| &it.upstream_id);
+                let asked = carrier.get_order(upstream_id, &line, &snapshot);
+                match timeout(self.call_max(), asked).await {
+                    Ok(Ok(submitted)) => progress(submitted),
+                    Ok(Err(error)) => Outcome::Later(error.message),
+                    Err(_) => Outcome::Later(NO_ANSWER.to_owned()),
+                }
             }
-            Outcome::Unknown(reason) => self.settle(job, OrderEvent::OutcomeUnknown(reason)).await,
-            Outcome::Pending(upstream_id) => {
-                self.remember(&order, upstream_id).await?;
-                let young = self.ctx.now().since(job.first_run_at) < POLL_LATER;
-                let pause = if young { POLL_FIRST } else { POLL_LATER };
-                self.later_or_review(job, pause, "the carrier has not finished".to_owned()).await
+            Ask::Look => {
+                let looked = carrier.find_by_key(&key, &line, &snapshot);
+                let why = attempt.as_ref().map_or("", |attempt| &attempt.said);
+                match timeout(self.call_max(), looked).await {
+                    Ok(Ok(Lookup::Found(submitted))) => progress(submitted),
+                    Ok(Ok(Lookup::NotFound)) if native => Outcome::Resend(why.to_owned()),
+                    Ok(Ok(Lookup::NotFound)) => Outcome::Unknown(format!("{why}; it is not there")),
+                    // What is new on a SIM may show only later.
+                    Ok(Ok(Lookup::CannotTell { message }))
+                        if carrier.capabilities().has(Feature::Snapshot) =>
+                    {
+                        Outcome::Later(message)
+                    }
+                    Ok(Ok(Lookup::CannotTell { message })) => {
+                        Outcome::Unknown(format!("{why}; {message}"))
+                    }
+                    Ok(Err(error)) => Outcome::Later(error.message),
+                    Err(_) => Outcome::Later(NO_ANSWER.to_owned()),
+                }
             }
-            Outcome::PutOff(after, message) if !self.is_overdue(job) => {
-                self.put_order_off(job, after, &message).await
+        })
+    }
+
+    async fn write_outcome(
+        &self,
+        job: &Job,
+        begun: Begun,
+        carrier: &dyn Carrier,
+        outcome: Outcome,
+    ) -> Result<Next> {
+        let sent_at = begun.attempt.as_ref().map_or(job.first_run_at, |attempt| attempt.sent_at);
+        let pause = carrier.poll_pause(self.ctx.now().since(sent_at));
+        let overdue = Overdue { since: sent_at, limit: Some(carrier.capabilities().deadline) };
+        match outcome {
+            Outcome::Done(Submitted { upstream_id, said, .. }) => {
+                let Begun { order, attempt, .. } = begun;
+                self.deliver(Delivery { job: job.clone(), order, upstream_id, attempt, said }).await
             }
-            Outcome::PutOff(after, message) => self.later_or_review(job, after, message).await,
-            Outcome::Later(after, message) => {
-                let upstream_id = order.upstream_id.clone();
-                self.remember(&order, upstream_id).await?;
-                self.later_or_review(job, after, message).await
+            Outcome::Accepted(submitted) => {
+                let said = submitted.said;
+                let word = Word::Is(AttemptState::Accepted, Some(submitted.upstream_id));
+                self.go_on(job, (Turn::Accepted, word), overdue, (pause, said)).await
+            }
+            Outcome::Refused(failure) => self.refused(job, failure).await,
+            Outcome::PutOff(after, said) => {
+                let word = Word::Is(AttemptState::PutOff, None);
+                // Nothing was sent that counts: the order's own time does.
+                let overdue = Overdue { since: job.first_run_at, limit: None };
+                self.go_on(job, (Turn::PutOff, word), overdue, (after, said)).await
+            }
+            Outcome::Unclear(said) => {
+                // The first look is at once.
+                let (word, now) = (Word::Is(AttemptState::Unclear, None), Span::seconds(0));
+                self.go_on(job, (Turn::Accepted, word), overdue, (now, said)).await
+            }
+            Outcome::Resend(said) => {
+                let word = Word::Is(AttemptState::Sending, None);
+                self.go_on(job, (Turn::Accepted, word), overdue, (pause, said)).await
+            }
+            Outcome::Later(said) => {
+                self.go_on(job, (Turn::Accepted, Word::Same), overdue, (pause, said)).await
+            }
+            Outcome::Unknown(message) => {
+                let reason = Failure { code: "CARRIER_UNCLEAR".to_owned(), message };
+                self.to_review(job, reason).await
             }
         }
+    }
+
+    /// Goes on after a pause; an order that has taken too long goes to a person.
+    async fn go_on(
+        &self,
+        job: &Job,
+        (turn, word): (Turn, Word),
+        overdue: Overdue,
+        (pause, said): (Span, String),
+    ) -> Result<Next> {
+        if self.is_overdue(&overdue) {
+            return self.review_overdue(job, word, said).await;
+        }
+        let at = self.ctx.now() + pause;
+        self.write_step(job, turn, word, said, Some(at)).await
+    }
+
+    /// Waits for what must be before the carrier can be asked.
+    async fn wait(&self, job: &Job, word: Option<Word>, pause: Span, why: String) -> Result<Next> {
+        let overdue = Overdue { since: job.first_run_at, limit: None };
+        if self.is_overdue(&overdue) {
+            return self.review_overdue(job, word.unwrap_or(Word::Same), why).await;
+        }
+        Ok(Next::At(self.ctx.now() + pause, why))
     }
 
     /// Whether an order has been tried for too long. Time during which no node ran does not count
     /// before the first try.
-    fn is_overdue(&self, job: &Job) -> bool {
-        self.ctx.now().since(job.first_run_at) > self.settings.provisioning_deadline
+    fn is_overdue(&self, overdue: &Overdue) -> bool {
+        let own = self.settings.provisioning_deadline;
+        let limit = overdue.limit.map_or(own, |limit| limit.min(own));
+        self.ctx.now().since(overdue.since) > limit
     }
 
-    /// Tries again after a pause; an order that has been tried for too long goes to a person.
-    async fn later_or_review(&self, job: &Job, pause: Span, message: String) -> Result<Next> {
-        if !self.is_overdue(job) {
-            return Ok(Next::At(self.ctx.now() + pause, message));
-        }
-        let message = format!("not provisioned within the deadline: {message}");
+    async fn review_overdue(&self, job: &Job, word: Word, said: String) -> Result<Next> {
+        let message = format!("not provisioned within the deadline: {said}");
         let reason = Failure { code: "CARRIER_OVERDUE".to_owned(), message };
-        self.settle(job, OrderEvent::OutcomeUnknown(reason)).await
+        self.write_step(job, Turn::Review(reason), word, said, None).await
     }
 
-    /// Marks the orders of freshly claimed jobs as being provisioned, in the transaction of the claim. Gives
-    /// those whose carrier is to be asked; the other jobs look for themselves.
+    /// The carrier did nothing and never will: the next carrier of the package's route is asked, if there
+    /// is one, else the order ends and what was owed for it is given back.
+    async fn refused(&self, job: &Job, failure: Failure) -> Result<Next> {
+        let said = format!("{}: {}", failure.code, failure.message);
+        let word = Word::Is(AttemptState::Refused, None);
+        self.write_step(job, Turn::Refused(failure), word, said, None).await
+    }
+
+    /// Nobody can tell what became of the order: it waits for a person.
+    pub(crate) async fn to_review(&self, job: &Job, reason: Failure) -> Result<Next> {
+        let said = reason.message.clone();
+        self.write_step(job, Turn::Review(reason), Word::Same, said, None).await
+    }
+
+    /// The orders of freshly claimed jobs that may be asked for at once; the other jobs look for themselves.
     pub(crate) async fn begin_orders(
         &self,
         tx: &mut Tx,
@@ -130,137 +252,36 @@ impl Mall {
     ) -> Result<HashMap<String, Begun>> {
         let of_orders = |job: &&Job| job.kind == JobKind::Provision;
         let jobs: Vec<&Job> = jobs.iter().filter(of_orders).collect();
-        let mut begun = HashMap::with_capacity(jobs.len());
-        let mut changes = Vec::with_capacity(jobs.len());
-        for order in tx.orders_of_jobs(&jobs).await? {
-            let Some(native) = self.is_native(&order) else { continue };
-            match order.state {
-                OrderState::Paid { .. } if native => {
-                    begun.insert(order.id.to_string(), Begun { order, asked_before: false });
-                }
-                OrderState::Paid { .. } => {
-                    let state = order.state.clone().on(OrderEvent::ProvisioningStarted)?;
-                    changes.push(OrderChange { order, state });
-                }
-                OrderState::Provisioning { .. } => {
-                    begun.insert(order.id.to_string(), Begun { order, asked_before: true });
-                }
-                _ => {}
-            }
-        }
-        tx.update_orders(&mut changes).await?;
-        for OrderChange { order, .. } in changes {
-            begun.insert(order.id.to_string(), Begun { order, asked_before: false });
-        }
-        Ok(begun)
-    }
-
-    /// Whether the order's carrier keeps to its promise of one order per key; `None` if this node does not
-    /// know the carrier. Where it does, an order may be asked for before that is written down: to ask again
-    /// under the same key changes nothing.
-    fn is_native(&self, order: &Order) -> Option<bool> {
-        let carrier = self.carriers.get(&order.carrier)?;
-        Some(carrier.idempotency() == Idempotency::Native)
-    }
-
-    /// A paid order that may be asked for at once; `None` if that must be written down before.
-    pub(crate) fn begun_at_once(&self, order: &Order) -> Option<Begun> {
-        let native = self.is_native(order)?;
-        native.then(|| Begun { order: order.clone(), asked_before: false })
-    }
-
-    /// Marks the order as being provisioned before a byte leaves. The same transaction extends the
-    /// lease: a worker that lost it stops here.
-    async fn start_provisioning(&self, job: &Job) -> Result<Start> {
-        self.retry(|| async {
-            let mut tx = self.store.begin().await?;
-            let mut order = order_of(&mut tx, job).await?;
-            let asked_before = match order.state {
-                OrderState::Provisioning { .. } => true,
-                OrderState::Paid { .. } => false,
-                _ => return Ok(Start::Nothing),
-            };
-            if !self.carriers.contains_key(&order.carrier) {
-                return Ok(Start::NoCarrier);
-            }
-            if !asked_before {
-                let state = order.state.clone().on(OrderEvent::ProvisioningStarted)?;
-                tx.update_order(&mut order, state).await?;
-            }
-            tx.extend_lease(job, self.ctx.now() + self.settings.lease).await?;
-            tx.commit().await?;
-            Ok(Start::Ready(Box::new(Begun { order, asked_before })))
-        })
-        .await
-    }
-
-    /// The carrier did nothing: the order is as if it had not been asked, until the next try.
-    async fn put_order_off(&self, job: &Job, after: Span, why: &str) -> Result<Next> {
-        self.retry(|| async {
-            let mut tx = self.store.begin().await?;
-            let mut order = order_of(&mut tx, job).await?;
-            if let OrderState::Provisioning { .. } = order.state {
-                let state = order.state.clone().on(OrderEvent::PutOff)?;
-                tx.update_order(&mut order, state).await?;
-            }
-            tx.reschedule_job(job, self.ctx.now() + after, 0, why).await?;
-            tx.commit().await?;
-            Ok(Next::Settled)
-        })
-        .await
-    }
-
-    /// Writes down that the carrier works on the order, and its own id if it gave one.
-    async fn remember(&self, order: &Order, upstream_id: String) -> Result<()> {
-        let state = started(order.state.clone())?;
-        if order.upstream_id == upstream_id && order.state == state {
-            return Ok(());
-        }
-        let mut tx = self.store.begin().await?;
-        let mut order = Order { upstream_id, ..order.clone() };
-        tx.update_order(&mut order, state).await?;
-        Ok(tx.commit().await?)
-    }
-
-    /// The order ends without a plan, or waits for a person.
-    pub(crate) async fn settle(&self, job: &Job, event: OrderEvent) -> Result<Next> {
-        self.retry(|| async {
-            let mut tx = self.store.begin().await?;
-            let mut order = order_of(&mut tx, job).await?;
-            let state = started(order.state.clone())?.on(event.clone())?;
-            tx.update_order(&mut order, state).await?;
-            if let OrderEvent::CarrierRefused(_) = event {
-                self.take_back(&mut tx, &order).await?;
-            }
-            tx.finish_job(job).await?;
-            tx.commit().await?;
-            self.metrics.order_entered(order.mode, order.state.name());
-            if let OrderEvent::OutcomeUnknown(reason) = &event {
-                tracing::error!(order_id = %order.id, code = reason.code, "an order needs a person");
-            }
-            Ok(Next::Settled)
-        })
-        .await
-    }
-
-    /// Nothing was delivered: what the partner owed for it is taken off its books and its credit.
-    async fn take_back(&self, tx: &mut Tx, order: &Order) -> Result<()> {
-        let Some(unit) = order.settlement else {
-            return Ok(());
+        let Some(leased_until) = jobs.first().map(|job| job.leased_until) else {
+            return Ok(HashMap::new());
         };
-        let owed = unit.checked_mul(order.length.periods);
-        let owed = owed.map_err(|error| Error::Internal(format!("{}: {error}", order.id)))?;
-        let reversal = Posting::sale(Account::PartnerReceivable, owed).reversed();
-        tx.insert_postings(&[(order, reversal)], self.ctx.now()).await?;
-        Ok(tx.release_credit(order.mode, order.partner_id, owed).await?)
+        let orders = tx.orders_of_jobs(&jobs).await?.into_iter();
+        let begun = orders.filter_map(|order| self.begun_at_once(&order, leased_until));
+        Ok(begun.map(|begun| (begun.order.id.to_string(), begun)).collect())
+    }
+
+    /// A paid order that may be asked for at once: its carrier is in this process, so that nothing has to be
+    /// written down before. To ask again under the same key changes nothing there.
+    pub(crate) fn begun_at_once(&self, order: &Order, leased_until: Timestamp) -> Option<Begun> {
+        let carrier = self.carriers.get(&order.carrier)?;
+        let paid = matches!(order.state, OrderState::Paid { .. });
+        let begun = || Begun { order: order.clone(), attempt: None, leased_until };
+        (paid && carrier.capabilities().in_process).then(begun)
     }
 }
 
-/// The state of an order that its carrier was asked for, whether or not that was written down before.
-pub(crate) fn started(state: OrderState) -> Result<OrderState> {
-    match state {
-        OrderState::Paid { .. } => Ok(state.on(OrderEvent::ProvisioningStarted)?),
-        other => Ok(other),
+/// Since when an order is under way, and how long that may take by its carrier; the mall's own limit counts too.
+struct Overdue {
+    since: Timestamp,
+    limit: Option<Span>,
+}
+
+/// What is ordered of the carrier.
+pub(crate) fn line_of(order: &Order) -> Line {
+    Line {
+        iccid: order.iccid.clone(),
+        product: order.carrier_product.clone(),
+        periods: order.length.periods,
     }
 }
 
@@ -271,63 +292,18 @@ pub(crate) async fn order_of(tx: &mut Tx, job: &Job) -> Result<Order> {
     tx.order(job.mode, job.partner_id, id).await?.ok_or_else(missing)
 }
 
-/// Asks the carrier: how far is it, or please do it. What is ambiguous is looked up; where the same key
-/// may order twice, an order that may have been sent before is only looked for.
-async fn ask(carrier: &dyn Carrier, order: &Order, asked_before: bool, limit: Span) -> Outcome {
-    let limit = limit.to_std();
-    let line = Line {
-        iccid: order.iccid.clone(),
-        product: order.carrier_product.clone(),
-        periods: order.length.periods,
-    };
-    // Nothing is read before a submit yet: carriers that need it can only say that they cannot tell.
-    let snapshot = Snapshot::default();
-    if !order.upstream_id.is_empty() {
-        let asked = carrier.get_order(&order.upstream_id, &line, &snapshot);
-        return match timeout(limit, asked).await {
-            Ok(Ok(submitted)) => outcome(submitted),
-            Ok(Err(error)) => Outcome::Later(POLL_LATER, error.message),
-            Err(_) => Outcome::Later(POLL_LATER, NO_ANSWER.to_owned()),
-        };
-    }
-    let native = carrier.idempotency() == Idempotency::Native;
-    let key = order.upstream_key();
-    let submitted = if asked_before && !native {
-        Err(SubmitError::Ambiguous { message: "an earlier try was cut off".to_owned() })
-    } else {
-        // A call that is cut off may have done its work.
-        let cut_off = SubmitError::Ambiguous { message: NO_ANSWER.to_owned() };
-        timeout(limit, carrier.submit(&key, &line)).await.unwrap_or(Err(cut_off))
-    };
-    match submitted {
-        Ok(submitted) => outcome(submitted),
-        Err(SubmitError::Permanent { code, message }) => {
-            Outcome::Refused(Failure { code, message })
-        }
-        Err(SubmitError::RetryLater { after, message }) => Outcome::PutOff(after, message),
-        Err(SubmitError::Ambiguous { message }) => {
-            match timeout(limit, carrier.find_by_key(&key, &line, &snapshot)).await {
-                Ok(Ok(Lookup::Found(submitted))) => outcome(submitted),
-                // With a native key it is safe to ask again under the same one.
-                Ok(Ok(Lookup::NotFound)) if native => Outcome::Later(POLL_FIRST, message),
-                Ok(Ok(Lookup::NotFound)) => unknown(message),
-                Ok(Ok(Lookup::CannotTell { message: why })) => unknown(format!("{message}; {why}")),
-                // Looking can be repeated.
-                Ok(Err(error)) => Outcome::Later(POLL_LATER, error.message),
-                Err(_) => Outcome::Later(POLL_LATER, NO_ANSWER.to_owned()),
-            }
-        }
-    }
-}
-
-fn outcome(submitted: Submitted) -> Outcome {
+fn progress(submitted: Submitted) -> Outcome {
     match submitted.state {
-        UpstreamState::Done => Outcome::Done(submitted.upstream_id),
-        UpstreamState::Pending => Outcome::Pending(submitted.upstream_id),
+        UpstreamState::Done => Outcome::Done(submitted),
+        UpstreamState::Pending => Outcome::Accepted(submitted),
         UpstreamState::Failed { code, message } => Outcome::Refused(Failure { code, message }),
     }
 }
 
-fn unknown(message: String) -> Outcome {
-    Outcome::Unknown(Failure { code: "CARRIER_UNCLEAR".to_owned(), message })
+fn refusal(error: SubmitError) -> Outcome {
+    match error {
+        SubmitError::Permanent { code, message } => Outcome::Refused(Failure { code, message }),
+        SubmitError::RetryLater { after, message } => Outcome::PutOff(after, message),
+        SubmitError::Ambiguous { message } => Outcome::Unclear(message),
+    }
 }

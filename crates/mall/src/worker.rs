@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use domain::order::{Failure, OrderEvent};
+use domain::order::Failure;
 use domain::{Span, Timestamp, TraceId};
 use store::{Job, JobKind, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -17,9 +17,9 @@ use tokio::time::MissedTickBehavior;
 use tracing::Instrument;
 
 use crate::Mall;
+use crate::attempts::Begun;
 use crate::error::{Error, Result};
 use crate::metrics::JobOutcome;
-use crate::provision::Begun;
 use crate::trace;
 
 /// How often in a row a job may fail.
@@ -163,7 +163,8 @@ impl Mall {
         }
     }
 
-    /// Claims due jobs, one for each worker that is free; those that provision an order come with it, marked.
+    /// Claims due jobs, one for each worker that is free; the orders of those
+    /// that may be asked for at once come with them.
     async fn claim(&self) -> Result<Vec<Handed>> {
         if self.slots.available_permits() == 0 {
             return Ok(Vec::new());
@@ -181,18 +182,13 @@ impl Mall {
         };
         let now = self.ctx.now();
         let until = now + self.settings.lease;
-        let mut jobs = tx.claim_jobs(now, until, i64::from(free)).await?;
-        let mut begun = HashMap::new();
-        match self.begin_orders(&mut tx, &jobs).await {
-            Ok(orders) => begun = orders,
-            // Something is in the way of one of them: each begins by itself.
-            Err(error) => {
-                tracing::debug!(%error, "claimed orders begin one by one");
-                drop(tx);
-                tx = self.store.begin().await?;
-                jobs = tx.claim_jobs(now, until, i64::from(free)).await?;
-            }
-        }
+        let jobs = tx.claim_jobs(now, until, i64::from(free)).await?;
+        // If one of them cannot be read, each looks for itself.
+        let begun = self.begin_orders(&mut tx, &jobs).await;
+        let mut begun = begun.unwrap_or_else(|error| {
+            tracing::debug!(%error, "claimed orders begin one by one");
+            HashMap::new()
+        });
         tx.commit().await?;
         // There are as many places as jobs were claimed.
         let hand = |job: Job| {
@@ -279,7 +275,7 @@ impl Mall {
         if job.kind == JobKind::Provision {
             let code = "PROVISIONING_FAILED".to_owned();
             let reason = Failure { code, message: "the job failed too often".to_owned() };
-            match self.settle(job, OrderEvent::OutcomeUnknown(reason)).await {
+            match self.to_review(job, reason).await {
                 Ok(_) => return Ok(()),
                 Err(error) => tracing::error!(%error, "no review either"),
             }

@@ -114,6 +114,7 @@ impl NewJob {
             fence: CLAIMED_FENCE,
             failures: 0,
             first_run_at: self.claimed_at?,
+            leased_until: self.run_at,
         })
     }
 }
@@ -149,6 +150,8 @@ pub struct Job {
     pub failures: i64,
     /// When it was first claimed.
     pub first_run_at: Timestamp,
+    /// Until when nobody else claims it.
+    pub leased_until: Timestamp,
 }
 
 #[derive(sqlx::FromRow)]
@@ -179,7 +182,7 @@ struct StandingRow {
 }
 
 impl JobRow {
-    fn into_job(self) -> Result<Job> {
+    fn into_job(self, leased_until: Timestamp) -> Result<Job> {
         let row = Row { table: "jobs", key: &self.job_id };
         Ok(Job {
             mode: row.parse("mode", &self.mode)?,
@@ -191,6 +194,7 @@ impl JobRow {
             fence: self.fence,
             failures: self.failures,
             first_run_at: Timestamp::from_micros(self.first_run_at),
+            leased_until,
         })
     }
 }
@@ -225,7 +229,9 @@ impl Tx {
         let rows = fetch_all!(self, JobRow, statement, now, until, limit)?;
         // A row that cannot be read must not take the others with it; it comes up again and again.
         let readable = rows.into_iter().filter_map(|row| {
-            row.into_job().inspect_err(|error| tracing::error!(%error, "a job cannot be read")).ok()
+            row.into_job(lease_until)
+                .inspect_err(|error| tracing::error!(%error, "a job cannot be read"))
+                .ok()
         });
         Ok(readable.collect())
     }

@@ -5,6 +5,7 @@
 //! This crate alone may touch sqlx.
 
 mod admin;
+mod attempts;
 mod backup;
 mod bulk;
 mod engine;
@@ -39,6 +40,7 @@ pub use admin::partners::KeyRecord;
 pub use admin::prices::BookedPrice;
 pub use admin::sims::SimRecord;
 pub use admin::tokens::{AdminToken, TokenSecret};
+pub use attempts::{Attempt, AttemptState};
 pub use backup::{copy_sqlite, read_file, sqlite_file};
 pub use bulk::{BATCH_ROWS, CataloguePlan, OwnedSim, PartnerPrice};
 pub use engine::{Engine, Options, Store, Tx};

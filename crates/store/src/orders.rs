@@ -35,7 +35,8 @@ pub(crate) use order_columns;
 
 statements! {
     UPDATE = "UPDATE orders SET state = $4, version = version + 1, closes_at = $6, paid_at = $7,
-        provisioned_at = $8, failure_code = $9, failure_message = $10, upstream_id = $11, queue_no = $12
+        provisioned_at = $8, failure_code = $9, failure_message = $10, upstream_id = $11, queue_no = $12,
+        carrier = $13, carrier_product = $14
         WHERE mode = $1 AND partner_id = $2 AND order_id = $3 AND version = $5";
     BY_ID = select!("AND order_id = $3");
     BY_ORDER_NO = select!("AND order_no = $3");
@@ -198,7 +199,7 @@ pub(crate) fn columns(state: &OrderState) -> StateColumns<'_> {
 }
 
 impl Tx {
-    /// Writes an order's new state, provided that nobody changed it since it was read.
+    /// Writes an order's new state, its carrier and the carrier's id of it, provided that nobody changed it since it was read.
     pub async fn update_order(&mut self, order: &mut Order, state: OrderState) -> Result<()> {
         let columns = columns(&state);
         let changed = execute!(
@@ -216,6 +217,8 @@ impl Tx {
             columns.failure_message,
             &order.upstream_id,
             order.queue_no,
+            &order.carrier,
+            &order.carrier_product,
         )?;
         one_row(changed, "the order")?;
         order.state = state;

@@ -39,6 +39,7 @@ statements! {
         k.carrier, k.carrier_product
         FROM plans p JOIN packages k ON k.mode = p.mode AND k.code = p.package_code
         WHERE p.mode = $1 AND p.on_sale ORDER BY p.code";
+    ROUTE = "SELECT route FROM packages WHERE mode = $1 AND code = $2";
     VERSION = "SELECT version FROM catalogues WHERE mode = $1";
     TOUCH = "UPDATE catalogues SET version = version + 1 WHERE mode = $1";
     NAME = "SELECT name FROM plans WHERE mode = $1 AND code = $2";
@@ -68,6 +69,11 @@ pub struct DatedPrice {
     pub valid_from: Timestamp,
     /// and until before this time, if it ends.
     pub valid_to: Option<Timestamp>,
+}
+
+#[derive(sqlx::FromRow)]
+struct RouteRow {
+    route: String,
 }
 
 #[derive(sqlx::FromRow)]
@@ -184,6 +190,18 @@ struct NameRow {
 }
 
 impl Tx {
+    /// The carriers, each with its product, that may provide a package if its own refuses; in their order.
+    pub async fn package_route(&mut self, mode: Mode, code: &str) -> Result<Vec<(String, String)>> {
+        let found = fetch_optional!(self, RouteRow, ROUTE, mode.as_str(), code)?;
+        let row = Row { table: "packages", key: code };
+        let text = found.map(|found| found.route).unwrap_or_default();
+        let pair = |word: &str| match word.split_once(':') {
+            Some((carrier, product)) => Ok((carrier.to_owned(), product.to_owned())),
+            None => Err(row.corrupt("route", format!("{word:?} has no product"))),
+        };
+        text.split_whitespace().map(pair).collect()
+    }
+
     /// Adds a package.
     pub async fn insert_package(&mut self, mode: Mode, package: &Package) -> Result<()> {
         execute!(

@@ -13,6 +13,7 @@ const MODULES: &[&[&str]] = &[
     crate::admin::prices::ALL,
     crate::admin::sims::ALL,
     crate::admin::tokens::ALL,
+    crate::attempts::ALL,
     crate::figures::ALL,
     crate::bulk::ALL,
     crate::health::ALL,
