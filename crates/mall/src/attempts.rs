@@ -12,7 +12,8 @@ use tokio::time::timeout;
 
 use crate::Mall;
 use crate::error::{Error, Result};
-use crate::provision::{line_of, order_of};
+use crate::failpoints::Point;
+use crate::provision::{NO_ANSWER, line_of, order_of};
 use crate::worker::Next;
 
 /// How soon to see whether the SIM's other order is done.
@@ -99,6 +100,7 @@ impl Mall {
     /// Opens an attempt, which holds the SIM.
     async fn open_attempt(&self, job: &Job, carrier: &dyn Carrier) -> Result<Start> {
         let reads = carrier.capabilities().has(Feature::Snapshot);
+        self.fail_at(Point::BeforeOpening, job).await?;
         let opened = self.retry(|| async {
             let mut tx = self.store.begin().await?;
             let mut order = order_of(&mut tx, job).await?;
@@ -124,7 +126,9 @@ impl Mall {
             tx.commit().await?;
             Ok(Ok(Begun { order, attempt: Some(attempt), leased_until }))
         });
-        match opened.await? {
+        let opened = opened.await?;
+        self.fail_at(Point::AfterOpening, job).await?;
+        match opened {
             Err(wait) => Ok(wait),
             Ok(Begun { order, attempt: Some(attempt), .. })
                 if attempt.state == AttemptState::Reading =>
@@ -144,17 +148,19 @@ impl Mall {
         carrier: &dyn Carrier,
     ) -> Result<Start> {
         let line = line_of(&order);
-        let snapshot = match timeout(self.call_max(), carrier.snapshot(&line)).await {
-            Ok(Ok(snapshot)) => snapshot,
-            Ok(Err(error)) => {
+        let read = timeout(self.call_max(), carrier.snapshot(&line)).await;
+        let read =
+            read.map_or_else(|_| Err(NO_ANSWER.to_owned()), |it| it.map_err(|it| it.message));
+        let lost = self.fail_at(Point::AfterReading, job).await?;
+        let read = if lost { Err(NO_ANSWER.to_owned()) } else { read };
+        let snapshot = match read {
+            Ok(snapshot) => snapshot,
+            Err(why) => {
                 let pause = carrier.poll_pause(self.ctx.now().since(attempt.sent_at));
-                return Ok(Start::Wait(pause, format!("cannot read the SIM: {}", error.message)));
-            }
-            Err(_) => {
-                let pause = carrier.poll_pause(self.ctx.now().since(attempt.sent_at));
-                return Ok(Start::Wait(pause, "cannot read the SIM: no answer in time".to_owned()));
+                return Ok(Start::Wait(pause, format!("cannot read the SIM: {why}")));
             }
         };
+        self.fail_at(Point::BeforeSending, job).await?;
         self.retry(|| async {
             let mut tx = self.store.begin().await?;
             let mut order = order_of(&mut tx, job).await?;
@@ -194,7 +200,7 @@ impl Mall {
             let mut tx = self.store.begin().await?;
             if !native {
                 attempt.state = AttemptState::Unclear;
-                attempt.said = "an earlier try was cut off".to_owned();
+                "an earlier try was cut off".clone_into(&mut attempt.said);
                 tx.update_attempt(&order, &attempt, AttemptState::Sending).await?;
             }
             let leased_until = self.ctx.now() + self.settings.lease;

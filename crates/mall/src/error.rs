@@ -25,6 +25,10 @@ pub enum Error {
     /// Stored facts contradict each other, or a rule of our own was broken.
     #[error("internal: {0}")]
     Internal(String),
+    /// The worker is gone, as far as a test is concerned: nothing more is written.
+    #[cfg(feature = "failpoints")]
+    #[error("the worker is gone")]
+    Vanished,
 }
 
 /// Why a caller is refused.

@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 
 use crate::Mall;
 use crate::error::Result;
-use crate::metrics::{InState, OfKind, OfPool};
+use crate::metrics::{InState, OfKind, OfMode, OfPool};
 
 /// For how long figures of the database are good.
 const FIGURES_AGE_MAX: Span = Span::seconds(10);
@@ -78,6 +78,11 @@ impl Mall {
         self.forget_figures();
         self.show_jobs(&due, &dead, now);
         self.show_orders(&open);
+        for (mode, money, plans) in self.imbalance(now).await? {
+            let of = OfMode::new(mode);
+            self.metrics.paid_without_plan.get_or_create(&of).set(money);
+            self.metrics.plans_without_payment.get_or_create(&of).set(plans);
+        }
         Ok(())
     }
 
@@ -87,6 +92,8 @@ impl Mall {
             family.clear();
         }
         metrics.orders_open.clear();
+        metrics.paid_without_plan.clear();
+        metrics.plans_without_payment.clear();
     }
 
     fn show_jobs(&self, due: &[KindFigure], dead: &[KindFigure], now: Timestamp) {

@@ -12,6 +12,7 @@ mod delivery;
 pub mod demo;
 pub mod doctor;
 mod error;
+pub mod failpoints;
 mod figures;
 mod health;
 mod imports;
@@ -24,6 +25,7 @@ mod payments;
 mod plans;
 mod provision;
 mod queries;
+mod reconcile;
 mod renewals;
 mod reports;
 mod request_log;
@@ -50,6 +52,7 @@ use crate::figures::{LastLook, PoolWaits};
 use crate::health::{LastCheck, Pulse};
 use crate::intake::Intake;
 use crate::limits::Limits;
+use crate::reconcile::Reconciler;
 use crate::request_log::RequestLog;
 use crate::worker::Handed;
 
@@ -63,6 +66,7 @@ pub use keys::NewKey;
 pub use limits::{RateLimit, address_block};
 pub use metrics::{Metrics, Route};
 pub use queries::Found;
+pub use reconcile::{Reconciled, run_reconciler};
 pub use request_log::{Answered, run_request_log};
 pub use sighting::Sighting;
 pub use store::SUCCESS;
@@ -158,6 +162,7 @@ pub struct Mall {
     pulse: Pulse,
     last_check: LastCheck,
     last_look: LastLook,
+    reconciler: Reconciler,
     /// What is remembered of callers, to hold those back that ask too much.
     limits: Limits,
 }
@@ -221,6 +226,7 @@ impl Mall {
             pulse: Pulse::new(tokio::time::Instant::now()),
             last_check: LastCheck::default(),
             last_look: LastLook::default(),
+            reconciler: Reconciler::default(),
             limits,
         }
     }

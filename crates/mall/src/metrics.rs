@@ -90,6 +90,18 @@ pub(crate) struct InState {
     state: &'static str,
 }
 
+/// A mode.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct OfMode {
+    mode: &'static str,
+}
+
+impl OfMode {
+    pub(crate) fn new(mode: Mode) -> Self {
+        Self { mode: mode.as_str() }
+    }
+}
+
 /// A kind of job.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct OfKind {
@@ -160,6 +172,8 @@ pub struct Metrics {
     causes: Family<Caused, Counter>,
     not_logged: Family<Lost, Counter>,
     pub(crate) orders_open: Family<InState, Gauge>,
+    pub(crate) paid_without_plan: Family<OfMode, Gauge>,
+    pub(crate) plans_without_payment: Family<OfMode, Gauge>,
     pub(crate) jobs_due: Family<OfKind, Gauge>,
     pub(crate) jobs_age_seconds: Family<OfKind, Gauge>,
     pub(crate) jobs_dead: Family<OfKind, Gauge>,
@@ -203,6 +217,8 @@ impl Metrics {
             causes: Family::default(),
             not_logged: Family::default(),
             orders_open: Family::default(),
+            paid_without_plan: Family::default(),
+            plans_without_payment: Family::default(),
             jobs_due: Family::default(),
             jobs_age_seconds: Family::default(),
             jobs_dead: Family::default(),
@@ -239,6 +255,10 @@ impl Metrics {
         let registry = registry.sub_registry_with_prefix(PREFIX);
         let help = "Orders that are not settled";
         registry.register("orders_open", help, self.orders_open.clone());
+        let help = "Paid orders with neither a plan nor their money back; 0 at rest";
+        registry.register("orders_paid_without_plan", help, self.paid_without_plan.clone());
+        let help = "Plans on a SIM whose order is not paid or was paid back; 0 at rest";
+        registry.register("plans_without_payment", help, self.plans_without_payment.clone());
         registry.register("jobs_due", "Jobs that are due", self.jobs_due.clone());
         let help = "For how long the oldest due job has been due";
         registry.register("jobs_due_age_seconds", help, self.jobs_age_seconds.clone());

@@ -20,12 +20,13 @@ use crate::Mall;
 use crate::attempts::{Begun, Start, Turn, Word};
 use crate::delivery::Delivery;
 use crate::error::{Error, Result};
+use crate::failpoints::Point;
 use crate::worker::Next;
 
 /// How long to wait before a node that knows the order's carrier may have come.
 const NO_CARRIER_PAUSE: Span = Span::seconds(20);
 /// Why a call is looked up.
-const NO_ANSWER: &str = "the carrier did not answer in time";
+pub(crate) const NO_ANSWER: &str = "the carrier did not answer in time";
 
 /// What a carrier made of an order.
 pub(crate) enum Outcome {
@@ -73,7 +74,8 @@ impl Mall {
     pub(crate) async fn provision(&self, job: &Job, claimed: Option<Begun>) -> Result<Next> {
         let start = match claimed {
             Some(begun) => Start::Ready(Box::new(begun)),
-            None => self.start(job).await?,
+            // Most orders do not come here, and need not carry its state.
+            None => Box::pin(self.start(job)).await?,
         };
         let begun = match start {
             Start::Nothing => return Ok(Next::Done),
@@ -87,8 +89,11 @@ impl Mall {
         let Some(carrier) = self.carriers.get(&begun.order.carrier).map(Arc::clone) else {
             return Err(Error::Internal(format!("{} lost its carrier", begun.order.id)));
         };
-        let outcome = self.ask(&*carrier, &begun).await?;
-        self.write_outcome(job, begun, &*carrier, outcome).await
+        let outcome = self.ask(job, &*carrier, &begun).await?;
+        self.fail_at(Point::BeforeWriting, job).await?;
+        let next = self.write_outcome(job, begun, &*carrier, outcome).await?;
+        self.fail_at(Point::AfterWriting, job).await?;
+        Ok(next)
     }
 
     /// How long a call to a carrier may take.
@@ -96,7 +101,7 @@ impl Mall {
         self.settings.carrier_timeout.to_std()
     }
 
-    async fn ask(&self, carrier: &dyn Carrier, begun: &Begun) -> Result<Outcome> {
+    async fn ask(&self, job: &Job, carrier: &dyn Carrier, begun: &Begun) -> Result<Outcome> {
         let Begun { order, attempt, leased_until } = begun;
         let line = line_of(order);
         let snapshot = attempt.as_ref().map(|attempt| attempt.snapshot.as_str());
@@ -105,6 +110,7 @@ impl Mall {
         let native = carrier.idempotency() == Idempotency::Native;
         Ok(match next_ask(order, attempt.as_ref()) {
             Ask::Submit => {
+                self.fail_at(Point::AfterSending, job).await?;
                 // This process may have slept: whoever took the job over must find nothing sent after.
                 if self.ctx.now() >= *leased_until {
                     return Err(StoreError::LeaseLost.into());
@@ -112,7 +118,10 @@ impl Mall {
                 // A call that is cut off may have done its work.
                 let cut_off = SubmitError::Ambiguous { message: NO_ANSWER.to_owned() };
                 let submitted = timeout(self.call_max(), carrier.submit(&key, &line)).await;
-                submitted.unwrap_or(Err(cut_off)).map_or_else(refusal, progress)
+                let submitted = submitted.unwrap_or(Err(cut_off.clone()));
+                let lost = self.fail_at(Point::AfterAnswer, job).await?;
+                let submitted = if lost { Err(cut_off) } else { submitted };
+                submitted.map_or_else(refusal, progress)
             }
             Ask::Follow => {
                 let upstream_id = attempt.as_ref().map_or(&order.upstream_id, |it| &it.upstream_id);

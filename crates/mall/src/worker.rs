@@ -260,6 +260,10 @@ impl Mall {
         if let Error::Store(StoreError::LeaseLost) = error {
             return Err(error);
         }
+        #[cfg(feature = "failpoints")]
+        if let Error::Vanished = error {
+            return Err(error);
+        }
         let (failures, why) = (job.failures + 1, error.to_string());
         tracing::warn!(failures, error = why, "a job failed");
         if failures < FAILURES_MAX {
@@ -275,13 +279,16 @@ impl Mall {
         if job.kind == JobKind::Provision {
             let code = "PROVISIONING_FAILED".to_owned();
             let reason = Failure { code, message: "the job failed too often".to_owned() };
-            match self.to_review(job, reason).await {
+            // Rare, and large: it must not make every job's future so.
+            match Box::pin(self.to_review(job, reason)).await {
                 Ok(_) => return Ok(()),
                 Err(error) => tracing::error!(%error, "no review either"),
             }
         }
         let mut tx = self.store.begin().await?;
         tx.bury_job(job, &why).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        self.reconciler.bell.notify_one();
+        Ok(())
     }
 }

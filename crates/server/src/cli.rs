@@ -219,6 +219,8 @@ pub fn main() -> ExitCode {
 
 /// Runs the program with these arguments, its name first.
 pub fn main_with(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
+    #[cfg(feature = "failpoints")]
+    mall::failpoints::arm_from_environment();
     let done = match Cli::try_parse_from(arguments) {
         Ok(cli) => check_environment().and_then(|()| run(cli)),
         // A slip in a variable's name may be why something is missed here. Help is always given.

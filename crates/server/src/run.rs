@@ -122,8 +122,9 @@ pub(crate) fn serve(
     let jobs = mall::run_workers(Arc::clone(&mall), stopped.clone());
     let seals = mall::run_sealer(Arc::clone(&mall), stopped.clone());
     let checkpoints = mall::run_checkpoints(Arc::clone(&mall), stopped.clone());
+    let reconciler = mall::run_reconciler(Arc::clone(&mall), stopped.clone());
     let workers = tokio::spawn(async move {
-        tokio::join!(jobs, seals, checkpoints);
+        tokio::join!(jobs, seals, checkpoints, reconciler);
     });
     let (limits, proxies) = (wiring.limits, wiring.proxies.clone());
     let router = api::router(&mall, wiring.root_mode, limits.request_time_max);

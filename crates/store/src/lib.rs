@@ -28,6 +28,7 @@ mod request_log;
 mod seal;
 mod sim_plans;
 mod sims;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod waits;
@@ -59,3 +60,4 @@ pub use request_log::{LogFilter, LoggedRequest, SUCCESS};
 pub use seal::{Purpose, Sealer, SealerError};
 pub use sim_plans::{SimBook, SimKey, SimPlan, SimQueue};
 pub use sims::Card;
+pub use standing::{IdleJob, SweptOrder};

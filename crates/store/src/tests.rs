@@ -30,6 +30,7 @@ const MODULES: &[&[&str]] = &[
     crate::request_log::ALL,
     crate::sim_plans::ALL,
     crate::sims::ALL,
+    crate::standing::ALL,
 ];
 
 #[tokio::test]

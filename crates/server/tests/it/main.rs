@@ -21,6 +21,7 @@ mod privacy;
 mod proxies;
 mod published;
 mod raw;
+mod reconciling;
 mod renewals;
 mod request_log;
 mod seeing;
