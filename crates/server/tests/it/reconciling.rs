@@ -9,7 +9,7 @@ use sdk::Client;
 use store::{Job, JobKind, NewJob};
 use testkit::{Engine, Recipe, TestMall, TestPartner, http_client, on_both_engines};
 
-use crate::steps::{assert_owes, at_once, postings};
+use crate::steps::{assert_owes, at_once, postings, set_credit};
 
 on_both_engines!(
     an_order_that_lost_its_job_gets_another,
@@ -170,6 +170,7 @@ async fn many_triggers_give_one_plan(engine: Engine) {
     let partner = mall.add_partner("P100", Mode::Test, |_| ()).await;
     let (sim, client) = (partner.sims[0].clone(), partner.client(&mall));
     let rounds = rounds();
+    set_credit(&mall, &partner, i64::try_from(rounds).unwrap() * 800).await;
     for round in 1..=rounds {
         let number = format!("N{round}");
         let order = partner.paid_order(&sim, &number);
