@@ -82,6 +82,7 @@ pub(crate) struct Http {
     client: reqwest::Client,
     base: reqwest::Url,
     limiter: Limiter,
+    call_max: Span,
     secrets: Vec<Secret>,
 }
 
@@ -103,7 +104,14 @@ impl Http {
             .retry(reqwest::retry::never())
             .user_agent(concat!("simmall/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { client, base, limiter: Limiter::new(ctx, endpoint.limits), secrets })
+        let call_max = endpoint.call_max + endpoint.limits.wait_max;
+        let limiter = Limiter::new(ctx, endpoint.limits);
+        Ok(Self { client, base, limiter, call_max, secrets })
+    }
+
+    /// The longest that a call takes, with the wait for its turn.
+    pub fn call_max(&self) -> Span {
+        self.call_max
     }
 
     /// The path of the base address, such as `/cube/v4`.

@@ -20,7 +20,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::{Iccid, Span};
+use domain::{Iccid, Mode, Span};
 
 pub use cube_v4::{CubeNotifications, CubeSettings, CubeV4};
 pub use esim_access::{EsimAccess, EsimAccessSettings};
@@ -143,5 +143,20 @@ pub trait Carrier: Send + Sync {
     }
 }
 
+/// A carrier with those whom it serves.
+#[derive(Clone)]
+pub struct Served {
+    /// The carrier.
+    pub carrier: Arc<dyn Carrier>,
+    /// The modes whose orders it takes.
+    pub modes: Vec<Mode>,
+}
+
+impl std::fmt::Debug for Served {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Served({:?})", self.modes)
+    }
+}
+
 /// The carriers of a mall by their codes.
-pub type Carriers = HashMap<String, Arc<dyn Carrier>>;
+pub type Carriers = HashMap<String, Served>;

@@ -33,6 +33,13 @@ pub enum TimeError {
 const RFC3339_CHARS_MAX: usize = 32;
 const DAY_US: i64 = 86_400_000_000;
 
+impl std::ops::Add for Span {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
 impl Span {
     /// So many microseconds.
     pub const fn micros(micros: i64) -> Self {

@@ -73,7 +73,7 @@ impl Mall {
         if !matches!(order.state, OrderState::Paid { .. } | OrderState::Provisioning { .. }) {
             return Ok(Start::Nothing);
         }
-        let Some(carrier) = self.carriers.get(&order.carrier) else {
+        let Some(carrier) = self.carrier(job.mode, &order.carrier) else {
             return Ok(Start::NoCarrier);
         };
         let attempt = live_attempt(&mut tx, &order).await?;
@@ -91,10 +91,21 @@ impl Mall {
                 self.take_over(job, order, attempt, &**carrier).await
             }
             Some(attempt) => {
-                let leased_until = job.leased_until;
+                let leased_until = self.hold(job, &**carrier).await?;
                 Ok(Start::Ready(Box::new(Begun { order, attempt: Some(attempt), leased_until })))
             }
         }
+    }
+
+    /// Holds the job for as long as a call may take.
+    async fn hold(&self, job: &Job, carrier: &dyn Carrier) -> Result<Timestamp> {
+        let leased_until = self.ctx.now() + self.lease_for(carrier);
+        if leased_until > job.leased_until {
+            let mut tx = self.store.begin().await?;
+            tx.extend_lease(job, leased_until).await?;
+            tx.commit().await?;
+        }
+        Ok(leased_until)
     }
 
     /// Opens an attempt, which holds the SIM.
@@ -121,7 +132,7 @@ impl Mall {
                 _ => AttemptState::Unclear,
             };
             tx.insert_attempt(&order, &attempt).await?;
-            let leased_until = self.ctx.now() + self.settings.lease;
+            let leased_until = self.ctx.now() + self.lease_for(carrier);
             tx.extend_lease(job, leased_until).await?;
             tx.commit().await?;
             Ok(Ok(Begun { order, attempt: Some(attempt), leased_until }))
@@ -148,7 +159,9 @@ impl Mall {
         carrier: &dyn Carrier,
     ) -> Result<Start> {
         let line = line_of(&order);
-        let read = timeout(self.call_max(), carrier.snapshot(&line)).await;
+        self.hold(job, carrier).await?;
+        let call_max = self.call_max(carrier).to_std();
+        let read = timeout(call_max, carrier.snapshot(&line)).await;
         let read =
             read.map_or_else(|_| Err(NO_ANSWER.to_owned()), |it| it.map_err(|it| it.message));
         let lost = self.fail_at(Point::AfterReading, job).await?;
@@ -170,7 +183,7 @@ impl Mall {
             attempt.sent_at = self.ctx.now();
             tx.update_attempt(&order, &attempt, AttemptState::Reading).await?;
             mark(&mut tx, &mut order).await?;
-            let leased_until = self.ctx.now() + self.settings.lease;
+            let leased_until = self.ctx.now() + self.lease_for(carrier);
             tx.extend_lease(job, leased_until).await?;
             tx.commit().await?;
             Ok(Start::Ready(Box::new(Begun { order, attempt: Some(attempt), leased_until })))
@@ -189,7 +202,7 @@ impl Mall {
         carrier: &dyn Carrier,
     ) -> Result<Start> {
         let native = carrier.idempotency() == Idempotency::Native;
-        let arrived_at = attempt.sent_at + self.settings.lease + self.settings.carrier_timeout;
+        let arrived_at = attempt.sent_at + self.lease_for(carrier) + self.call_max(carrier);
         let missing = arrived_at.since(self.ctx.now());
         if !native && missing > Span::seconds(0) {
             let why = "another worker may be sending it".to_owned();
@@ -203,7 +216,7 @@ impl Mall {
                 "an earlier try was cut off".clone_into(&mut attempt.said);
                 tx.update_attempt(&order, &attempt, AttemptState::Sending).await?;
             }
-            let leased_until = self.ctx.now() + self.settings.lease;
+            let leased_until = self.ctx.now() + self.lease_for(carrier);
             tx.extend_lease(job, leased_until).await?;
             tx.commit().await?;
             Ok(Start::Ready(Box::new(Begun { order, attempt: Some(attempt), leased_until })))

@@ -199,7 +199,7 @@ pub async fn examine_carriers(
     codes.sort();
     for code in codes {
         let name = format!("carrier {code}");
-        let asked = timeout(CARRIER_TIMEOUT.to_std(), carriers[code].check()).await;
+        let asked = timeout(CARRIER_TIMEOUT.to_std(), carriers[code].carrier.check()).await;
         let advice = "see that the carrier is up, and that this machine may reach it";
         findings.push(match asked {
             Ok(Ok(words)) => Finding::ok(&name, format!("answers ({words})")),

@@ -78,7 +78,7 @@ impl Mall {
         self.forget_figures();
         self.show_jobs(&due, &dead, now);
         self.show_orders(&open);
-        for (mode, money, plans) in self.imbalance(now).await? {
+        for (mode, money, plans) in self.imbalance().await? {
             let of = OfMode::new(mode);
             self.metrics.paid_without_plan.get_or_create(&of).set(money);
             self.metrics.plans_without_payment.get_or_create(&of).set(plans);

@@ -39,7 +39,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use carriers::Carriers;
+use carriers::{Carrier, Carriers};
 use domain::partner::Partner;
 use domain::{Ctx, Locale, Mode, Span};
 use store::{Engine, Sealer, Store};
@@ -84,7 +84,7 @@ pub struct Settings {
     pub price_window: Span,
     /// How long a worker holds a job.
     pub lease: Span,
-    /// How long a call to a carrier may take; a submission and its look-up fit into a lease.
+    /// How long a call to a carrier in this process may take; the others have limits of their own.
     pub carrier_timeout: Span,
     /// After so long an order that is still not provisioned is given to a person.
     pub provisioning_deadline: Span,
@@ -234,6 +234,12 @@ impl Mall {
     /// The database, for whoever sets the mall up.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// A carrier that takes orders of a mode.
+    pub(crate) fn carrier(&self, mode: Mode, code: &str) -> Option<&Arc<dyn Carrier>> {
+        let served = self.carriers.get(code)?;
+        served.modes.contains(&mode).then_some(&served.carrier)
     }
 
     /// What it counts.

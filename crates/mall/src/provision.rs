@@ -6,10 +6,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use carriers::{
-    Carrier, Feature, Idempotency, Line, Lookup, Snapshot, SubmitError, Submitted, UpstreamState,
+    Capabilities, Carrier, Feature, Idempotency, Line, Lookup, Snapshot, SubmitError, Submitted,
+    UpstreamState,
 };
 use domain::order::{Failure, Order, OrderState};
 use domain::{Span, Timestamp};
@@ -25,6 +25,10 @@ use crate::worker::Next;
 
 /// How long to wait before a node that knows the order's carrier may have come.
 const NO_CARRIER_PAUSE: Span = Span::seconds(20);
+/// How much longer than its client a call is waited for.
+const CALL_GRACE: Span = Span::seconds(1);
+/// How much longer than a call its job is held.
+const LEASE_GRACE: Span = Span::seconds(10);
 /// Why a call is looked up.
 pub(crate) const NO_ANSWER: &str = "the carrier did not answer in time";
 
@@ -86,7 +90,7 @@ impl Mall {
             Start::Wait(pause, why) => return self.wait(job, None, pause, why).await,
             Start::Ready(begun) => *begun,
         };
-        let Some(carrier) = self.carriers.get(&begun.order.carrier).map(Arc::clone) else {
+        let Some(carrier) = self.carrier(job.mode, &begun.order.carrier).map(Arc::clone) else {
             return Err(Error::Internal(format!("{} lost its carrier", begun.order.id)));
         };
         let outcome = self.ask(job, &*carrier, &begun).await?;
@@ -96,9 +100,17 @@ impl Mall {
         Ok(next)
     }
 
-    /// How long a call to a carrier may take.
-    pub(crate) fn call_max(&self) -> Duration {
-        self.settings.carrier_timeout.to_std()
+    /// How long a call to a carrier may take: a little longer than its client lets it.
+    pub(crate) fn call_max(&self, carrier: &dyn Carrier) -> Span {
+        match carrier.capabilities() {
+            Capabilities { in_process: true, .. } => self.settings.carrier_timeout,
+            Capabilities { call_max, .. } => call_max + CALL_GRACE,
+        }
+    }
+
+    /// For how long a job is held whose carrier is asked: a call fits into it.
+    pub(crate) fn lease_for(&self, carrier: &dyn Carrier) -> Span {
+        self.settings.lease.max(self.call_max(carrier) + LEASE_GRACE)
     }
 
     async fn ask(&self, job: &Job, carrier: &dyn Carrier, begun: &Begun) -> Result<Outcome> {
@@ -108,6 +120,7 @@ impl Mall {
         let snapshot = Snapshot::from_text(snapshot.unwrap_or_default());
         let key = order.upstream_key();
         let native = carrier.idempotency() == Idempotency::Native;
+        let call_max = self.call_max(carrier).to_std();
         Ok(match next_ask(order, attempt.as_ref()) {
             Ask::Submit => {
                 self.fail_at(Point::AfterSending, job).await?;
@@ -117,7 +130,7 @@ impl Mall {
                 }
                 // A call that is cut off may have done its work.
                 let cut_off = SubmitError::Ambiguous { message: NO_ANSWER.to_owned() };
-                let submitted = timeout(self.call_max(), carrier.submit(&key, &line)).await;
+                let submitted = timeout(call_max, carrier.submit(&key, &line)).await;
                 let submitted = submitted.unwrap_or(Err(cut_off.clone()));
                 let lost = self.fail_at(Point::AfterAnswer, job).await?;
                 let submitted = if lost { Err(cut_off) } else { submitted };
@@ -126,7 +139,7 @@ impl Mall {
             Ask::Follow => {
                 let upstream_id = attempt.as_ref().map_or(&order.upstream_id, |it| &it.upstream_id);
                 let asked = carrier.get_order(upstream_id, &line, &snapshot);
-                match timeout(self.call_max(), asked).await {
+                match timeout(call_max, asked).await {
                     Ok(Ok(submitted)) => progress(submitted),
                     Ok(Err(error)) => Outcome::Later(error.message),
                     Err(_) => Outcome::Later(NO_ANSWER.to_owned()),
@@ -135,7 +148,7 @@ impl Mall {
             Ask::Look => {
                 let looked = carrier.find_by_key(&key, &line, &snapshot);
                 let why = attempt.as_ref().map_or("", |attempt| &attempt.said);
-                match timeout(self.call_max(), looked).await {
+                match timeout(call_max, looked).await {
                     Ok(Ok(Lookup::Found(submitted))) => progress(submitted),
                     Ok(Ok(Lookup::NotFound)) if native => Outcome::Resend(why.to_owned()),
                     Ok(Ok(Lookup::NotFound)) => Outcome::Unknown(format!("{why}; it is not there")),
@@ -272,7 +285,7 @@ impl Mall {
     /// A paid order that may be asked for at once: its carrier is in this process, so that nothing has to be
     /// written down before. To ask again under the same key changes nothing there.
     pub(crate) fn begun_at_once(&self, order: &Order, leased_until: Timestamp) -> Option<Begun> {
-        let carrier = self.carriers.get(&order.carrier)?;
+        let carrier = self.carrier(order.mode, &order.carrier)?;
         let paid = matches!(order.state, OrderState::Paid { .. });
         let begun = || Begun { order: order.clone(), attempt: None, leased_until };
         (paid && carrier.capabilities().in_process).then(begun)

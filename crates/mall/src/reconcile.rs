@@ -212,8 +212,8 @@ impl Mall {
     }
 
     /// How many paid orders have neither a plan nor their money back, and how many plans have no payment.
-    pub(crate) async fn imbalance(&self, now: Timestamp) -> Result<Vec<(Mode, i64, i64)>> {
-        let before = now - self.settings.provisioning_deadline - GRACE;
+    pub async fn imbalance(&self) -> Result<Vec<(Mode, i64, i64)>> {
+        let before = self.ctx.now() - self.settings.provisioning_deadline - GRACE;
         let money = self.store.paid_without_plan(before).await?;
         let plans = self.store.plans_without_payment().await?;
         let of = |counts: &HashMap<Mode, i64>, mode| counts.get(&mode).copied().unwrap_or_default();

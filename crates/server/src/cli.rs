@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use carriers::Behaviour;
+use carriers::{Behaviour, Carriers};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use domain::{Ctx, Mode, Span};
 use mall::Settings;
@@ -18,7 +18,7 @@ use crate::edge::Edge;
 use crate::process::LogLines;
 use crate::run::{Running, Wiring, bind, build, serve as serve_mall, start, told_to_stop};
 use crate::telemetry::{self, LogFormat, Telemetry};
-use crate::{admin, backup, clock, demo, doctor, sealing, sign, simulator, token};
+use crate::{admin, backup, carriers_file, clock, demo, doctor, sealing, sign, simulator, token};
 
 /// The prefix of all variables.
 const PREFIX: &str = "SIMMALL_";
@@ -50,6 +50,8 @@ enum Command {
     Restore(backup::RestoreArgs),
     /// Sign a request: its JSON body on standard input, the signature on standard output.
     Sign(sign::Args),
+    /// Seal a carrier's secret, given on standard input, as it may stand in the carriers' file.
+    Seal(carriers_file::SealArgs),
     /// Print the OpenAPI document.
     Openapi,
     /// Play an upstream network over HTTP, with faults at will and a journal of what was really done.
@@ -110,7 +112,24 @@ struct Common {
     #[arg(long, env = "SIMMALL_SIMULATOR", default_value = "accept")]
     simulator: Behaviour,
     #[command(flatten)]
+    networks: Networks,
+    #[command(flatten)]
     edge: Edge,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Networks {
+    /// JSON file of the carriers beside the built-in simulator: see docs/OPERATIONS.md
+    #[arg(long, env = "SIMMALL_CARRIERS", value_name = "FILE")]
+    carriers: Option<PathBuf>,
+}
+
+impl Networks {
+    /// The carriers of the file, if one is given.
+    pub(crate) fn read(&self, ctx: &Ctx, sealer: Option<&Sealer>) -> anyhow::Result<Carriers> {
+        let read = self.carriers.as_deref().map(|file| carriers_file::read(file, ctx, sealer));
+        Ok(read.transpose()?.unwrap_or_default())
+    }
 }
 
 #[derive(Debug, Args)]
@@ -197,12 +216,14 @@ impl Common {
         let (limits, proxies) = (self.edge.limits()?, self.edge.proxies());
         let (simulator, listen, root_mode) = (self.simulator, self.listen, root_mode.mode());
         let admin_listen = Some(self.admin_listen);
+        let carriers = self.networks.read(&ctx, Some(&sealer))?;
         Ok(Wiring {
             store,
             ctx,
             sealer,
             settings,
             simulator,
+            carriers,
             root_mode,
             listen,
             admin_listen,
@@ -276,6 +297,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Backup(args) => return block_on(backup::backup(args)),
         Command::Restore(args) => block_on(backup::restore(args)),
         Command::Sign(args) => say(&sign::sign(&args, std::io::stdin().lock())?),
+        Command::Seal(args) => carriers_file::seal(&args),
         Command::Openapi => say(&serde_json::to_string_pretty(&api::openapi::document())?),
         Command::Migrate(database) => block_on(migrate(database)),
         Command::Token(command) => block_on(token::run(command)),

@@ -9,8 +9,8 @@ use clap::builder::BoolishValueParser;
 use mall::doctor::{FileMode, Finding, Patient, Space, Verdict};
 use store::{Options, Store};
 
-use crate::cli::{Database, Sealing, say};
-use crate::{clock, run};
+use crate::cli::{Database, Networks, Sealing, say};
+use crate::{carriers_file, clock};
 
 /// Connections that the looks take.
 const CONNECTIONS_MAX: u32 = 2;
@@ -22,6 +22,8 @@ pub(crate) struct Args {
     database: Database,
     #[command(flatten)]
     sealing: Sealing,
+    #[command(flatten)]
+    networks: Networks,
     /// Read a SQLite database whole, however large: integrity and foreign keys.
     #[arg(long, env = "SIMMALL_DEEP", value_parser = BoolishValueParser::new())]
     deep: bool,
@@ -74,7 +76,12 @@ async fn examine(args: &Args) -> anyhow::Result<Vec<Finding>> {
     }
     findings.extend(args.sealing.sealing_key_file.as_deref().and_then(look_at_key_file));
     findings.extend(look_at_machine(file.as_deref()));
-    let carriers = run::carriers(&ctx, Behaviour::Accept);
+    let mut carriers = carriers_file::built_in(&ctx, Behaviour::Accept);
+    let opener = sealer.as_ref().ok().and_then(Option::as_ref);
+    match args.networks.read(&ctx, opener) {
+        Ok(read) => carriers.extend(read),
+        Err(error) => findings.push(Finding::fail("carriers", format!("{error:#}"))),
+    }
     match mall::doctor::examine_carriers(store.as_ref(), &carriers).await {
         Ok(found) => findings.extend(found),
         Err(error) => findings.push(Finding::fail("carriers", error.to_string())),

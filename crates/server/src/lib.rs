@@ -6,6 +6,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 mod admin;
 mod backup;
+mod carriers_file;
 pub mod cli;
 mod clock;
 mod demo;
@@ -25,3 +26,4 @@ mod token;
 pub use clock::system_ctx;
 pub use listener::Limits;
 pub use run::{Running, Wiring, start};
+pub use simulator::serve as serve_upstream;

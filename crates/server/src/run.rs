@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use api::{EarlyAnswers, TrustedProxies};
-use carriers::{Behaviour, Carrier, Carriers, Simulator};
+use carriers::{Behaviour, Carriers};
 use domain::{Ctx, Mode};
 use mall::{Mall, Settings};
 use store::{Sealer, Store};
@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::carriers_file;
 use crate::listener::{self, Limits};
 use crate::process::Process;
 
@@ -36,6 +37,8 @@ pub struct Wiring {
     pub settings: Settings,
     /// How the built-in network behaves.
     pub simulator: Behaviour,
+    /// The other networks.
+    pub carriers: Carriers,
     /// Which mode the paths without a prefix mean.
     pub root_mode: Option<Mode>,
     /// Where to listen; port 0 picks one.
@@ -74,15 +77,10 @@ pub(crate) struct Listeners {
     admin: Option<TcpListener>,
 }
 
-/// The networks that this program knows.
-pub(crate) fn carriers(ctx: &Ctx, simulator: Behaviour) -> Carriers {
-    let simulator: Arc<dyn Carrier> = Arc::new(Simulator::new(ctx.clone(), simulator));
-    Carriers::from([(mall::demo::CARRIER.to_owned(), simulator)])
-}
-
 /// Builds a mall over its wiring.
 pub(crate) fn build(wiring: &Wiring) -> Arc<Mall> {
-    let carriers = carriers(&wiring.ctx, wiring.simulator);
+    let mut carriers = carriers_file::built_in(&wiring.ctx, wiring.simulator);
+    carriers.extend(wiring.carriers.clone());
     let (store, ctx) = (wiring.store.clone(), wiring.ctx.clone());
     Arc::new(Mall::new(store, ctx, carriers, wiring.sealer.clone(), wiring.settings))
 }

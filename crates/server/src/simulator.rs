@@ -126,8 +126,8 @@ fn read_faults(given: &str) -> anyhow::Result<Faults> {
     Faults::parse(&text).with_context(|| format!("--faults {given}"))
 }
 
-/// Takes connections for ever.
-async fn serve(listener: TcpListener, upstream: Arc<Upstream>) {
+/// Plays a network to all who connect, for ever.
+pub async fn serve(listener: TcpListener, upstream: Arc<Upstream>) {
     let mut connections = JoinSet::new();
     loop {
         while connections.len() >= CONNECTIONS_MAX {

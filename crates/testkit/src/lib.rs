@@ -9,12 +9,15 @@ mod admin;
 mod clock;
 mod database;
 mod mall;
+mod network;
 mod partner;
+pub mod saga;
 
 pub use admin::{AdminClient, Answer};
 pub use clock::HandClock;
 pub use database::{Database, Engine};
 pub use mall::{Recipe, TestMall, http_client};
+pub use network::Network;
 pub use partner::TestPartner;
 
 /// Makes each story a test on both engines. A story is an `async fn(Engine)`.

@@ -13,9 +13,11 @@ use sdk::{Client, Credentials, Prefix};
 use serde_json::Value;
 use server::{Limits, Running, Wiring};
 use store::{Sealer, Store};
+use upstream::Upstream;
 
 use crate::clock::HandClock;
 use crate::database::{Database, Engine};
+use crate::network::{Network, Played};
 
 /// How a test mall is made.
 #[derive(Debug, Clone)]
@@ -24,6 +26,8 @@ pub struct Recipe {
     pub settings: Settings,
     /// How the built-in network behaves.
     pub simulator: Behaviour,
+    /// Networks over HTTP, beside it.
+    pub networks: Vec<Network>,
     /// Which mode the paths without a prefix mean.
     pub root_mode: Option<Mode>,
     /// What connections may cost.
@@ -37,6 +41,7 @@ impl Default for Recipe {
         Self {
             settings: Settings { poll: Span::millis(20), ..Settings::default() },
             simulator: Behaviour::Accept,
+            networks: Vec::new(),
             root_mode: Some(Mode::Test),
             limits: Limits::default(),
             proxies: TrustedProxies::default(),
@@ -53,6 +58,7 @@ pub struct TestMall {
     pub clock: Arc<HandClock>,
     /// The HMAC key of the demo's partner `P012345`.
     pub demo_key: String,
+    networks: Vec<Played>,
     running: Running,
 }
 
@@ -70,15 +76,24 @@ impl TestMall {
         let database = Database::fresh(engine).await;
         let start = Zone::UTC.parse_date_time("2024-03-10 08:00:00").unwrap();
         let clock = Arc::new(HandClock::at(start));
-        let running = run(&database, &clock, recipe).await;
+        let mut networks = Vec::new();
+        for network in &recipe.networks {
+            networks.push(Played::start(network.clone(), &clock).await);
+        }
+        let running = run(&database, &clock, recipe, &networks).await;
         let seeded = mall::demo::seed(&running.mall).await.unwrap();
         let demo_key = seeded.key.unwrap().text;
-        Self { database, clock, demo_key, running }
+        Self { database, clock, demo_key, networks, running }
     }
 
     /// Starts another node on the same database and clock.
     pub async fn another_node(&self, recipe: Recipe) -> Running {
-        run(&self.database, &self.clock, recipe).await
+        run(&self.database, &self.clock, recipe, &self.networks).await
+    }
+
+    /// A network over HTTP, to look at what it really did.
+    pub fn network(&self, code: &str) -> &Upstream {
+        &self.networks.iter().find(|played| played.network.code == code).unwrap().upstream
     }
 
     /// Where it listens, as `http://ADDRESS`.
@@ -163,11 +178,19 @@ pub fn http_client() -> reqwest::Client {
     reqwest::Client::new()
 }
 
-async fn run(database: &Database, clock: &Arc<HandClock>, recipe: Recipe) -> Running {
+async fn run(
+    database: &Database,
+    clock: &Arc<HandClock>,
+    recipe: Recipe,
+    networks: &[Played],
+) -> Running {
     let clock: Arc<HandClock> = Arc::clone(clock);
+    let ctx = Ctx::new(clock, rand::make_rng::<StdRng>());
+    let carriers = networks.iter().map(|played| played.client(&ctx)).collect();
     let wiring = Wiring {
         store: database.open().await,
-        ctx: Ctx::new(clock, rand::make_rng::<StdRng>()),
+        ctx,
+        carriers,
         sealer: Sealer::new(&TEST_SEALING_KEY),
         settings: recipe.settings,
         simulator: recipe.simulator,

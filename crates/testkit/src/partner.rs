@@ -132,6 +132,42 @@ impl TestMall {
         tx.commit().await.unwrap();
     }
 
+    /// Adds a package of a carrier and its plan for 30 days, at the partner's prices of 10.00 and 8.00. The
+    /// plan's code is `PLAN-` and the carrier's, the package's `PACK-` and the carrier's.
+    pub async fn add_plan_of(&self, partner: &TestPartner, carrier: &str) {
+        let (mode, id) = (partner.partner.mode, partner.partner.id);
+        let (code, package) = (format!("PLAN-{carrier}"), format!("PACK-{carrier}"));
+        let package = Package {
+            code: package.clone(),
+            kind: PackageType::Monthly,
+            calendar: false,
+            volume: Volume::Bytes(1 << 30),
+            area: LocalizedText::en_zh("Europe", "欧洲"),
+            countries: vec!["DE".to_owned()],
+            carrier: carrier.to_owned(),
+            carrier_product: format!("CP-{package}"),
+        };
+        let mut tx = self.store().begin().await.unwrap();
+        tx.insert_package(mode, &package).await.unwrap();
+        let plan = Plan {
+            plan_id: format!("plan_{code}"),
+            name: LocalizedText::en_zh(&code, &code),
+            description: LocalizedText::default(),
+            package,
+            periods: vec![1],
+            renewable: true,
+            code: code.clone(),
+        };
+        tx.insert_plan(mode, &plan).await.unwrap();
+        for (kind, hundredths) in [(PriceKind::Sale, 1_000), (PriceKind::Settlement, 800)] {
+            let unit = price(partner.partner.currency, hundredths);
+            let price = Price { plan_code: code.clone(), kind, unit };
+            let price_id = self.mall().ctx().id();
+            tx.insert_price(mode, id, price_id, &price, (self.now(), None)).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+    }
+
     async fn insert_catalogue(&self, mode: Mode) {
         let mut tx = self.store().begin().await.unwrap();
         if tx.plan(mode, CATALOGUE[0].0).await.unwrap().is_some() {
@@ -194,6 +230,14 @@ impl TestPartner {
             pay_currency: self.partner.currency.code().to_owned(),
             auto_renewal: false,
         }
+    }
+
+    /// A paid order of the plan that [`TestMall::add_plan_of`] made of a carrier.
+    pub fn paid_order_at(&self, carrier: &str, sim: &str, number: &str) -> PaidOrder {
+        let mut order = self.paid_order(sim, number);
+        order.order.service_plan_code = format!("PLAN-{carrier}");
+        order.order.package_code = format!("PACK-{carrier}");
+        order
     }
 
     /// A paid order of `PLAN-M` for one period on a SIM. `number` makes it unique.

@@ -24,6 +24,7 @@ mod raw;
 mod reconciling;
 mod renewals;
 mod request_log;
+mod saga;
 mod seeing;
 mod signatures;
 mod slow_clients;
