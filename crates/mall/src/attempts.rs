@@ -39,6 +39,8 @@ pub(crate) struct Begun {
     pub(crate) order: Order,
     /// The live attempt. `None`: its carrier is in this process, and nothing is written down yet.
     pub(crate) attempt: Option<Attempt>,
+    /// Whether it may have been sent before, with an outcome that nobody knows.
+    pub(crate) sent_before: bool,
     /// Until when nobody else has the job.
     pub(crate) leased_until: Timestamp,
 }
@@ -80,7 +82,12 @@ impl Mall {
         drop(tx);
         if carrier.capabilities().in_process {
             let leased_until = job.leased_until;
-            return Ok(Start::Ready(Box::new(Begun { order, attempt, leased_until })));
+            return Ok(Start::Ready(Box::new(Begun {
+                order,
+                attempt,
+                sent_before: false,
+                leased_until,
+            })));
         }
         match attempt {
             None => self.open_attempt(job, &**carrier).await,
@@ -92,7 +99,12 @@ impl Mall {
             }
             Some(attempt) => {
                 let leased_until = self.hold(job, &**carrier).await?;
-                Ok(Start::Ready(Box::new(Begun { order, attempt: Some(attempt), leased_until })))
+                Ok(Start::Ready(Box::new(Begun {
+                    order,
+                    attempt: Some(attempt),
+                    sent_before: false,
+                    leased_until,
+                })))
             }
         }
     }
@@ -135,7 +147,7 @@ impl Mall {
             let leased_until = self.ctx.now() + self.lease_for(carrier);
             tx.extend_lease(job, leased_until).await?;
             tx.commit().await?;
-            Ok(Ok(Begun { order, attempt: Some(attempt), leased_until }))
+            Ok(Ok(Begun { order, attempt: Some(attempt), sent_before: false, leased_until }))
         });
         let opened = opened.await?;
         self.fail_at(Point::AfterOpening, job).await?;
@@ -186,7 +198,12 @@ impl Mall {
             let leased_until = self.ctx.now() + self.lease_for(carrier);
             tx.extend_lease(job, leased_until).await?;
             tx.commit().await?;
-            Ok(Start::Ready(Box::new(Begun { order, attempt: Some(attempt), leased_until })))
+            Ok(Start::Ready(Box::new(Begun {
+                order,
+                attempt: Some(attempt),
+                sent_before: false,
+                leased_until,
+            })))
         })
         .await
     }
@@ -219,7 +236,12 @@ impl Mall {
             let leased_until = self.ctx.now() + self.lease_for(carrier);
             tx.extend_lease(job, leased_until).await?;
             tx.commit().await?;
-            Ok(Start::Ready(Box::new(Begun { order, attempt: Some(attempt), leased_until })))
+            Ok(Start::Ready(Box::new(Begun {
+                order,
+                attempt: Some(attempt),
+                sent_before: true,
+                leased_until,
+            })))
         })
         .await
     }
@@ -297,9 +319,18 @@ impl Mall {
         }
         // A person may take days. Only where the SIM itself is the evidence must its other orders wait so long.
         let decides = !attempt.snapshot.is_empty() || !reviewed;
+        let held = attempt.holds_sim;
         attempt.holds_sim &= attempt.state.is_live() && decides;
+        let frees = held && !attempt.holds_sim;
         match old {
-            Some(old) => Ok(tx.update_attempt(order, &attempt, old).await?),
+            Some(old) => {
+                tx.update_attempt(order, &attempt, old).await?;
+                if frees {
+                    let sim = (order.mode, order.partner_id, &order.iccid);
+                    tx.hasten_next_of_sim(sim, now).await?;
+                }
+                Ok(())
+            }
             None => Ok(tx.insert_attempt(order, &attempt).await?),
         }
     }

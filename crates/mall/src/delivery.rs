@@ -50,8 +50,12 @@ impl Mall {
             // Whoever lost a race for a place in the queue waits for its turn instead of losing the next.
             tx.hold_sim(order.mode, order.partner_id, &order.iccid).await?;
             let mode = order.mode;
-            self.write_deliveries(&mut tx, vec![Delivery { order, ..delivery.clone() }]).await?;
+            let delivery = Delivery { order, ..delivery.clone() };
+            let frees = self.write_deliveries(&mut tx, vec![delivery]).await?;
             tx.commit().await?;
+            if frees {
+                self.bell.notify_one();
+            }
             self.metrics.order_entered(mode, PROVISIONED);
             Ok(Next::Settled)
         })
@@ -62,8 +66,12 @@ impl Mall {
         let many = batch.len();
         let written = async {
             let mut tx = self.store.begin().await?;
-            self.write_deliveries(&mut tx, batch).await?;
-            Ok::<(), Error>(tx.commit().await?)
+            let frees = self.write_deliveries(&mut tx, batch).await?;
+            tx.commit().await?;
+            if frees {
+                self.bell.notify_one();
+            }
+            Ok::<(), Error>(())
         };
         let written = written.await;
         if let Err(error) = &written {
@@ -72,7 +80,8 @@ impl Mall {
         vec![written.is_ok(); many]
     }
 
-    async fn write_deliveries(&self, tx: &mut Tx, batch: Vec<Delivery>) -> Result<()> {
+    /// Writes what was done; whether other orders may go on now.
+    async fn write_deliveries(&self, tx: &mut Tx, batch: Vec<Delivery>) -> Result<bool> {
         // Only now: waiting for the transaction may have taken a while.
         let now = self.ctx.now();
         let keys: Vec<SimKey> = batch.iter().map(|delivery| sim_of(&delivery.order)).collect();
@@ -80,6 +89,7 @@ impl Mall {
         let mut books = tx.sim_books(&keys).await?;
         let mut partners = Partners::default();
         let (mut changes, mut plans, mut turns) = (Vec::new(), Vec::new(), Vec::new());
+        let mut freed = Vec::new();
         for Delivery { job, mut order, upstream_id, attempt, said } in batch.iter().cloned() {
             let key = sim_of(&order);
             let zone = partners.zone(self, tx, &order).await?;
@@ -95,10 +105,17 @@ impl Mall {
                 let done =
                     Attempt { state, holds_sim: false, upstream_id, said, heard_at, ..attempt };
                 tx.update_attempt(&order, &done, old).await?;
+                freed.push(key.clone());
             }
             order.queue_no = Some(plan.queue_no);
             order.upstream_id = upstream_id;
-            plans.push((key, order.id, plan));
+            #[cfg(feature = "failpoints")]
+            let kept = !crate::failpoints::loses_plan();
+            #[cfg(not(feature = "failpoints"))]
+            let kept = true;
+            if kept {
+                plans.push((key, order.id, plan));
+            }
             let state = started(order.state.clone())?.on(OrderEvent::Provisioned { at: now })?;
             changes.push(OrderChange { order, state });
         }
@@ -114,7 +131,12 @@ impl Mall {
             }
         }
         let jobs: Vec<&Job> = batch.iter().map(|delivery| &delivery.job).collect();
-        Ok(tx.finish_jobs(&jobs).await?)
+        tx.finish_jobs(&jobs).await?;
+        for (mode, partner, iccid) in &freed {
+            // Its next order was waiting for this one.
+            tx.hasten_next_of_sim((*mode, *partner, iccid), now).await?;
+        }
+        Ok(!freed.is_empty())
     }
 
     /// Makes the agreement that an order asks for, and notes when the SIM's is due next.

@@ -63,10 +63,15 @@ impl Mall {
 }
 
 #[cfg(feature = "failpoints")]
-pub use armed::{arm_from_environment, reached};
+pub(crate) use armed::arm_from_environment;
+#[cfg(feature = "failpoints")]
+pub(crate) use armed::loses_plan;
+#[cfg(feature = "failpoints")]
+pub use armed::reached;
 
 #[cfg(feature = "failpoints")]
 mod armed {
+    use std::sync::Once;
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::Duration;
 
@@ -76,6 +81,8 @@ mod armed {
     use crate::error::Error;
 
     static REACHED: [AtomicU64; Point::ALL.len()] = [const { AtomicU64::new(0) }; Point::ALL.len()];
+    /// By then a process sleeps that was told to.
+    const SLEEP_BEGINS: Duration = Duration::from_millis(500);
     /// How long a worker that was overtaken waits for the one that overtook it.
     const OVERTAKEN_MAX: Duration = Duration::from_secs(10);
 
@@ -88,10 +95,17 @@ mod armed {
         counter(point).map_or(0, |count| count.load(Ordering::SeqCst))
     }
 
-    /// Arms the points that the environment variable `FAILPOINTS` names.
-    pub fn arm_from_environment() {
+    /// Arms the points that the environment variable `FAILPOINTS` names, once in a process.
+    pub(crate) fn arm_from_environment() {
+        static ARMED: Once = Once::new();
         // They stay armed for as long as the process runs.
-        std::mem::forget(fail::FailScenario::setup());
+        ARMED.call_once(|| std::mem::forget(fail::FailScenario::setup()));
+    }
+
+    /// A bug on demand, to see that it is found: the plan of a provisioned order is forgotten.
+    pub(crate) fn loses_plan() -> bool {
+        fail::fail_point!("lose-plan", |_| true);
+        false
     }
 
     fn armed(point: Point) -> Option<String> {
@@ -120,8 +134,9 @@ mod armed {
                 "duplicate" => self.overtake(job).await?,
                 "stop" => {
                     let own = std::process::id().to_string();
-                    // The call returns once somebody has woken the process.
                     let stopped = std::process::Command::new("kill").args(["-STOP", &own]).status();
+                    // A signal takes a moment to arrive: nothing may happen until it has.
+                    std::thread::sleep(SLEEP_BEGINS);
                     tracing::warn!(?stopped, "the process slept");
                 }
                 other => return Err(Error::Internal(format!("unknown failure {other}"))),

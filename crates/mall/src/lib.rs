@@ -193,6 +193,8 @@ impl Mall {
         sealer: Sealer,
         settings: Settings,
     ) -> Self {
+        #[cfg(feature = "failpoints")]
+        failpoints::arm_from_environment();
         let (bell, audit_bell, noted_forms) = (Notify::new(), Notify::new(), Mutex::default());
         let jobs_in_hand = AtomicUsize::new(0);
         let (handing, handed) = mpsc::unbounded_channel();

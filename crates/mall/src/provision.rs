@@ -28,7 +28,7 @@ const NO_CARRIER_PAUSE: Span = Span::seconds(20);
 /// How much longer than its client a call is waited for.
 const CALL_GRACE: Span = Span::seconds(1);
 /// How much longer than a call its job is held.
-const LEASE_GRACE: Span = Span::seconds(10);
+const LEASE_GRACE: Span = Span::seconds(5);
 /// Why a call is looked up.
 pub(crate) const NO_ANSWER: &str = "the carrier did not answer in time";
 
@@ -44,8 +44,8 @@ pub(crate) enum Outcome {
     PutOff(Span, String),
     /// It was asked, and may have done it or not: to be looked for.
     Unclear(String),
-    /// It was looked for and is not there; to ask again under the same key is safe.
-    Resend(String),
+    /// It is not there as far as can be seen; to ask again under the same key is safe.
+    Resend(Option<Span>, String),
     /// It could not be asked how far it is, or cannot tell yet; ask again.
     Later(String),
     /// Nobody can tell.
@@ -114,7 +114,7 @@ impl Mall {
     }
 
     async fn ask(&self, job: &Job, carrier: &dyn Carrier, begun: &Begun) -> Result<Outcome> {
-        let Begun { order, attempt, leased_until } = begun;
+        let Begun { order, attempt, sent_before, leased_until } = begun;
         let line = line_of(order);
         let snapshot = attempt.as_ref().map(|attempt| attempt.snapshot.as_str());
         let snapshot = Snapshot::from_text(snapshot.unwrap_or_default());
@@ -134,7 +134,10 @@ impl Mall {
                 let submitted = submitted.unwrap_or(Err(cut_off.clone()));
                 let lost = self.fail_at(Point::AfterAnswer, job).await?;
                 let submitted = if lost { Err(cut_off) } else { submitted };
-                submitted.map_or_else(refusal, progress)
+                match submitted {
+                    Err(error) if *sent_before => refusal_of_repeat(error),
+                    submitted => submitted.map_or_else(refusal, progress),
+                }
             }
             Ask::Follow => {
                 let upstream_id = attempt.as_ref().map_or(&order.upstream_id, |it| &it.upstream_id);
@@ -150,7 +153,7 @@ impl Mall {
                 let why = attempt.as_ref().map_or("", |attempt| &attempt.said);
                 match timeout(call_max, looked).await {
                     Ok(Ok(Lookup::Found(submitted))) => progress(submitted),
-                    Ok(Ok(Lookup::NotFound)) if native => Outcome::Resend(why.to_owned()),
+                    Ok(Ok(Lookup::NotFound)) if native => Outcome::Resend(None, why.to_owned()),
                     Ok(Ok(Lookup::NotFound)) => Outcome::Unknown(format!("{why}; it is not there")),
                     // What is new on a SIM may show only later.
                     Ok(Ok(Lookup::CannotTell { message }))
@@ -200,8 +203,9 @@ impl Mall {
                 let (word, now) = (Word::Is(AttemptState::Unclear, None), Span::seconds(0));
                 self.go_on(job, (Turn::Accepted, word), overdue, (now, said)).await
             }
-            Outcome::Resend(said) => {
+            Outcome::Resend(after, said) => {
                 let word = Word::Is(AttemptState::Sending, None);
+                let pause = after.unwrap_or(pause);
                 self.go_on(job, (Turn::Accepted, word), overdue, (pause, said)).await
             }
             Outcome::Later(said) => {
@@ -287,7 +291,8 @@ impl Mall {
     pub(crate) fn begun_at_once(&self, order: &Order, leased_until: Timestamp) -> Option<Begun> {
         let carrier = self.carrier(order.mode, &order.carrier)?;
         let paid = matches!(order.state, OrderState::Paid { .. });
-        let begun = || Begun { order: order.clone(), attempt: None, leased_until };
+        let order = || order.clone();
+        let begun = || Begun { order: order(), attempt: None, sent_before: false, leased_until };
         (paid && carrier.capabilities().in_process).then(begun)
     }
 }
@@ -326,6 +331,18 @@ fn refusal(error: SubmitError) -> Outcome {
     match error {
         SubmitError::Permanent { code, message } => Outcome::Refused(Failure { code, message }),
         SubmitError::RetryLater { after, message } => Outcome::PutOff(after, message),
+        SubmitError::Ambiguous { message } => Outcome::Unclear(message),
+    }
+}
+
+/// What is made of a refusal where the same order may have been taken before: it says that nothing is done now,
+/// and nothing of then.
+fn refusal_of_repeat(error: SubmitError) -> Outcome {
+    match error {
+        SubmitError::Permanent { code, message } => {
+            Outcome::Unclear(format!("refused when it was asked for again: {code} {message}"))
+        }
+        SubmitError::RetryLater { after, message } => Outcome::Resend(Some(after), message),
         SubmitError::Ambiguous { message } => Outcome::Unclear(message),
     }
 }

@@ -187,17 +187,16 @@ mod tests {
     #[test]
     fn a_file_with_sealed_secrets_is_read() {
         let sealer = Sealer::new(&[7; 32]);
-        let sealed = |field: &str| {
-            let sealed = sealer.seal([1; 24], &fields::seal_row(field), "test-key").unwrap();
-            hex::encode(sealed)
+        let as_sealed = |field: &str| {
+            hex::encode(sealer.seal([1; 24], &fields::seal_row(field), "test-key").unwrap())
         };
         let text = format!(
             r#"{{"go": {{"speaks": "esim_go", "api_key": {{"sealed": "{}"}}}},
             "access": {{"speaks": "esim_access", "modes": ["live", "test"],
             "access_code": {{"sealed": "{}"}}, "base": "http://127.0.0.1:9/api",
             "call_max_seconds": 5, "limits": {{"in_flight": 2, "wait_max_seconds": 1}}}}}}"#,
-            sealed("api_key"),
-            sealed("access_code"),
+            as_sealed("api_key"),
+            as_sealed("access_code"),
         );
         let carriers = parse(&text, &ctx(), Some(&sealer)).unwrap();
         assert_eq!(carriers["go"].modes, [Mode::Live]);
@@ -205,7 +204,7 @@ mod tests {
         let capabilities = carriers["access"].carrier.capabilities();
         assert_eq!(capabilities.call_max, domain::Span::seconds(6));
         // What was sealed as one field does not open as another, nor under another key.
-        let moved = text.replace(&sealed("access_code"), &sealed("api_key"));
+        let moved = text.replace(&as_sealed("access_code"), &as_sealed("api_key"));
         assert!(parse(&moved, &ctx(), Some(&sealer)).is_err());
         assert!(parse(&text, &ctx(), Some(&Sealer::new(&[8; 32]))).is_err());
     }

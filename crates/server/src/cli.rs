@@ -104,6 +104,10 @@ struct Common {
     /// Days that the partners' requests are logged for; 0: not at all.
     #[arg(long, env = "SIMMALL_REQUEST_LOG_DAYS", default_value_t = 30, value_parser = clap::value_parser!(i64).range(0..=DAYS_MAX))]
     request_log_days: i64,
+    /// Seconds that a worker holds a job; one that died is succeeded after that. Jobs whose carrier may take
+    /// longer to answer are held for longer.
+    #[arg(long, env = "SIMMALL_LEASE_SECONDS", default_value_t = 20, value_parser = clap::value_parser!(i64).range(2..=600))]
+    lease_seconds: i64,
     /// How many jobs run at once.
     #[arg(long, env = "SIMMALL_WORKERS", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: u16,
@@ -208,6 +212,7 @@ impl Common {
             payment_window: Span::minutes(self.payment_window_minutes),
             price_window: Span::minutes(self.price_window_minutes),
             provisioning_deadline: Span::minutes(self.provisioning_deadline_minutes),
+            lease: Span::seconds(self.lease_seconds),
             workers: usize::from(self.workers),
             request_log: (self.request_log_days > 0).then(|| Span::days(self.request_log_days)),
             ..Settings::default()
@@ -240,8 +245,6 @@ pub fn main() -> ExitCode {
 
 /// Runs the program with these arguments, its name first.
 pub fn main_with(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
-    #[cfg(feature = "failpoints")]
-    mall::failpoints::arm_from_environment();
     let done = match Cli::try_parse_from(arguments) {
         Ok(cli) => check_environment().and_then(|()| run(cli)),
         // A slip in a variable's name may be why something is missed here. Help is always given.

@@ -11,6 +11,7 @@ use domain::{Iccid, Mode, Timestamp, UnknownWord};
 
 use crate::engine::{Tx, execute, fetch_all, fetch_optional, one_row, statements};
 use crate::error::{Result, Row};
+use crate::jobs::JobKind;
 
 /// All columns of [`AttemptRow`].
 macro_rules! select {
@@ -33,6 +34,11 @@ statements! {
         WHERE mode = $1 AND partner_id = $2 AND order_id = $3 AND attempt_no = $4 AND state = $5";
     OF_ORDER = select!("AND order_id = $3 ORDER BY attempt_no");
     HOLDING = select!("AND iccid = $3 AND holds_sim");
+    /// The eldest order of a SIM that was not sent yet.
+    NEXT_OF_SIM = "SELECT partner_id, order_id FROM orders WHERE mode = $1 AND partner_id = $2
+        AND iccid = $3 AND state = 'PAID' ORDER BY order_id LIMIT 1";
+    HASTEN = "UPDATE jobs SET run_at = $4 WHERE mode = $1 AND partner_id = $2 AND job_id = $3
+        AND state = 'ready' AND run_at > $4";
     /// Live attempts at a carrier that a notification can be about. Keys are ours, and so are ids made of them.
     BY_UPSTREAM = "SELECT partner_id, order_id FROM attempts WHERE mode = $1 AND carrier = $2
         AND upstream_id = $3 AND state IN ('reading', 'sending', 'accepted', 'unclear') LIMIT 10";
@@ -244,6 +250,22 @@ impl Tx {
         let (mode, partner) = (mode.as_str(), partner.to_string());
         let row = fetch_optional!(self, AttemptRow, HOLDING, mode, partner, iccid.as_str())?;
         row.map(AttemptRow::into_attempt).transpose()
+    }
+
+    /// Lets the SIM's eldest order that was not sent yet be tried now; whether there is one. If a worker has
+    /// it at this moment, it loses it before it sends.
+    pub async fn hasten_next_of_sim(
+        &mut self,
+        (mode, partner, iccid): (Mode, PartnerId, &Iccid),
+        now: Timestamp,
+    ) -> Result<bool> {
+        let (mode, partner) = (mode.as_str(), partner.to_string());
+        let sim = iccid.as_str();
+        let Some(next) = fetch_optional!(self, NamedRow, NEXT_OF_SIM, mode, &partner, sim)? else {
+            return Ok(false);
+        };
+        let job = JobKind::Provision.job_id(&next.order_id).to_string();
+        Ok(execute!(self, HASTEN, mode, &partner, job, now.as_micros())? == 1)
     }
 
     /// The orders that a carrier's own id of an attempt in progress may mean, and whose they are.

@@ -118,9 +118,8 @@ async fn prepare(mall: &TestMall, partner: &TestPartner, orders: usize) -> Vec<P
             let iccid: Iccid = format!("89440{number:010}0000").parse().unwrap();
             iccid.as_str().clone_into(&mut sim);
             let (id, carrier) = (mall.mall().ctx().id(), CODE.to_owned());
-            let (mode, owner) = (partner.partner.mode, partner.partner.id);
             let sim = Sim { id, iccid, carrier, state: SimState::Ready };
-            tx.insert_sim(mode, owner, &sim, mall.now()).await.unwrap();
+            tx.insert_sim(Mode::Test, partner.partner.id, &sim, mall.now()).await.unwrap();
         }
         made.push(partner.paid_order_at(CODE, &sim, &format!("N{number}")));
     }
@@ -224,9 +223,9 @@ async fn judge(mall: &TestMall, partner: &TestPartner, orders: usize) -> Verdict
     }
     let doubles = counts.iter().filter(|(_, count)| count.done > 1);
     verdict.violations.extend(doubles.map(|(key, count)| format!("{key} done: {}", count.done)));
-    let owes = partner.owes(mall).await;
-    if owes != owed {
-        verdict.violations.push(format!("the partner owes {owes}, not {owed}"));
+    let used = partner.owes(mall).await;
+    if used != owed {
+        verdict.violations.push(format!("the partner owes {used}, not {owed}"));
     }
     for (mode, money, plans) in mall.mall().imbalance().await.unwrap() {
         if (money, plans) != (0, 0) {

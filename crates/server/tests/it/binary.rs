@@ -2,14 +2,17 @@
 
 mod admin_cli;
 mod backup;
+mod crash;
 mod database;
 mod demo;
 mod doctor;
 mod install;
 mod logs;
+mod network;
 mod process;
 mod settings;
 mod sign;
 mod simulator;
+mod sleep;
 mod stop;
 mod traces;

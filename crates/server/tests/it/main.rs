@@ -9,6 +9,7 @@ mod bad_input;
 mod batches;
 mod binary;
 mod diagnosis;
+mod failures;
 mod imports;
 mod jobs;
 mod limits;

@@ -169,12 +169,31 @@ impl Server {
         self.process.stdout.text()
     }
 
+    /// What it has written to standard error so far.
+    pub(super) fn stderr(&self) -> String {
+        self.process.stderr.text()
+    }
+
     /// Asks it to stop, as an operating system does.
     pub(super) fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends it a signal.
+    pub(super) fn signal(&self, name: &str) {
         let pid = self.process.child.id().to_string();
         // The shell has this command built in, so that no package is needed for it.
-        let sent = Command::new("sh").args(["-c", "kill -s TERM \"$0\"", &pid]).status().unwrap();
+        let sent =
+            Command::new("sh").args(["-c", "kill -s \"$1\" \"$0\"", &pid, name]).status().unwrap();
         assert!(sent.success());
+    }
+
+    /// Whether it is asleep, as SIGSTOP makes it.
+    pub(super) fn is_stopped(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.child.id()));
+        let stat = stat.unwrap();
+        // After the name, which stands in parentheses.
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
     }
 
     /// Waits until it has ended.
