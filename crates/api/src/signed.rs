@@ -92,6 +92,9 @@ impl<R: wire::Request> Signed<R> {
         let spoken = params.text("languageCode").and_then(language).or(accepted);
         voice.locale = spoken.unwrap_or(Locale::EnUs);
         let order_no = params.text("orderNo").filter(|no| no.chars().count() <= NUMBER_CHARS_MAX);
+        if let Some(no) = order_no {
+            voice.sighting.order(no);
+        }
         voice.order_no = order_no.map(str::to_owned);
         if let Some(code) = params.text("partnerCode").filter(|code| code.len() <= CODE_BYTES_MAX) {
             voice.sighting.named(app.mode, code, address);
