@@ -10,6 +10,7 @@ mod child;
 mod data;
 mod floor;
 mod load;
+mod proof;
 mod reads;
 mod report;
 mod saga;
@@ -166,7 +167,10 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Verify(run) => measure(&ctx, Kind::Verify, &run).await,
         Command::Mixed(run) => measure(&ctx, Kind::Mixed, &run).await,
         Command::Search(run) => measure(&ctx, Kind::Search, &run).await,
-        Command::Saga(saga) => saga::run(&ctx, &saga).await,
+        Command::Saga(saga) => match &saga.faults {
+            Some(faults) => proof::run(&saga, faults).await,
+            None => saga::run(&ctx, &saga).await,
+        },
         Command::Fill(fill) => {
             data::fill(&fill.database_url, &ctx, fill.sims, fill.orders).await?;
             println!("{} SIMs and {} orders are in it", fill.sims, fill.orders);

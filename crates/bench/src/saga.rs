@@ -50,7 +50,7 @@ const HANGING: &str = "hanging";
 pub(crate) struct Saga {
     /// The database engine.
     #[arg(long)]
-    engine: Engine,
+    pub(crate) engine: Engine,
     /// How many orders a second, whatever comes of them.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=5_000))]
     rate: u64,
@@ -66,9 +66,15 @@ pub(crate) struct Saga {
     /// How many SIMs there are.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     sims: u64,
-    /// How many old orders there are.
+    /// How many old orders there are; with --faults, how many are made at each network.
     #[arg(long, default_value_t = 1_000)]
-    orders: u64,
+    pub(crate) orders: u64,
+    /// Instead of measuring, hold the mall against networks that fail: all, rough, calm, none or a JSON file.
+    #[arg(long, value_name = "PRESET|FILE")]
+    pub(crate) faults: Option<String>,
+    /// Makes the networks' part of it repeatable.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
     /// Where the databases are put.
     #[arg(long, default_value = "target/bench")]
     directory: PathBuf,

@@ -195,6 +195,8 @@ pub enum OrderEvent {
     CarrierRefused(Failure),
     /// Nobody can tell what the carrier did.
     OutcomeUnknown(Failure),
+    /// A person found that the carrier did nothing: it is to be asked again.
+    FoundUndone,
     /// The money shall go back.
     RefundStarted,
     /// The money went back.
@@ -274,7 +276,8 @@ impl OrderState {
             }
             (Self::AwaitingPayment { .. }, E::TimedOut) => Ok(Self::Closed),
             (Self::Paid { paid_at }, E::ProvisioningStarted) => Ok(Self::Provisioning { paid_at }),
-            (Self::Provisioning { paid_at }, E::PutOff) => Ok(Self::Paid { paid_at }),
+            (Self::Provisioning { paid_at }, E::PutOff)
+            | (Self::Review { paid_at, .. }, E::FoundUndone) => Ok(Self::Paid { paid_at }),
             (
                 Self::Provisioning { paid_at } | Self::Review { paid_at, .. },
                 E::Provisioned { at },
@@ -319,6 +322,7 @@ mod tests {
             OrderEvent::Provisioned { at },
             OrderEvent::CarrierRefused(failure()),
             OrderEvent::OutcomeUnknown(failure()),
+            OrderEvent::FoundUndone,
             OrderEvent::RefundStarted,
             OrderEvent::RefundDone,
         ])

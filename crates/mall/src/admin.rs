@@ -10,7 +10,10 @@ mod orders;
 mod partners;
 mod prices;
 mod requests;
+mod reviews;
+mod routes;
 mod sims;
+mod timeline;
 mod tokens;
 
 use std::fmt::Display;

@@ -230,7 +230,7 @@ impl Mall {
             let mut tx = self.store.begin().await?;
             if !native {
                 attempt.state = AttemptState::Unclear;
-                "an earlier try was cut off".clone_into(&mut attempt.said);
+                attempt.hear(self.ctx.now(), "an earlier try was cut off");
                 tx.update_attempt(&order, &attempt, AttemptState::Sending).await?;
             }
             let leased_until = self.ctx.now() + self.lease_for(carrier);
@@ -312,7 +312,7 @@ impl Mall {
                 }
             }
         }
-        said.clone_into(&mut attempt.said);
+        attempt.hear(now, said);
         if reviewed && attempt.state == AttemptState::Reading {
             // Nothing was sent.
             attempt.state = AttemptState::PutOff;
@@ -396,7 +396,8 @@ async fn mark(tx: &mut Tx, order: &mut Order) -> Result<()> {
     Ok(tx.update_order(order, state).await?)
 }
 
-async fn live_attempt(tx: &mut Tx, order: &Order) -> Result<Option<Attempt>> {
+/// The attempt of an order that something may still come of.
+pub(crate) async fn live_attempt(tx: &mut Tx, order: &Order) -> Result<Option<Attempt>> {
     let attempts = tx.attempts(order.mode, order.partner_id, order.id).await?;
     Ok(attempts.into_iter().rev().find(|attempt| attempt.state.is_live()))
 }

@@ -26,7 +26,8 @@ const PROVISIONED: &str = "PROVISIONED";
 /// An order that its carrier has done.
 #[derive(Debug, Clone)]
 pub(crate) struct Delivery {
-    pub(crate) job: Job,
+    /// The job that it ends; `None` where a person found that it is done.
+    pub(crate) job: Option<Job>,
     pub(crate) order: Order,
     pub(crate) upstream_id: String,
     /// The live attempt, if one was written down.
@@ -37,9 +38,8 @@ pub(crate) struct Delivery {
 
 impl Mall {
     /// The plan is on the SIM: order, queue, agreement and job in one transaction.
-    pub(crate) async fn deliver(&self, delivery: Delivery) -> Result<Next> {
+    pub(crate) async fn deliver(&self, job: &Job, delivery: Delivery) -> Result<Next> {
         let together = self.deliveries.run(delivery.clone(), |batch| self.deliver_all(batch)).await;
-        let job = &delivery.job;
         if together == Some(true) {
             self.metrics.order_entered(job.mode, PROVISIONED);
             return Ok(Next::Settled);
@@ -81,7 +81,7 @@ impl Mall {
     }
 
     /// Writes what was done; whether other orders may go on now.
-    async fn write_deliveries(&self, tx: &mut Tx, batch: Vec<Delivery>) -> Result<bool> {
+    pub(crate) async fn write_deliveries(&self, tx: &mut Tx, batch: Vec<Delivery>) -> Result<bool> {
         // Only now: waiting for the transaction may have taken a while.
         let now = self.ctx.now();
         let keys: Vec<SimKey> = batch.iter().map(|delivery| sim_of(&delivery.order)).collect();
@@ -97,13 +97,15 @@ impl Mall {
             let (plan, turn_at) = place(tx, &order, book, now, &zone).await?;
             if let Some(at) = turn_at {
                 let subject = (JobKind::TurnPlan, order.iccid.as_str().to_owned());
-                turns.push(NewJob { trace: job.trace, ..new_job(&order, subject, at) });
+                let trace = job.map(|job| job.trace).unwrap_or_default();
+                turns.push(NewJob { trace, ..new_job(&order, subject, at) });
             }
             if let Some(attempt) = attempt {
                 let (old, heard_at) = (attempt.state, Some(now));
                 let (state, upstream_id) = (AttemptState::Done, upstream_id.clone());
-                let done =
-                    Attempt { state, holds_sim: false, upstream_id, said, heard_at, ..attempt };
+                let mut done =
+                    Attempt { state, holds_sim: false, upstream_id, heard_at, ..attempt };
+                done.hear(now, &said);
                 tx.update_attempt(&order, &done, old).await?;
                 freed.push(key.clone());
             }
@@ -130,7 +132,7 @@ impl Mall {
                 self.keep_renewal(tx, order, &zone).await?;
             }
         }
-        let jobs: Vec<&Job> = batch.iter().map(|delivery| &delivery.job).collect();
+        let jobs: Vec<&Job> = batch.iter().filter_map(|delivery| delivery.job.as_ref()).collect();
         tx.finish_jobs(&jobs).await?;
         for (mode, partner, iccid) in &freed {
             // Its next order was waiting for this one.

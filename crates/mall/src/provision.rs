@@ -150,7 +150,7 @@ impl Mall {
             }
             Ask::Look => {
                 let looked = carrier.find_by_key(&key, &line, &snapshot);
-                let why = attempt.as_ref().map_or("", |attempt| &attempt.said);
+                let why = attempt.as_ref().map_or("", |attempt| attempt.words());
                 match timeout(call_max, looked).await {
                     Ok(Ok(Lookup::Found(submitted))) => progress(submitted),
                     Ok(Ok(Lookup::NotFound)) if native => Outcome::Resend(None, why.to_owned()),
@@ -184,7 +184,10 @@ impl Mall {
         match outcome {
             Outcome::Done(Submitted { upstream_id, said, .. }) => {
                 let Begun { order, attempt, .. } = begun;
-                self.deliver(Delivery { job: job.clone(), order, upstream_id, attempt, said }).await
+                let job = job.clone();
+                let delivery =
+                    Delivery { job: Some(job.clone()), order, upstream_id, attempt, said };
+                self.deliver(&job, delivery).await
             }
             Outcome::Accepted(submitted) => {
                 let said = submitted.said;

@@ -81,6 +81,7 @@ struct Note {
     mode: Mode,
     address: IpAddr,
     found: Option<Match>,
+    order_no: String,
 }
 
 #[derive(Debug)]
@@ -150,6 +151,7 @@ impl Note {
             trace: self.trace.to_string(),
             sign_content: None,
             causes: None,
+            order_no: self.order_no.clone(),
         }
     }
 }
@@ -181,7 +183,21 @@ impl Mall {
         let proven = is_proven(&facts);
         let Answered { id, trace, at, took, route, method, status, code, .. } = answered;
         let found = facts.signed.map(|(_, found)| found).filter(|_| proven.is_some());
-        let note = Note { id, trace, at, took, route, method, status, code, mode, address, found };
+        let order_no = facts.order_no;
+        let note = Note {
+            id,
+            trace,
+            at,
+            took,
+            route,
+            method,
+            status,
+            code,
+            mode,
+            address,
+            found,
+            order_no,
+        };
         let log = &self.request_log;
         let taken = if let Some(partner) = proven {
             push(&log.proven, PROVEN_MAX, (partner, note))

@@ -32,6 +32,8 @@ pub(crate) struct Facts {
     pub refused: Option<Code>,
     /// A signature that does not match.
     pub suspect: Option<Box<Suspect>>,
+    /// The number of the order that it is about.
+    pub order_no: String,
 }
 
 /// A signature that does not match, with what is needed to find out why.
@@ -55,6 +57,11 @@ impl Sighting {
     /// It is signed by a partner.
     pub fn signed(&self, partner: PartnerId, found: &Match) {
         self.facts().signed = Some((partner, found.clone()));
+    }
+
+    /// It is about an order.
+    pub fn order(&self, order_no: &str) {
+        order_no.clone_into(&mut self.facts().order_no);
     }
 
     /// It is refused.

@@ -91,6 +91,9 @@ enum Command {
     /// Orders.
     #[command(subcommand)]
     Order(work::OrderCommand),
+    /// Orders that wait for a person.
+    #[command(subcommand)]
+    Review(work::ReviewCommand),
     /// Jobs: what is still to be done.
     #[command(subcommand)]
     Job(work::JobCommand),
@@ -126,6 +129,8 @@ enum View {
     Record,
     /// A list, with these of its items' fields as columns.
     List(&'static [&'static str], Paging),
+    /// The list `entries` of an object.
+    Entries(&'static [&'static str]),
     /// An answer without a body: what was done.
     Done(&'static str),
 }
@@ -137,12 +142,14 @@ struct Call {
     query: Vec<(&'static str, String)>,
     body: Option<Value>,
     view: View,
+    /// Whether the third part of the path is an order's number, whichever it is, instead of its id.
+    of_order: bool,
 }
 
 impl Call {
     fn new<const N: usize>(method: Method, path: [&str; N]) -> Self {
         let path = path.map(str::to_owned).to_vec();
-        Self { method, path, query: Vec::new(), body: None, view: View::Record }
+        Self { method, path, query: Vec::new(), body: None, view: View::Record, of_order: false }
     }
 
     fn get<const N: usize>(path: [&str; N]) -> Self {
@@ -159,6 +166,16 @@ impl Call {
 
     fn done(self, what: &'static str) -> Self {
         Self { view: View::Done(what), ..self }
+    }
+
+    /// An object whose list `entries` is what people want to see, with these of its fields as columns.
+    fn entries(self, columns: &'static [&'static str]) -> Self {
+        Self { view: View::Entries(columns), ..self }
+    }
+
+    /// The third part of the path is an order's number, whichever it is.
+    fn of_order(self) -> Self {
+        Self { of_order: true, ..self }
     }
 
     /// Adds a filter where it is given.
@@ -207,6 +224,7 @@ pub(crate) async fn run(admin: Admin) -> anyhow::Result<()> {
         Command::Package(command) => command.call(session.mode()),
         Command::Plan(command) => command.call(session.mode()),
         Command::Order(command) => command.call(session.mode()),
+        Command::Review(command) => command.call(session.mode()),
         Command::Job(command) => command.call(session.mode()),
         Command::Ledger(command) => command.call(session.mode()),
     };
@@ -243,6 +261,9 @@ impl Session {
     }
 
     async fn run(&self, mut call: Call) -> anyhow::Result<()> {
+        if call.of_order {
+            self.find_order(&mut call).await?;
+        }
         match std::mem::replace(&mut call.view, View::Record) {
             View::List(columns, paging) => {
                 let list = self.all(&call, &paging).await?;
@@ -251,6 +272,10 @@ impl Session {
             View::Record => {
                 let answer = self.ask(&call).await?;
                 if self.json { self.print(&answer) } else { show::record(&answer) }
+            }
+            View::Entries(columns) => {
+                let answer = self.ask(&call).await?;
+                if self.json { self.print(&answer) } else { show::entries(&answer, columns) }
             }
             View::Done(what) => {
                 let answer = self.ask(&call).await?;
@@ -262,6 +287,27 @@ impl Session {
     fn print(&self, answer: &Value) -> anyhow::Result<()> {
         debug_assert!(self.json, "tables are for people");
         say(&serde_json::to_string_pretty(answer)?)
+    }
+
+    /// Puts the order's id where its number stands.
+    async fn find_order(&self, call: &mut Call) -> anyhow::Result<()> {
+        let [mode, _, number, ..] = call.path.as_mut_slice() else { return Ok(()) };
+        if number.starts_with("ord_") {
+            return Ok(());
+        }
+        let orders = Call::get([mode, "orders"]).only("number", Some(&number));
+        let found = self.ask(&orders).await?;
+        let items = found.get("items").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let ids: Vec<&str> = items.iter().filter_map(|item| item["order_id"].as_str()).collect();
+        match ids.as_slice() {
+            [] => anyhow::bail!("no order in {mode} mode has the number {number}"),
+            [id] => (*id).clone_into(number),
+            several => anyhow::bail!(
+                "several orders have the number {number}, give the id of one: {}",
+                several.join(", ")
+            ),
+        }
+        Ok(())
     }
 
     /// Makes a call.
@@ -284,6 +330,7 @@ impl Session {
                 query: call.query.clone(),
                 body: None,
                 view: View::Record,
+                of_order: false,
             };
             page.query.push(("limit", left.min(LIMIT_MAX).to_string()));
             page.query.extend(cursor.take().map(|cursor| ("cursor", cursor)));

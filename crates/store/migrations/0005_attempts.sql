@@ -16,7 +16,7 @@ CREATE TABLE attempts (
     -- What was on the SIM before, in a form that only the carrier's module reads.
     snapshot TEXT NOT NULL,
     upstream_id TEXT NOT NULL,
-    -- The carrier's last words, without secrets.
+    -- What the carrier said, without secrets: a line with the time for each time that it said something new.
     said TEXT NOT NULL,
     sent_at BIGINT NOT NULL,
     -- When it said something last.
@@ -34,3 +34,6 @@ CREATE INDEX attempts_upstream ON attempts (mode, carrier, upstream_id)
 -- Which other carriers may provide a package if its own refuses for good, in their order: words of
 -- CARRIER:PRODUCT, with spaces between them.
 ALTER TABLE packages ADD COLUMN route TEXT NOT NULL DEFAULT '';
+
+-- The number of the order that a request is about; empty where it is about none.
+ALTER TABLE request_log ADD COLUMN order_no TEXT NOT NULL DEFAULT '';

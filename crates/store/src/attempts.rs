@@ -44,6 +44,10 @@ statements! {
         AND upstream_id = $3 AND state IN ('reading', 'sending', 'accepted', 'unclear') LIMIT 10";
 }
 
+/// The most characters of what a carrier said at a time, and the most bytes of all of it.
+const WORDS_CHARS_MAX: usize = 500;
+const SAID_BYTES_MAX: usize = 8_000;
+
 /// How an attempt stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AttemptState {
@@ -124,12 +128,42 @@ pub struct Attempt {
     pub snapshot: String,
     /// The carrier's id of it; empty until known.
     pub upstream_id: String,
-    /// The carrier's last words, or why there are none.
+    /// What the carrier said, or why there are no words: see [`Attempt::hear`].
     pub said: String,
     /// When it was about to be sent; while the SIM is read, since when.
     pub sent_at: Timestamp,
     /// When the carrier was last heard of it.
     pub heard_at: Option<Timestamp>,
+}
+
+impl Attempt {
+    /// Adds a line of what the carrier said, unless it said the same before. The oldest lines go if they get
+    /// too long.
+    pub fn hear(&mut self, at: Timestamp, words: &str) {
+        let words: String = words.chars().take(WORDS_CHARS_MAX).collect();
+        let words = words.replace(['\n', '\r'], " ");
+        if words.is_empty() || self.words() == words {
+            return;
+        }
+        self.said = format!("{}{} {words}\n", self.said, at.rfc3339());
+        while self.said.len() > SAID_BYTES_MAX {
+            match self.said.split_once('\n') {
+                Some((_, rest)) if !rest.is_empty() => self.said = rest.to_owned(),
+                _ => return,
+            }
+        }
+    }
+
+    /// What the carrier said last.
+    pub fn words(&self) -> &str {
+        let last = self.said.lines().last().and_then(|line| line.split_once(' '));
+        last.map_or("", |(_, words)| words)
+    }
+
+    /// All that the carrier said: the time as it is written, and the words.
+    pub fn lines(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.said.lines().filter_map(|line| line.split_once(' '))
+    }
 }
 
 #[derive(sqlx::FromRow)]

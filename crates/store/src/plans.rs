@@ -39,6 +39,7 @@ statements! {
         k.carrier, k.carrier_product
         FROM plans p JOIN packages k ON k.mode = p.mode AND k.code = p.package_code
         WHERE p.mode = $1 AND p.on_sale ORDER BY p.code";
+    SET_ROUTE = "UPDATE packages SET route = $3 WHERE mode = $1 AND code = $2";
     ROUTE = "SELECT route FROM packages WHERE mode = $1 AND code = $2";
     VERSION = "SELECT version FROM catalogues WHERE mode = $1";
     TOUCH = "UPDATE catalogues SET version = version + 1 WHERE mode = $1";
@@ -190,6 +191,19 @@ struct NameRow {
 }
 
 impl Tx {
+    /// Sets the route of a package that is there.
+    pub async fn set_package_route(
+        &mut self,
+        mode: Mode,
+        code: &str,
+        route: &[(String, String)],
+    ) -> Result<()> {
+        let words: Vec<String> =
+            route.iter().map(|(carrier, product)| format!("{carrier}:{product}")).collect();
+        let changed = execute!(self, SET_ROUTE, mode.as_str(), code, words.join(" "))?;
+        one_row(changed, "the package")
+    }
+
     /// The carriers, each with its product, that may provide a package if its own refuses; in their order.
     pub async fn package_route(&mut self, mode: Mode, code: &str) -> Result<Vec<(String, String)>> {
         let found = fetch_optional!(self, RouteRow, ROUTE, mode.as_str(), code)?;

@@ -16,7 +16,7 @@ macro_rules! list {
     ($more:literal) => {
         concat!(
             "SELECT request_id, at, route, status, code, form, key_id, took_us, address, trace,
-            sign_content, causes FROM request_log WHERE mode = $1 AND partner_id = $2
+            sign_content, causes, order_no FROM request_log WHERE mode = $1 AND partner_id = $2
             AND request_id >= $3 AND request_id < $4 AND at >= $5 AND at < $6 ",
             $more,
             " ORDER BY request_id DESC LIMIT $7"
@@ -26,6 +26,7 @@ macro_rules! list {
 
 statements! {
     LIST = list!("");
+    LIST_ORDER = list!("AND order_no = $8");
     LIST_SUCCEEDED = list!("AND code = 'SUCCESS'");
     LIST_FAILED = list!("AND code <> 'SUCCESS'");
     LIST_CODE = list!("AND code <> 'SUCCESS' AND code = $8");
@@ -67,6 +68,8 @@ pub struct LoggedRequest {
     pub sign_content: Option<String>,
     /// Why it does not match, as words joined by commas; empty if nothing was found.
     pub causes: Option<String>,
+    /// The number of the order that it is about; empty where it is about none.
+    pub order_no: String,
 }
 
 /// Which requests are listed.
@@ -98,6 +101,7 @@ struct LogRow {
     trace: String,
     sign_content: Option<String>,
     causes: Option<String>,
+    order_no: String,
 }
 
 #[derive(sqlx::FromRow)]
@@ -124,6 +128,7 @@ impl LogRow {
             trace: self.trace,
             sign_content: self.sign_content,
             causes: self.causes,
+            order_no: self.order_no,
         })
     }
 }
@@ -139,9 +144,9 @@ impl Tx {
         for piece in pieces(requests) {
             let sql = format!(
                 "INSERT INTO request_log (mode, partner_id, request_id, at, route, status, code,
-                form, key_id, took_us, address, trace, sign_content, causes) {}
+                form, key_id, took_us, address, trace, sign_content, causes, order_no) {}
                 ON CONFLICT DO NOTHING",
-                self.rows(14, piece.len())
+                self.rows(15, piece.len())
             );
             execute_many!(self, sql.as_str(), piece, request => [
                 request.mode.as_str(),
@@ -158,6 +163,7 @@ impl Tx {
                 request.trace.as_str(),
                 request.sign_content.as_deref(),
                 request.causes.as_deref(),
+                request.order_no.as_str(),
             ])?;
         }
         Ok(())
@@ -195,6 +201,22 @@ impl Tx {
             }
             (None, None) => fetch_all!(self, LogRow, LIST, key, id, first, last, from, to, limit)?,
         };
+        rows.into_iter().map(|row| row.into_request(mode, partner)).collect()
+    }
+
+    /// The requests of a partner about an order, that came within a time, the newest first.
+    pub async fn requests_of_order(
+        &mut self,
+        (mode, partner): (Mode, PartnerId),
+        order_no: &str,
+        (from, to): (Timestamp, Timestamp),
+        limit: i64,
+    ) -> Result<Vec<LoggedRequest>> {
+        let (first, last) = (first_id(from).to_string(), first_id(to).to_string());
+        let (from, to) = (from.as_micros(), to.as_micros());
+        let (key, id) = (mode.as_str(), partner.to_string());
+        let sql = LIST_ORDER;
+        let rows = fetch_all!(self, LogRow, sql, key, id, first, last, from, to, limit, order_no)?;
         rows.into_iter().map(|row| row.into_request(mode, partner)).collect()
     }
 

@@ -111,7 +111,7 @@ impl Mall {
         wanted: &shape::PutPackage,
     ) -> Result<shape::Package> {
         let after = &read_package(code, wanted)?;
-        self.check_carrier(&after.carrier)?;
+        self.check_carrier(mode, &after.carrier)?;
         self.retry(|| async move {
             let mut tx = self.store.begin().await?;
             // Whoever else changes the catalogue waits.

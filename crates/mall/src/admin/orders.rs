@@ -4,7 +4,7 @@ use domain::id::OrderId;
 use domain::order::{Order, OrderState};
 use domain::payment::Payment;
 use domain::{Mode, Timestamp};
-use store::{JobKind, OrderFilter, SimPlan};
+use store::{JobKind, OrderFilter, OrdersPage, SimPlan};
 use wire::admin::{List, Problem, order as shape};
 
 use super::{Page, filtered, text, time};
@@ -30,7 +30,8 @@ pub struct OrderQuery {
     pub to: Option<String>,
 }
 
-fn shown(order: &Order, partner: &str) -> shape::Order {
+/// An order as an operator sees it.
+pub(super) fn shown(order: &Order, partner: &str) -> shape::Order {
     let failure = order.state.failure();
     shape::Order {
         mode: order.mode.as_str().to_owned(),
@@ -100,6 +101,20 @@ impl Mall {
         query: OrderQuery,
         page: &Page,
     ) -> Result<List<shape::Order>> {
+        let found = self.find_orders(mode, query, page).await?;
+        Ok(List {
+            items: found.orders.iter().map(|found| shown(&found.order, &found.partner)).collect(),
+            next_cursor: found.next.map(hex::encode),
+        })
+    }
+
+    /// A page of orders.
+    pub(super) async fn find_orders(
+        &self,
+        mode: Mode,
+        query: OrderQuery,
+        page: &Page,
+    ) -> Result<OrdersPage> {
         let from = time("from", query.from.as_deref())?;
         let to = time("to", query.to.as_deref())?;
         let mut tx = self.store.read().await?;
@@ -114,11 +129,7 @@ impl Mall {
             to: to.unwrap_or(Timestamp::from_micros(i64::MAX)),
             before_id: page.after.clone(),
         };
-        let found = tx.search_orders(&filter, page.limit).await?;
-        Ok(List {
-            items: found.orders.iter().map(|found| shown(&found.order, &found.partner)).collect(),
-            next_cursor: found.next.map(hex::encode),
-        })
+        Ok(tx.search_orders(&filter, page.limit).await?)
     }
 
     /// An order with all that belongs to it.

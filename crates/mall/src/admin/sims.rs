@@ -62,11 +62,13 @@ impl Mall {
     }
 
     /// Whether this node knows a carrier; it could do nothing for what is bought from another.
-    pub(crate) fn check_carrier(&self, carrier: &str) -> Result<()> {
-        if self.carriers.contains_key(carrier) {
+    pub(crate) fn check_carrier(&self, mode: Mode, carrier: &str) -> Result<()> {
+        if self.carrier(mode, carrier).is_some() {
             return Ok(());
         }
-        let mut known: Vec<&str> = self.carriers.keys().map(String::as_str).collect();
+        let there = self.carriers.keys().map(String::as_str);
+        let mut known: Vec<&str> =
+            there.filter(|code| self.carrier(mode, code).is_some()).collect();
         known.sort_unstable();
         let detail = format!("there is no such carrier; there are: {}", known.join(", "));
         Err(Problem::field("carrier", detail).into())
@@ -82,7 +84,7 @@ impl Mall {
         let (mode, code, iccid) = place;
         let iccid: &Iccid = &iccid.parse().map_err(|_| unknown())?;
         let state = state_of(wanted.state.as_deref().unwrap_or("ready"))?;
-        self.check_carrier(&wanted.carrier)?;
+        self.check_carrier(mode, &wanted.carrier)?;
         let id = self.ctx.id();
         self.retry(|| async move {
             let mut tx = self.store.begin().await?;

@@ -36,7 +36,7 @@ pub(super) fn review(counts: &[(Mode, i64)]) -> Finding {
         return Finding::ok("review", "no order waits for a person");
     }
     Finding::warn("review", format!("orders that wait for a person: {detail}"))
-        .advise("ask the carrier what it did: simmall admin order list --state REVIEW")
+        .advise("ask the carrier what it did: simmall admin review list, then review resolve")
 }
 
 pub(super) fn orders(faults: &[Fault]) -> Finding {

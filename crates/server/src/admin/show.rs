@@ -21,6 +21,12 @@ pub(super) fn list(list: &Value, columns: &[&str]) -> anyhow::Result<()> {
     }
 }
 
+/// The list `entries` of an object.
+pub(super) fn entries(record: &Value, columns: &[&str]) -> anyhow::Result<()> {
+    let items = record.get("entries").and_then(Value::as_array);
+    say(&table(items.map_or(&[][..], Vec::as_slice), columns))
+}
+
 fn table(items: &[Value], columns: &[&str]) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);

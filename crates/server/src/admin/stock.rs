@@ -87,6 +87,17 @@ pub(super) enum PackageCommand {
         /// Its code.
         code: String,
     },
+    /// Show which other carriers are asked where the package's own refuses for good, or set them.
+    Route {
+        /// Its code.
+        code: String,
+        /// CARRIER:PRODUCT, in the order in which they are asked; several times for several.
+        #[arg(long, value_name = "CARRIER:PRODUCT", conflicts_with = "none")]
+        set: Vec<String>,
+        /// Ask no other carrier.
+        #[arg(long)]
+        none: bool,
+    },
 }
 
 impl PackageCommand {
@@ -95,6 +106,11 @@ impl PackageCommand {
         match self {
             Self::List(paging) => Call::get([mode, "packages"]).list(columns, paging),
             Self::Show { code } => Call::get([mode, "packages", &code]),
+            Self::Route { code, set, none } if none || !set.is_empty() => {
+                let body = object([("route", given(Some(set)))]);
+                Call::new(Method::PUT, [mode, "packages", &code, "route"]).with(body)
+            }
+            Self::Route { code, .. } => Call::get([mode, "packages", &code, "route"]),
         }
     }
 }

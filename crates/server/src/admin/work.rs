@@ -1,6 +1,6 @@
 //! Orders, jobs, the ledger, and operators' tokens.
 
-use clap::{Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use sdk::admin::Method;
 
 use super::{Call, Paging, given, object};
@@ -38,6 +38,11 @@ pub(super) enum OrderCommand {
         /// Its id.
         order_id: String,
     },
+    /// Show all that happened to an order, in its order: requests, payment, every attempt, plan, operators' acts.
+    Explain {
+        /// Its id, orderNo, payId or requestOrderId.
+        number: String,
+    },
 }
 
 impl OrderCommand {
@@ -58,6 +63,82 @@ impl OrderCommand {
                 call.only("plan", plan).only("from", from).only("to", to).list(columns, paging)
             }
             Self::Show { order_id } => Call::get([mode, "orders", &order_id]),
+            Self::Explain { number } => timeline(mode, &number),
+        }
+    }
+}
+
+/// All that happened to an order, for people line by line.
+fn timeline(mode: &str, number: &str) -> Call {
+    Call::get([mode, "orders", number, "timeline"]).of_order().entries(&["at", "kind", "what"])
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ReviewCommand {
+    /// List orders that wait for a person, the newest first.
+    List {
+        /// Only of the partner with this code.
+        #[arg(long)]
+        partner: Option<String>,
+        #[command(flatten)]
+        paging: Paging,
+    },
+    /// Show all that is known of an order that waits.
+    Show {
+        /// Its id, orderNo, payId or requestOrderId.
+        number: String,
+    },
+    /// Decide about an order that waits. Ask the carrier what it did before.
+    Resolve {
+        /// Its id, orderNo, payId or requestOrderId.
+        number: String,
+        #[command(flatten)]
+        finding: Finding,
+        /// How that is known, for the audit log.
+        #[arg(long)]
+        reason: String,
+        /// The carrier's id of the order, with --provisioned.
+        #[arg(long, requires = "provisioned")]
+        upstream_id: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Finding {
+    /// The plan is on the SIM.
+    #[arg(long)]
+    provisioned: bool,
+    /// The plan is not on the SIM: the carrier is asked again, under the same key.
+    #[arg(long)]
+    not_provisioned: bool,
+    /// The order ends without a plan, and what was owed for it is given back.
+    #[arg(long)]
+    refund: bool,
+}
+
+impl ReviewCommand {
+    pub(super) fn call(self, mode: &str) -> Call {
+        match self {
+            Self::List { partner, paging } => {
+                let columns = &["order_id", "partner", "order_no", "carrier", "paid_at", "message"];
+                Call::get([mode, "reviews"]).only("partner", partner).list(columns, paging)
+            }
+            Self::Show { number } => timeline(mode, &number),
+            Self::Resolve { number, finding, reason, upstream_id } => {
+                let word = match finding {
+                    Finding { provisioned: true, .. } => "provisioned",
+                    Finding { not_provisioned: true, .. } => "not_provisioned",
+                    Finding { .. } => "refund",
+                };
+                let body = object([
+                    ("finding", given(Some(word))),
+                    ("reason", given(Some(reason))),
+                    ("upstream_id", given(upstream_id)),
+                ]);
+                let call = Call::new(Method::POST, [mode, "orders", &number, "resolve"]);
+                call.of_order().with(body)
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ mod ledger;
 mod orders;
 mod partners;
 mod prices;
+mod reviews;
 mod routes;
 mod sims;
 mod tokens;

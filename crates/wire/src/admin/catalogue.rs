@@ -7,6 +7,8 @@ use super::record::{Kind, records};
 
 /// The most countries of a package.
 pub const COUNTRIES_MAX: usize = 250;
+/// The most carriers of a route, beside the package's own.
+pub const ROUTE_MAX: usize = 5;
 /// The most numbers of periods of a plan.
 pub const PERIODS_MAX: usize = 100;
 
@@ -54,6 +56,11 @@ records! {
         carrier: String = Kind::Code,
         /// That carrier's own product id.
         carrier_product: String = FREE,
+    }
+    /// Which other carriers may provide a package if its own refuses an order for good.
+    Route {
+        /// Words of `CARRIER:PRODUCT`, in the order in which they are asked.
+        route: Vec<String> = Kind::List(&Kind::Text { min: 3, max: 200 }, ROUTE_MAX),
     }
     /// What is sold.
     Plan {

@@ -2,8 +2,17 @@
 
 use super::job::Job;
 use super::ledger::Posting;
+use serde_json::Value;
+
 use super::record::kinds::{COUNT, FREE, MODE, NUMBER};
 use super::record::{Kind, records};
+
+/// What a person finds out of an order that waits for one.
+pub const FINDINGS: &[&str] = &["provisioned", "not_provisioned", "refund"];
+/// The most entries of a timeline.
+pub const TIMELINE_MAX: usize = 1_000;
+/// A longer text.
+const LONG: Kind = Kind::Text { min: 0, max: 1_000 };
 
 /// The states of an order.
 pub const STATES: &[&str] = &[
@@ -105,6 +114,59 @@ records! {
         effective_at: Option<String> = Kind::Time,
         /// When it ends.
         expires_at: Option<String> = Kind::Time,
+    }
+    /// An order that waits for a person, and what is known of it.
+    Review {
+        /// Our id of the order.
+        order_id: String = Kind::Id("ord"),
+        /// The code of the partner that sold it.
+        partner: String = Kind::Code,
+        /// The client's number of it.
+        order_no: String = NUMBER,
+        /// The SIM.
+        iccid: String = Kind::Iccid,
+        /// The carrier that was asked last.
+        carrier: String = FREE,
+        /// When it was paid.
+        paid_at: String = Kind::Time,
+        /// Why it waits: for programs.
+        code: String = FREE,
+        /// Why it waits: for people.
+        message: String = LONG,
+        /// How often its carriers were asked.
+        attempts: i64 = COUNT,
+        /// When it was last about to be sent; left out where it never was.
+        sent_at: Option<String> = Kind::Time,
+        /// The carrier's last words, without secrets, or why there are none.
+        said: String = LONG,
+    }
+    /// What a person found out, and decides.
+    Resolve {
+        /// `provisioned`: the plan is on the SIM. `not_provisioned`: it is not, and the carrier is asked again.
+        /// `refund`: the order ends without a plan, and what was owed for it is given back.
+        finding: String = Kind::Word(FINDINGS),
+        /// How that is known.
+        reason: String = Kind::Text { min: 1, max: 500 },
+        /// The carrier's id of the order, if it is provisioned and the id was not known.
+        upstream_id: Option<String> = FREE,
+    }
+    /// One thing that happened to an order.
+    TimelineEntry {
+        /// When.
+        at: String = Kind::Time,
+        /// `request`, `order`, `payment`, `attempt`, `plan`, `posting`, `job` or `operator`.
+        kind: String = FREE,
+        /// What happened, in a sentence.
+        what: String = Kind::Text { min: 1, max: 2_000 },
+        /// The details, by name.
+        details: Value = Kind::Any,
+    }
+    /// All that is known of an order, as it happened.
+    Timeline {
+        /// The order.
+        order: Order = Kind::Record(&Order::RECORD),
+        /// What happened, the first thing first.
+        entries: Vec<TimelineEntry> = Kind::List(&Kind::Record(&TimelineEntry::RECORD), TIMELINE_MAX),
     }
     /// An order with all that belongs to it.
     OrderDetail {

@@ -4,11 +4,11 @@
 use domain::Role;
 
 use super::audit::{Entry, Head, Verdict, Verify};
-use super::catalogue::{Package, Plan, PutPackage, PutPlan};
+use super::catalogue::{self, Package, Plan, PutPackage, PutPlan};
 use super::import::{CSV, Import, ImportPart, NewImport, PART_BYTES_MAX};
 use super::job::{self, Job};
 use super::ledger::{Balance, Posting};
-use super::order::{self, Order, OrderDetail};
+use super::order::{self, Order, OrderDetail, Resolve, Review, Timeline};
 use super::partner::{
     Credit, CreditLimit, IssuedKey, Key, NewPartner, NewPrice, Partner, PartnerChange, Price,
 };
@@ -48,11 +48,16 @@ pub enum Op {
     ListPackages,
     ShowPackage,
     PutPackage,
+    ShowRoute,
+    PutRoute,
     ListPlans,
     ShowPlan,
     PutPlan,
     ListOrders,
     ShowOrder,
+    ShowTimeline,
+    ListReviews,
+    ResolveOrder,
     ListJobs,
     ShowJob,
     RetryJob,
@@ -309,6 +314,12 @@ routes! {
     Put "/{mode}/packages/{code}" PutPackage Operator
         "Make a package, or change it. One that a plan gives keeps unit, calendar and carrier"
         &[], Body::Json(&PutPackage::RECORD) => Answer::One(&Package::RECORD);
+    Get "/{mode}/packages/{code}/route" ShowRoute Viewer
+        "Show which other carriers may provide a package"
+        &[], Body::None => Answer::One(&catalogue::Route::RECORD);
+    Put "/{mode}/packages/{code}/route" PutRoute Operator
+        "Set which other carriers are asked where a package's own refuses for good"
+        &[], Body::Json(&catalogue::Route::RECORD) => Answer::One(&catalogue::Route::RECORD);
     Get "/{mode}/plans" ListPlans Viewer "List plans by code, on sale or not"
         PAGE, Body::None => Answer::List(&Plan::RECORD);
     Get "/{mode}/plans/{code}" ShowPlan Viewer "Show a plan"
@@ -322,6 +333,14 @@ routes! {
         ORDERS, Body::None => Answer::List(&Order::RECORD);
     Get "/{mode}/orders/{order_id}" ShowOrder Viewer "Show an order with all that belongs to it"
         &[], Body::None => Answer::One(&OrderDetail::RECORD);
+    Get "/{mode}/orders/{order_id}/timeline" ShowTimeline Viewer
+        "Show all that happened to an order, in its order"
+        &[], Body::None => Answer::One(&Timeline::RECORD);
+    Get "/{mode}/reviews" ListReviews Viewer "List orders that wait for a person, the newest first"
+        LEDGER, Body::None => Answer::List(&Review::RECORD);
+    Post "/{mode}/orders/{order_id}/resolve" ResolveOrder Operator
+        "Decide about an order that waits for a person"
+        &[], Body::Json(&Resolve::RECORD) => Answer::One(&Order::RECORD);
 
     Get "/{mode}/jobs" ListJobs Viewer "List jobs: the dead ones, then the others as they fall due"
         JOBS, Body::None => Answer::List(&Job::RECORD);

@@ -16,6 +16,15 @@ pub(crate) async fn put_package(call: Call) -> Outcome {
     done(call.mall.put_package(&call.by, place, &call.body()?).await)
 }
 
+pub(crate) async fn show_route(call: Call) -> Outcome {
+    done(call.mall.show_route(call.mode()?, call.path("code")).await)
+}
+
+pub(crate) async fn put_route(call: Call) -> Outcome {
+    let place = (call.mode()?, call.path("code"));
+    done(call.mall.put_route(&call.by, place, &call.body()?).await)
+}
+
 pub(crate) async fn list_plans(call: Call) -> Outcome {
     done(call.mall.list_plans(call.mode()?, &call.page()?).await)
 }

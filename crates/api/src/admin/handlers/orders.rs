@@ -24,6 +24,19 @@ pub(crate) async fn show(call: Call) -> Outcome {
     done(call.mall.show_order(call.mode()?, call.path("order_id")).await)
 }
 
+pub(crate) async fn timeline(call: Call) -> Outcome {
+    done(call.mall.order_timeline(call.mode()?, call.path("order_id")).await)
+}
+
+pub(crate) async fn list_reviews(call: Call) -> Outcome {
+    done(call.mall.list_reviews(call.mode()?, call.filter("partner"), &call.page()?).await)
+}
+
+pub(crate) async fn resolve(call: Call) -> Outcome {
+    let (mode, id) = (call.mode()?, call.path("order_id").to_owned());
+    done(call.mall.resolve_order(&call.by, mode, &id, &call.body()?).await)
+}
+
 pub(crate) async fn list_jobs(call: Call) -> Outcome {
     let query = JobQuery {
         partner: call.filter("partner"),

@@ -120,6 +120,7 @@ impl World {
             | Op::ListPackages
             | Op::ListPlans
             | Op::ListOrders
+            | Op::ListReviews
             | Op::ListJobs
             | Op::ListBalances
             | Op::ListPostings => list,
@@ -128,7 +129,11 @@ impl World {
                 let code = format!("NEW{}", self.count);
                 list.body(json!({"code": code, "name": "New", "currency": "EUR"}))
             }
-            Op::ShowPackage => sold("code", PACKAGE, "live").not("code", "NOPE"),
+            Op::PutRoute => {
+                let case = sold("code", PACKAGE, "live").not("code", "NOPE");
+                case.body(json!({"route": []}))
+            }
+            Op::ShowPackage | Op::ShowRoute => sold("code", PACKAGE, "live").not("code", "NOPE"),
             Op::ShowPlan => sold("code", PLAN, "live").not("code", "NOPE"),
             Op::PutPackage => sold("code", "NEW", "prod").body(package()),
             Op::PutPlan => sold("code", "NEW", "prod").body(plan()),
@@ -138,7 +143,12 @@ impl World {
                 let case = Case::new(&[("mode", "test"), ("kind", "plans")]);
                 case.not("mode", "prod").not("kind", "orders")
             }
-            Op::ShowOrder | Op::ShowJob | Op::RetryJob | Op::CancelJob => self.order(op).await,
+            Op::ShowOrder
+            | Op::ShowTimeline
+            | Op::ResolveOrder
+            | Op::ShowJob
+            | Op::RetryJob
+            | Op::CancelJob => self.order(op).await,
             Op::ListRequests
             | Op::ShowPartner
             | Op::ChangePartner
@@ -179,13 +189,32 @@ impl World {
     async fn order(&mut self, op: Op) -> Case {
         let own = self.stock().await;
         let (name, own, foreign, none) = match op {
-            Op::ShowOrder => ("order_id", own.order_id, &self.live.order_id, "ord"),
+            Op::ShowOrder | Op::ShowTimeline => {
+                ("order_id", own.order_id, &self.live.order_id, "ord")
+            }
+            Op::ResolveOrder => {
+                let id = self.reviewed(&own.partner).await;
+                ("order_id", id, &self.live.order_id, "ord")
+            }
             _ => ("job_id", own.job_id, &self.live.job_id, "job"),
         };
         let case = Case::new(&[("mode", "test"), (name, &own)]).not("mode", "live");
         let case =
             case.not("mode", "prod").not(name, foreign).not(name, &format!("{none}_{NO_ID}"));
-        case.not(name, "x")
+        let case = case.not(name, "x");
+        if op == Op::ResolveOrder {
+            return case.body(json!({"finding": "refund", "reason": "the carrier said so"}));
+        }
+        case
+    }
+
+    /// An order that waits for a person.
+    async fn reviewed(&self, partner: &TestPartner) -> String {
+        let sim = self.mall.add_sim(partner, "9005", "simulator", SimState::Ready).await;
+        let order = partner.paid_order(&sim, "R1");
+        let made = partner.client(&self.mall).syn_order_info(&order).await.unwrap();
+        self.mall.settle().await;
+        made.order_id
     }
 
     async fn partner_case(&mut self, op: Op) -> Case {
