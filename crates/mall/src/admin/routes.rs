@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use domain::Mode;
+use domain::package::Package;
+use store::Tx;
 use wire::admin::{Problem, catalogue as shape};
 
 use super::{Change, Operator, Wrong, json};
@@ -41,6 +43,9 @@ impl Mall {
                 return Err(Problem::field("route", detail).into());
             }
             let before = tx.package_route(mode, code).await?;
+            if before == *after {
+                return Ok(shown(after));
+            }
             tx.set_package_route(mode, code, after).await?;
             let change = Change {
                 action: "package.route",
@@ -54,6 +59,16 @@ impl Mall {
             Ok(shown(after))
         })
         .await
+    }
+
+    /// Refuses a package whose carrier is one of its own route.
+    pub(super) async fn check_own_route(tx: &mut Tx, mode: Mode, package: &Package) -> Result<()> {
+        let route = tx.package_route(mode, &package.code).await?;
+        if route.iter().any(|(carrier, _)| *carrier == package.carrier) {
+            let detail = "this carrier is in the package's route: take it out of there before";
+            return Err(Problem::field("carrier", detail).into());
+        }
+        Ok(())
     }
 
     fn read_route(&self, mode: Mode, wanted: &shape::Route) -> Result<Vec<(String, String)>> {
