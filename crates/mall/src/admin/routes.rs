@@ -16,6 +16,17 @@ fn shown(route: &[(String, String)]) -> shape::Route {
     shape::Route { route: words.collect() }
 }
 
+/// A carrier of a route with its product, as `CARRIER:PRODUCT`.
+pub(crate) fn read_hop(word: &str) -> std::result::Result<(String, String), String> {
+    let Some((carrier, product)) = word.split_once(':') else {
+        return Err(format!("{word:?} is not CARRIER:PRODUCT"));
+    };
+    if carrier.is_empty() || product.is_empty() || word.chars().any(char::is_whitespace) {
+        return Err(format!("{word:?} lacks its carrier or product, or has a space in it"));
+    }
+    Ok((carrier.to_owned(), product.to_owned()))
+}
+
 impl Mall {
     /// A package's route.
     pub async fn show_route(&self, mode: Mode, code: &str) -> Result<shape::Route> {
@@ -75,18 +86,13 @@ impl Mall {
         let (mut wrong, mut route) = (Wrong::default(), Vec::new());
         let mut carriers = BTreeSet::new();
         for word in &wanted.route {
-            let Some((carrier, product)) = word.split_once(':') else {
-                wrong.add("route", format!("{word:?} is not CARRIER:PRODUCT"));
-                continue;
-            };
-            if product.is_empty() || word.chars().any(char::is_whitespace) {
-                wrong.add("route", format!("{word:?} has no product, or a space in it"));
-            } else if self.carrier(mode, carrier).is_none() {
+            let Some((carrier, product)) = wrong.read("route", read_hop(word)) else { continue };
+            if self.carrier(mode, &carrier).is_none() {
                 wrong.add("route", format!("there is no carrier {carrier:?} in {mode} mode"));
-            } else if !carriers.insert(carrier) {
+            } else if !carriers.insert(carrier.clone()) {
                 wrong.add("route", format!("{carrier} is there twice"));
             }
-            route.push((carrier.to_owned(), product.to_owned()));
+            route.push((carrier, product));
         }
         wrong.check()?;
         Ok(route)
