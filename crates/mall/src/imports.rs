@@ -161,10 +161,9 @@ impl Mall {
                 lines::Line::Package(package) => &package.carrier,
                 lines::Line::Plan(_) | lines::Line::Price(_) => return,
             };
-            if !self.carriers.contains_key(carrier) {
-                let known: Vec<&str> = self.carriers.keys().map(String::as_str).collect();
-                let what = format!("no such carrier; there are: {}", known.join(", "));
-                strangers.push(error(line_no, "carrier", what));
+            if self.carrier(import.mode, carrier).is_none() {
+                let known = self.known_carriers(import.mode);
+                strangers.push(error(line_no, "carrier", format!("no such carrier; {known}")));
             }
         });
         part.errors.extend(strangers);
