@@ -157,10 +157,13 @@ impl Mall {
         let mut strangers = Vec::new();
         let mut part = lines::read(import.kind, header, (body, first_line), |(line_no, line)| {
             for (column, carrier) in line.carriers() {
-                if !self.carriers.contains_key(carrier) {
-                    let known: Vec<&str> = self.carriers.keys().map(String::as_str).collect();
-                    let what = format!("no carrier {carrier:?}; there are: {}", known.join(", "));
-                    strangers.push(error(line_no, column, what));
+                if self.carrier(import.mode, carrier).is_none() {
+                    let known = self.known_carriers(import.mode);
+                    strangers.push(error(
+                        line_no,
+                        column,
+                        format!("no carrier {carrier:?}; {known}"),
+                    ));
                 }
             }
         });
