@@ -157,13 +157,14 @@ fn parameters() -> Map<String, Value> {
     for call in CALLS.iter().filter(|call| call.method == Method::Get) {
         let requests = examples::requests(call);
         for field in call.all_fields() {
+            let place = if call.in_path(field.name) { "path" } else { "query" };
             let mut schema = fields::schema(field, Place::Query);
             if let Some(schema) = schema.as_object_mut() {
                 schema.remove("description");
             }
             let mut parameter = json!({
                 "name": field.name,
-                "in": "query",
+                "in": place,
                 "required": field.required,
                 "description": field.doc,
                 "schema": schema,

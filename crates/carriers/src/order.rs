@@ -202,6 +202,8 @@ pub struct Capabilities {
     pub key_chars_max: usize,
     /// After so long an unfinished order is for a person.
     pub deadline: Span,
+    /// For how long what it said of a SIM is good: it does not count more often, or does not allow more questions.
+    pub fresh_for: Span,
     /// The longest that a call takes, with the wait for its turn.
     pub call_max: Span,
     /// Whether it runs inside this process: nothing is lost on the way to it, and to ask again costs nothing.

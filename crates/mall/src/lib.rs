@@ -20,6 +20,7 @@ mod intake;
 mod keys;
 mod limits;
 pub mod metrics;
+mod notifications;
 mod orders;
 mod payments;
 mod plans;
@@ -30,6 +31,7 @@ mod renewals;
 mod reports;
 mod request_log;
 mod sighting;
+mod sim_reports;
 mod sims;
 pub mod trace;
 mod turns;
@@ -54,6 +56,7 @@ use crate::intake::Intake;
 use crate::limits::Limits;
 use crate::reconcile::Reconciler;
 use crate::request_log::RequestLog;
+use crate::sim_reports::Questions;
 use crate::worker::Handed;
 
 pub use admin::{Operator, run_sealer};
@@ -163,6 +166,7 @@ pub struct Mall {
     last_check: LastCheck,
     last_look: LastLook,
     reconciler: Reconciler,
+    questions: Questions,
     /// What is remembered of callers, to hold those back that ask too much.
     limits: Limits,
 }
@@ -229,6 +233,7 @@ impl Mall {
             last_check: LastCheck::default(),
             last_look: LastLook::default(),
             reconciler: Reconciler::default(),
+            questions: Questions::default(),
             limits,
         }
     }

@@ -118,7 +118,7 @@ pub async fn run_checkpoints(mall: Arc<Mall>, mut stop: watch::Receiver<bool>) {
 fn subject(job: &Job) -> &str {
     match job.kind {
         JobKind::Provision | JobKind::CloseOrder | JobKind::Import => &job.subject,
-        JobKind::TurnPlan => "a SIM",
+        JobKind::TurnPlan | JobKind::LookAtSim => "a SIM",
     }
 }
 
@@ -203,6 +203,7 @@ impl Mall {
             JobKind::Provision => self.provision(job, begun).await,
             JobKind::CloseOrder => self.close_order(job).await,
             JobKind::TurnPlan => self.turn_plan(job).await,
+            JobKind::LookAtSim => self.look_at_sim_job(job).await,
             JobKind::Import => self.import_job(job).await,
         }
     }

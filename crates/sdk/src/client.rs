@@ -166,7 +166,9 @@ impl Client {
         call: &Call,
         members: Map<String, Value>,
     ) -> Result<(u16, String), Error> {
-        let url = format!("{}{}{}", self.base, self.path_prefix(call.service), call.path);
+        let mut members = members;
+        let path = filled(call, &mut members);
+        let url = format!("{}{}{path}", self.base, self.path_prefix(call.service));
         let request = match call.method {
             Method::Post => self
                 .http
@@ -198,6 +200,20 @@ pub(crate) fn provide_tls() {
 fn system_millis() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The path of a call; what stands in it is taken from the members.
+fn filled(call: &Call, members: &mut Map<String, Value>) -> String {
+    let mut path = call.path.to_owned();
+    for name in call.path_names() {
+        let value = members.remove(name).unwrap_or_default();
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let pair = wire::params::write_query([("", text)].into_iter());
+        // A path has no other sign for a space.
+        let text = pair.trim_start_matches('=').replace('+', "%20");
+        path = path.replace(&format!("{{{name}}}"), &text);
+    }
+    path
 }
 
 fn query(members: &Map<String, Value>) -> String {

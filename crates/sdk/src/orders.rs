@@ -6,7 +6,7 @@ use wire::renewals::{
     AutoRenewalRecord, AutoRenewalRecordListAnswer, CANCEL_AUTO_RENEWAL_RECORD,
     QUERY_AUTO_RENEWAL_RECORD, QUERY_AUTO_RENEWAL_RECORD_LIST,
 };
-use wire::topup::{Order, OrderPage, QUERY_ORDER};
+use wire::topup::{Order, OrderPage, QUERY_ORDER, QUERY_SIM, QUERY_SIM_USAGE, SimStatus, SimUsage};
 use wire::vshop::{
     SINGLE_ORDER, SINGLE_QUERY_ORDER, SINGLE_SERVICE_PLAN_PAGE, SINGLE_VERIFY, SYN_ORDER_INFO,
     SingleOrderAnswer, SingleQueryOrderAnswer, SingleServicePlanPageAnswer, SingleVerifyAnswer,
@@ -191,6 +191,16 @@ impl Client {
     /// The most recent paid order of your own reference (`requestOrderId`, else `orderNo`).
     pub async fn order_by_purchase(&self, purchase_order_id: &str) -> Result<Order, Error> {
         self.call(&QUERY_ORDER, vec![("purchase_order_id", text(purchase_order_id))]).await
+    }
+
+    /// How a card stands: state, plans, usage.
+    pub async fn sim(&self, iccid: &str) -> Result<SimStatus, Error> {
+        self.call(&QUERY_SIM, vec![("sim_id", text(iccid))]).await
+    }
+
+    /// How much data a card used.
+    pub async fn sim_usage(&self, iccid: &str) -> Result<SimUsage, Error> {
+        self.call(&QUERY_SIM_USAGE, vec![("sim_id", text(iccid))]).await
     }
 
     /// A card's orders, the newest first, a page of 100 from 1 on.

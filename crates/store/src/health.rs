@@ -56,9 +56,9 @@ statements! {
         AND NOT EXISTS (SELECT 1 FROM postings WHERE postings.mode = orders.mode
             AND postings.partner_id = orders.partner_id AND postings.order_id = orders.order_id
             AND postings.kind = 'sale') LIMIT $1";
-    NOT_TAKEN_BACK = "SELECT 'failed, but its sale is not taken back' AS what, mode, partner_id,
-        order_id AS id FROM orders
-        WHERE source = 'reported' AND state = 'FAILED' AND paid_at IS NOT NULL
+    NOT_TAKEN_BACK = "SELECT 'without a plan, but its sale is not taken back' AS what, mode,
+        partner_id, order_id AS id FROM orders WHERE source = 'reported'
+        AND state IN ('FAILED', 'REFUNDED') AND paid_at IS NOT NULL
         AND NOT EXISTS (SELECT 1 FROM postings WHERE postings.mode = orders.mode
             AND postings.partner_id = orders.partner_id AND postings.order_id = orders.order_id
             AND postings.kind = 'reversal') LIMIT $1";

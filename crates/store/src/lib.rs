@@ -27,6 +27,7 @@ mod renewals;
 mod request_log;
 mod seal;
 mod sim_plans;
+mod sim_reports;
 mod sims;
 mod standing;
 #[cfg(test)]

@@ -29,6 +29,7 @@ const MODULES: &[&[&str]] = &[
     crate::renewals::ALL,
     crate::request_log::ALL,
     crate::sim_plans::ALL,
+    crate::sim_reports::ALL,
     crate::sims::ALL,
     crate::standing::ALL,
 ];

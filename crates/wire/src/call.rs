@@ -87,6 +87,16 @@ pub struct Call {
 }
 
 impl Call {
+    /// Whether a field stands in the path.
+    pub fn in_path(&self, name: &str) -> bool {
+        self.path_names().any(|part| part == name)
+    }
+
+    /// The names of the fields that stand in the path.
+    pub fn path_names(&self) -> impl Iterator<Item = &'static str> {
+        self.path.split(['{', '}']).skip(1).step_by(2)
+    }
+
     /// All fields in order.
     pub fn all_fields(&self) -> impl Iterator<Item = &'static Field> {
         self.fields.iter().flat_map(|part| part.iter())
@@ -103,7 +113,7 @@ pub trait Request: Sized + Send {
 }
 
 /// Every call that exists.
-pub const CALLS: [Call; 10] = [
+pub const CALLS: [Call; 12] = [
     crate::vshop::SINGLE_VERIFY,
     crate::vshop::SINGLE_SERVICE_PLAN_PAGE,
     crate::vshop::SINGLE_ORDER,
@@ -114,4 +124,6 @@ pub const CALLS: [Call; 10] = [
     crate::vshop::SYN_ORDER_INFO,
     crate::payment::RESULT_QUERY,
     crate::topup::QUERY_ORDER,
+    crate::topup::QUERY_SIM,
+    crate::topup::QUERY_SIM_USAGE,
 ];

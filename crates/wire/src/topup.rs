@@ -1,11 +1,11 @@
-//! Topup: orders, for those who manage many SIMs (section 8 of the vendor's pages; `snake_case`).
+//! Topup: orders and SIMs, for those who manage many SIMs (section 8 of the vendor's pages; `snake_case`).
 
 use domain::Iccid;
 use serde::{Deserialize, Serialize};
 
 use crate::call::{Call, Method, Request, Service, Shape};
 use crate::common::TOPUP;
-use crate::form::{Form, Kind, Problem, optional};
+use crate::form::{Field, Form, Kind, Problem, optional, required};
 use crate::vshop::{NUMBER_CHARS_MAX, PAGE_NO_MAX};
 
 /// The most orders on one page.
@@ -163,4 +163,107 @@ pub struct OrderFailure {
     pub code: String,
     /// For people.
     pub message: String,
+}
+
+/// The SIM, in the path.
+const SIM_ID: &[Field] = &[required("sim_id", Kind::Iccid, "ICCID of the SIM (chosen)")];
+
+/// `GET /mall/sims/{sim_id}`, chosen.
+pub const QUERY_SIM: Call = Call {
+    service: Service::Topup,
+    method: Method::Get,
+    path: "/mall/sims/{sim_id}",
+    name: "querySim",
+    shape: Shape::Envelope,
+    summary: "How a SIM stands: state, plans, usage (chosen)",
+    doc: "What its network says is asked at most as often as the network allows; `as_of` and `asked_at` \
+          tell how old it is, and `stale` that the network could not be asked now.",
+    fields: &[TOPUP, SIM_ID],
+};
+
+/// `GET /mall/sims/{sim_id}/usage`, chosen.
+pub const QUERY_SIM_USAGE: Call = Call {
+    service: Service::Topup,
+    method: Method::Get,
+    path: "/mall/sims/{sim_id}/usage",
+    name: "querySimUsage",
+    shape: Shape::Envelope,
+    summary: "How much data a SIM used (chosen)",
+    doc: "Asked of the network at most as often as it allows, like `querySim`.",
+    fields: &[TOPUP, SIM_ID],
+};
+
+/// How a SIM stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuerySim {
+    /// The SIM.
+    pub iccid: Iccid,
+}
+
+impl Request for QuerySim {
+    const CALL: Call = QUERY_SIM;
+    fn read(form: &mut Form<'_>) -> Option<Self> {
+        form.iccid("sim_id").map(|iccid| Self { iccid })
+    }
+}
+
+/// How much data a SIM used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuerySimUsage {
+    /// The SIM.
+    pub iccid: Iccid,
+}
+
+impl Request for QuerySimUsage {
+    const CALL: Call = QUERY_SIM_USAGE;
+    fn read(form: &mut Form<'_>) -> Option<Self> {
+        form.iccid("sim_id").map(|iccid| Self { iccid })
+    }
+}
+
+/// How a SIM stands (names chosen). Times are epoch milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SimStatus {
+    /// ICCID of the SIM.
+    pub sim_id: String,
+    /// `ready`, `suspended`, `expired` or `terminated`, as the mall has it.
+    pub status: String,
+    /// `pre_active`, `active`, `paused`, `expired`, `terminated`, or the network's own word.
+    pub network_status: String,
+    /// What runs and what waits, in the order of the SIM's queue.
+    pub plans: Vec<SimPlan>,
+    /// How much data it used.
+    pub usage: SimUsage,
+}
+
+/// A plan on a SIM (names chosen).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SimPlan {
+    /// Our own id of its order.
+    pub order_id: String,
+    /// `waiting` or `in_use`.
+    pub status: String,
+    /// When it began.
+    pub effective_at: Option<i64>,
+    /// When it ends.
+    pub expire_at: Option<i64>,
+}
+
+/// How much data a SIM used (names chosen). It is never this minute's number: networks count late.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SimUsage {
+    /// ICCID of the SIM.
+    pub sim_id: String,
+    /// Bytes used.
+    pub used_bytes: i64,
+    /// Of how many; `-1` unlimited, `null` if the network does not say.
+    pub total_bytes: Option<i64>,
+    /// How many are left; `-1` unlimited, `null` if the network does not say.
+    pub remaining_bytes: Option<i64>,
+    /// When the network counted, if it says so.
+    pub as_of: Option<i64>,
+    /// When the network was asked.
+    pub asked_at: i64,
+    /// Whether the network could not be asked now, so that this is older than it allows.
+    pub stale: bool,
 }

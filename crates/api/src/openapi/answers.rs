@@ -32,6 +32,8 @@ pub fn data(call: &Call) -> Option<Value> {
         "SynOrderInfo" => syn_order_info(),
         "resultQuery" => result_query(),
         "queryOrder" => json!({"anyOf": [order(), order_page()]}),
+        "querySim" => sim_status(),
+        "querySimUsage" => sim_usage(),
         _ => return None,
     })
 }
@@ -65,6 +67,42 @@ pub fn failure(codes: &[Code]) -> Value {
         "operateCode": {"const": "F"},
         "message": {"const": "fail"},
         "data": object(&data, &["field", "fields", "signContent", "hint"]),
+    });
+    object(&members, &[])
+}
+
+fn sim_status() -> Value {
+    let time = |what: &str| json!({"type": ["integer", "null"], "description": what});
+    let plan = json!({
+        "order_id": text("Our own id of its order (chosen)"),
+        "status": word("Whether it runs (chosen)", &["waiting", "in_use"]),
+        "effective_at": time("When it began, epoch milliseconds (chosen)"),
+        "expire_at": time("When it ends, epoch milliseconds (chosen)"),
+    });
+    let members = json!({
+        "sim_id": text("ICCID of the SIM (chosen)"),
+        "status": word("As the mall has it (chosen)",
+            &["ready", "suspended", "expired", "terminated"]),
+        "network_status": text("pre_active, active, paused, expired, terminated, or the network's \
+            own word (chosen)"),
+        "plans": list("What runs and what waits (chosen)", &object(&plan, &[])),
+        "usage": sim_usage(),
+    });
+    object(&members, &[])
+}
+
+fn sim_usage() -> Value {
+    let number = |what: &str| json!({"type": "integer", "description": what});
+    let maybe = |what: &str| json!({"type": ["integer", "null"], "description": what});
+    let members = json!({
+        "sim_id": text("ICCID of the SIM (chosen)"),
+        "used_bytes": number("Bytes used (chosen)"),
+        "total_bytes": maybe("Of how many; -1 unlimited, null if the network does not say (chosen)"),
+        "remaining_bytes": maybe("How many are left, likewise (chosen)"),
+        "as_of": maybe("When the network counted, epoch milliseconds, if it says so (chosen)"),
+        "asked_at": number("When the network was asked, epoch milliseconds (chosen)"),
+        "stale": {"type": "boolean",
+            "description": "Whether the network could not be asked now (chosen)"},
     });
     object(&members, &[])
 }

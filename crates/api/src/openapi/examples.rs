@@ -61,6 +61,9 @@ pub fn requests(call: &Call) -> Vec<Example> {
             json!({"partnerCode":PARTNER,"purchase_order_id":"NO2023060915590562022",
                 "version":"3.0"}),
         ),
+        "querySim" | "querySimUsage" => {
+            (false, json!({"partnerCode":PARTNER,"sim_id":SIM,"version":"3.0"}))
+        }
         _ => return Vec::new(),
     };
     let (name, summary) = match (published, call.name) {
@@ -107,6 +110,11 @@ pub fn answers(call: &Call) -> Vec<Example> {
             let page = json!({"total_count":1,"page_no":1,"page_size":100,"orders":[order()]});
             vec![example(order()), Example { name: "page", summary: "With sim_id", value: page }]
         }
+        "querySim" => vec![example(json!({"sim_id":SIM,"status":"ready",
+            "network_status":"active","usage":usage(),"plans":[{
+                "order_id":"ord_01890a5d-ac96-774b-bcce-b302099a8057","status":"in_use",
+                "effective_at":1_654_585_749_000_i64,"expire_at":1_657_177_749_000_i64}]}))],
+        "querySimUsage" => vec![example(usage())],
         _ => Vec::new(),
     }
 }
@@ -174,6 +182,12 @@ fn order() -> Value {
         "service_plan_code":"SP202111041459","service_plan_show_name":"biaoqianweikong",
         "settle_price":"12.36","sim_id":SIM,"status":"PROVISIONED",
         "transaction_id":"ch_3L7wXlLnVNBddzsl1phHDiSi"})
+}
+
+fn usage() -> Value {
+    json!({"sim_id":SIM,"used_bytes":734_003_200,"total_bytes":2_147_483_648_i64,
+        "remaining_bytes":1_413_480_448,"as_of":1_654_585_700_000_i64,
+        "asked_at":1_654_585_746_965_i64,"stale":false})
 }
 
 /// Adds the keyless signature.

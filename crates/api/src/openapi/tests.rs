@@ -10,7 +10,10 @@ use wire::renewals::{
     AutoRenewalHistory, AutoRenewalRecord, AutoRenewalRecordListAnswer, CancelAutoRenewalRecord,
     QueryAutoRenewalRecord, QueryAutoRenewalRecordList,
 };
-use wire::topup::{Order, OrderFailure, OrderPage, QueryOrder};
+use wire::topup::{
+    Order, OrderFailure, OrderPage, QueryOrder, QuerySim, QuerySimUsage, SimPlan, SimStatus,
+    SimUsage,
+};
 use wire::vshop::{
     QueuedOrder, ServicePlan, SingleOrder, SingleOrderAnswer, SingleQueryOrder,
     SingleQueryOrderAnswer, SingleServicePlanPage, SingleServicePlanPageAnswer, SingleVerify,
@@ -93,7 +96,8 @@ fn every_field_stands_with_its_meaning() {
                 assert_eq!(found["name"], field.name);
                 assert_eq!(found["description"], field.doc);
                 assert_eq!(found["required"], field.required);
-                assert_eq!(found["in"], "query");
+                let place = if call.in_path(field.name) { "path" } else { "query" };
+                assert_eq!(found["in"], place);
             }
         } else {
             let schema = &whole["components"]["schemas"][name(call, "Request")];
@@ -182,6 +186,8 @@ fn errors(call: &Call, params: &Params) -> Vec<FormError> {
         "SynOrderInfo" => read::<SynOrderInfo>(params),
         "resultQuery" => read::<ResultQuery>(params),
         "queryOrder" => read::<QueryOrder>(params),
+        "querySim" => read::<QuerySim>(params),
+        "querySimUsage" => read::<QuerySimUsage>(params),
         other => panic!("{other} is not known here"),
     }
 }
@@ -382,6 +388,30 @@ fn the_answers_about_orders_fit_their_schemas() {
         orders: vec![order(Some(failure), None)],
     };
     check("queryOrder", &page);
+    let usage = |total| SimUsage {
+        sim_id: t(),
+        used_bytes: 1,
+        total_bytes: total,
+        remaining_bytes: total,
+        as_of: total,
+        asked_at: 0,
+        stale: true,
+    };
+    check("querySimUsage", &usage(Some(-1)));
+    let plan = |time| SimPlan {
+        order_id: t(),
+        status: "waiting".into(),
+        effective_at: time,
+        expire_at: time,
+    };
+    let status = SimStatus {
+        sim_id: t(),
+        status: "ready".into(),
+        network_status: t(),
+        plans: vec![plan(None), plan(Some(1))],
+        usage: usage(None),
+    };
+    check("querySim", &status);
 }
 
 /// Whether a value fits a schema, patterns and references left aside: no crate of ours reads those.

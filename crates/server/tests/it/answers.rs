@@ -14,7 +14,7 @@ use wire::renewals::{
     CANCEL_AUTO_RENEWAL_RECORD, QUERY_AUTO_RENEWAL_RECORD, QUERY_AUTO_RENEWAL_RECORD_LIST,
 };
 use wire::sign::Scheme;
-use wire::topup::QUERY_ORDER;
+use wire::topup::{QUERY_ORDER, QUERY_SIM, QUERY_SIM_USAGE};
 use wire::vshop::{
     SINGLE_ORDER, SINGLE_QUERY_ORDER, SINGLE_SERVICE_PLAN_PAGE, SINGLE_VERIFY, SYN_ORDER_INFO,
 };
@@ -47,6 +47,8 @@ fn requests(shop: &TestPartner) -> Vec<(Call, Value)> {
         (CANCEL_AUTO_RENEWAL_RECORD, "N1"),
         (RESULT_QUERY, "N1"),
         (QUERY_ORDER, "N1"),
+        (QUERY_SIM, ""),
+        (QUERY_SIM_USAGE, ""),
     ]
     .map(|(call, number)| (call, sample(&call, &shop.sims[0], number)))
     .into();
@@ -102,6 +104,8 @@ async fn each_success_has_its_published_shape(engine: Engine) {
              servicePlanShowName",
         ),
         ("queryOrder", envelope),
+        ("querySim", envelope),
+        ("querySimUsage", envelope),
         ("queryOrder", envelope),
     ];
     let tops = tops_of_all_answers(&mall, &shop).await;

@@ -28,5 +28,6 @@ mod request_log;
 mod saga;
 mod seeing;
 mod signatures;
+mod sims;
 mod slow_clients;
 mod steps;

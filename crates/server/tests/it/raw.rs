@@ -71,9 +71,23 @@ pub async fn post(mall: &TestMall, path: &str, body: impl Into<reqwest::Body>) -
 
 /// Gets fields as a query.
 pub async fn get(mall: &TestMall, path: &str, fields: &Map<String, Value>) -> Answer {
+    let (path, fields) = filled(path, fields);
     let pairs = fields.iter().map(|(name, value)| (name.as_str(), plain(value)));
     let query = wire::params::write_query(pairs);
     send(mall, "GET", &format!("{path}?{query}"), |request| request).await
+}
+
+/// A path with the fields that it names, and the other fields.
+pub fn filled(path: &str, fields: &Map<String, Value>) -> (String, Map<String, Value>) {
+    let (mut path, mut rest) = (path.to_owned(), fields.clone());
+    for (name, value) in fields {
+        let place = format!("{{{name}}}");
+        if path.contains(&place) {
+            path = path.replace(&place, &plain(value));
+            rest.remove(name);
+        }
+    }
+    (path, rest)
 }
 
 fn plain(value: &Value) -> String {
@@ -165,6 +179,7 @@ pub fn sample(call: &Call, iccid: &str, number: &str) -> Value {
         }),
         "resultQuery" => serde_json::json!({"payId": format!("P-{number}")}),
         "queryOrder" => serde_json::json!({"order_id": number}),
+        "querySim" | "querySimUsage" => serde_json::json!({"sim_id": iccid}),
         other => panic!("{other} is new: say here what a good request of it is"),
     }
 }
