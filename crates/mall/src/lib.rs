@@ -37,7 +37,7 @@ pub mod trace;
 mod turns;
 mod worker;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -166,6 +166,8 @@ pub struct Mall {
     last_check: LastCheck,
     last_look: LastLook,
     reconciler: Reconciler,
+    /// How many more orders each carrier outside of this process may be asked for at a time.
+    carrier_places: HashMap<String, Semaphore>,
     questions: Questions,
     /// What is remembered of callers, to hold those back that ask too much.
     limits: Limits,
@@ -207,6 +209,10 @@ impl Mall {
             Engine::Sqlite => 1,
             Engine::Postgres => 2,
         };
+        // One that does not answer must not keep all workers waiting.
+        let share = (settings.workers / 4).max(1);
+        let places = |code: &String| (code.clone(), Semaphore::new(share));
+        let carrier_places = carriers.keys().map(places).collect();
         let limits = Limits::new(&settings);
         let metrics = Metrics::new();
         metrics.register(Box::new(PoolWaits(store.clone())));
@@ -233,6 +239,7 @@ impl Mall {
             last_check: LastCheck::default(),
             last_look: LastLook::default(),
             reconciler: Reconciler::default(),
+            carrier_places,
             questions: Questions::default(),
             limits,
         }

@@ -75,7 +75,7 @@ async fn sells(engine: Engine, network: Server, carrier: Value, stranger: Value)
 /// A network that checks the secret, and what all its settings have in common.
 fn network(speak: &str, speaks: &str, path: &str) -> (Server, Value) {
     let mut command = simmall(["simulator", "--speak", speak, "--faults=none"]);
-    let server = Server::start_one(command.env("SIMMALL_SIMULATOR_SECRET", SECRET));
+    let server = Server::start_one(command.env("SIMMALL_SECRET", SECRET));
     let base = format!("{}{path}", server.url);
     (server, json!({"speaks": speaks, "modes": ["test"], "base": base}))
 }
