@@ -38,7 +38,7 @@ mod turns;
 mod worker;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use carriers::{Carrier, Carriers};
@@ -148,6 +148,8 @@ pub struct Mall {
     searching: Semaphore,
     /// A place for each job that may run at once; none before the workers run, and none after.
     slots: Arc<Semaphore>,
+    /// Whether the last claim left due jobs behind.
+    behind: AtomicBool,
     /// Takes jobs that were claimed as they were written to the workers.
     handing: mpsc::UnboundedSender<Handed>,
     /// The workers' end of it, until they run.
@@ -227,6 +229,7 @@ impl Mall {
             jobs_in_hand,
             searching: Semaphore::new(1),
             slots: Arc::new(Semaphore::new(0)),
+            behind: AtomicBool::new(false),
             handing,
             handed: Mutex::new(Some(handed)),
             cache: Cache::default(),
