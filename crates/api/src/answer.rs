@@ -132,7 +132,7 @@ impl Voice {
         more(&mut failure);
         let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::BAD_REQUEST);
         let mut response = (status, Json(Envelope::failure(failure))).into_response();
-        if matches!(code, Code::Unavailable | Code::RateLimited) {
+        if matches!(code.status(), 429 | 503) {
             let seconds = HeaderValue::from_static(RETRY_AFTER_SECONDS);
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }

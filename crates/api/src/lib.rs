@@ -106,9 +106,10 @@ fn calls(service: Service, mode: Mode, mall: &Arc<Mall>) -> Router {
                 post(vshop::query_auto_renewal_record_list),
             )
             .route(wire::vshop::SYN_ORDER_INFO.path, post(vshop::syn_order_info)),
-        Service::Payment => {
-            Router::new().route(wire::payment::RESULT_QUERY.path, post(payment::result_query))
-        }
+        Service::Payment => Router::new()
+            .route(wire::payment::STRIPE_SINGLE_AUTH.path, post(payment::stripe_single_auth))
+            .route(wire::payment::RESULT_QUERY.path, post(payment::result_query))
+            .route(wire::payment::RESULT_CONFIRM.path, post(payment::result_confirm)),
         Service::Topup => Router::new()
             .route(wire::topup::QUERY_ORDER.path, get(topup::query_order))
             .route(wire::topup::QUERY_SIM.path, get(topup::query_sim))

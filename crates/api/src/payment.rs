@@ -2,11 +2,25 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use wire::payment::ResultQuery;
+use wire::payment::{ResultConfirm, ResultQuery, StripeSingleAuth};
 
 use crate::App;
 use crate::signed::Signed;
 
+pub(crate) async fn stripe_single_auth(
+    State(app): State<App>,
+    call: Signed<StripeSingleAuth>,
+) -> Response {
+    call.answer(app.mall.authorise_payment(&call.caller, &call.request).await)
+}
+
 pub(crate) async fn result_query(State(app): State<App>, call: Signed<ResultQuery>) -> Response {
     call.answer(app.mall.payment_result(&call.caller, &call.request).await)
+}
+
+pub(crate) async fn result_confirm(
+    State(app): State<App>,
+    call: Signed<ResultConfirm>,
+) -> Response {
+    call.answer(app.mall.confirm_payment(&call.caller, &call.request).await)
 }

@@ -14,7 +14,7 @@ impl Secret {
     }
 
     /// The key itself, for signing only.
-    pub(crate) fn reveal(&self) -> &str {
+    pub fn reveal(&self) -> &str {
         &self.0
     }
 }

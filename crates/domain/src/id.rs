@@ -123,6 +123,8 @@ kinds! {
     Audit "aud" AuditId;
     /// An import of many rows from a file.
     Import "imp" ImportId;
+    /// Money that goes back.
+    Refund "ref" RefundId;
 }
 
 #[cfg(test)]

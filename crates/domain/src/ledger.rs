@@ -16,10 +16,23 @@ pub enum Account {
     StripeBalance,
     /// What was sold.
     Sales,
+    /// What Stripe took for its service.
+    StripeFees,
+    /// What end users' banks took back, and may give back.
+    Disputed,
+    /// What the operator was paid by the partner.
+    Settled,
 }
 
 impl Account {
-    const ALL: [Self; 3] = [Self::PartnerReceivable, Self::StripeBalance, Self::Sales];
+    const ALL: [Self; 6] = [
+        Self::PartnerReceivable,
+        Self::StripeBalance,
+        Self::Sales,
+        Self::StripeFees,
+        Self::Disputed,
+        Self::Settled,
+    ];
 
     /// The word stored in the database.
     pub fn as_str(self) -> &'static str {
@@ -27,6 +40,9 @@ impl Account {
             Self::PartnerReceivable => "partner_receivable",
             Self::StripeBalance => "stripe_balance",
             Self::Sales => "sales",
+            Self::StripeFees => "stripe_fees",
+            Self::Disputed => "disputed",
+            Self::Settled => "settled",
         }
     }
 }
@@ -38,13 +54,26 @@ impl FromStr for Account {
     }
 }
 
-/// Why something was posted. An order has one posting of each kind at most.
+/// Why something was posted. Of what an order has one of, such as its sale, it has one posting at most; of the
+/// others one for each reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PostingKind {
     /// The order was paid.
     Sale,
     /// The order's sale was taken back in full.
     Reversal,
+    /// Money went back to the end user; the reference is the refund's.
+    Refund,
+    /// The money that had gone back came again: a bank refused it.
+    RefundFailed,
+    /// Stripe took its fee; the reference is that of its balance transaction.
+    Fee,
+    /// The end user's bank took money back; the reference is the dispute's.
+    Dispute,
+    /// The dispute was won, and the money came back.
+    DisputeWon,
+    /// The partner paid what it owed.
+    Settlement,
 }
 
 impl PostingKind {
@@ -53,14 +82,32 @@ impl PostingKind {
         match self {
             Self::Sale => "sale",
             Self::Reversal => "reversal",
+            Self::Refund => "refund",
+            Self::RefundFailed => "refund_failed",
+            Self::Fee => "fee",
+            Self::Dispute => "dispute",
+            Self::DisputeWon => "dispute_won",
+            Self::Settlement => "settlement",
         }
     }
+
+    /// All kinds.
+    pub const ALL: [Self; 8] = [
+        Self::Sale,
+        Self::Reversal,
+        Self::Refund,
+        Self::RefundFailed,
+        Self::Fee,
+        Self::Dispute,
+        Self::DisputeWon,
+        Self::Settlement,
+    ];
 }
 
 impl FromStr for PostingKind {
     type Err = UnknownWord;
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        UnknownWord::or_find(&[Self::Sale, Self::Reversal], Self::as_str, text, "posting kind")
+        UnknownWord::or_find(&Self::ALL, Self::as_str, text, "posting kind")
     }
 }
 
@@ -81,6 +128,36 @@ impl Posting {
     /// The sale of an order, owed by whoever holds the money.
     pub fn sale(holder: Account, amount: Money) -> Self {
         Self { kind: PostingKind::Sale, debit: holder, credit: Account::Sales, amount }
+    }
+
+    /// Money that went back through Stripe.
+    pub fn refund(amount: Money) -> Self {
+        let (debit, credit) = (Account::Sales, Account::StripeBalance);
+        Self { kind: PostingKind::Refund, debit, credit, amount }
+    }
+
+    /// Money that had gone back, and came again.
+    pub fn refund_failed(amount: Money) -> Self {
+        let (debit, credit) = (Account::StripeBalance, Account::Sales);
+        Self { kind: PostingKind::RefundFailed, debit, credit, amount }
+    }
+
+    /// What Stripe kept for a charge.
+    pub fn fee(amount: Money) -> Self {
+        let (debit, credit) = (Account::StripeFees, Account::StripeBalance);
+        Self { kind: PostingKind::Fee, debit, credit, amount }
+    }
+
+    /// What a bank took back.
+    pub fn dispute(amount: Money) -> Self {
+        let (debit, credit) = (Account::Disputed, Account::StripeBalance);
+        Self { kind: PostingKind::Dispute, debit, credit, amount }
+    }
+
+    /// What a bank gave back after a dispute.
+    pub fn dispute_won(amount: Money) -> Self {
+        let (debit, credit) = (Account::StripeBalance, Account::Disputed);
+        Self { kind: PostingKind::DisputeWon, debit, credit, amount }
     }
 
     /// The posting that takes this one back.

@@ -153,6 +153,8 @@ pub enum OrderState {
     Refunding {
         /// When it was paid.
         paid_at: Timestamp,
+        /// When the plan was on the SIM, if it was.
+        provisioned_at: Option<Timestamp>,
     },
     /// The money went back.
     Refunded {
@@ -201,6 +203,8 @@ pub enum OrderEvent {
     RefundStarted,
     /// The money went back.
     RefundDone,
+    /// The money could not go back. Where there is no plan, a person decides.
+    RefundFailed(Failure),
 }
 
 /// An event that cannot happen in a state.
@@ -250,7 +254,7 @@ impl OrderState {
             | Self::Provisioning { paid_at }
             | Self::Provisioned { paid_at, .. }
             | Self::Review { paid_at, .. }
-            | Self::Refunding { paid_at }
+            | Self::Refunding { paid_at, .. }
             | Self::Refunded { paid_at } => Some(*paid_at),
             Self::Failed { paid_at, .. } => *paid_at,
         }
@@ -291,12 +295,21 @@ impl OrderState {
                 E::OutcomeUnknown(reason),
             ) => Ok(Self::Review { paid_at, reason }),
             (
-                Self::Provisioned { paid_at, .. }
+                Self::Paid { paid_at }
                 | Self::Review { paid_at, .. }
                 | Self::Failed { paid_at: Some(paid_at), .. },
                 E::RefundStarted,
-            ) => Ok(Self::Refunding { paid_at }),
-            (Self::Refunding { paid_at }, E::RefundDone) => Ok(Self::Refunded { paid_at }),
+            ) => Ok(Self::Refunding { paid_at, provisioned_at: None }),
+            (Self::Provisioned { paid_at, provisioned_at }, E::RefundStarted) => {
+                Ok(Self::Refunding { paid_at, provisioned_at: Some(provisioned_at) })
+            }
+            (Self::Refunding { paid_at, .. }, E::RefundDone) => Ok(Self::Refunded { paid_at }),
+            (Self::Refunding { paid_at, provisioned_at }, E::RefundFailed(reason)) => {
+                Ok(match provisioned_at {
+                    Some(provisioned_at) => Self::Provisioned { paid_at, provisioned_at },
+                    None => Self::Review { paid_at, reason },
+                })
+            }
             (state, event) => Err(IllegalTransition { state: state.name(), event }),
         }
     }
@@ -325,6 +338,7 @@ mod tests {
             OrderEvent::FoundUndone,
             OrderEvent::RefundStarted,
             OrderEvent::RefundDone,
+            OrderEvent::RefundFailed(failure()),
         ])
     }
 

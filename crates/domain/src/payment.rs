@@ -134,6 +134,8 @@ pub enum PaymentEvent {
     RefundStarted,
     /// The money went back.
     RefundDone,
+    /// The money could not go back.
+    RefundFailed,
 }
 
 /// An event that cannot happen in a state.
@@ -195,6 +197,7 @@ impl PaymentState {
             (Self::Created | Self::Processing, E::Cancelled(at)) => Ok(Self::Cancelled { at }),
             (Self::Succeeded { at }, E::RefundStarted) => Ok(Self::Refunding { at }),
             (Self::Refunding { at }, E::RefundDone) => Ok(Self::Refunded { at }),
+            (Self::Refunding { at }, E::RefundFailed) => Ok(Self::Succeeded { at }),
             (state, event) => Err(IllegalTransition { state: state.name(), event }),
         }
     }
@@ -214,6 +217,7 @@ mod tests {
             PaymentEvent::Cancelled(at),
             PaymentEvent::RefundStarted,
             PaymentEvent::RefundDone,
+            PaymentEvent::RefundFailed,
         ])
     }
 

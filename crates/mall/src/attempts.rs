@@ -6,11 +6,13 @@
 use carriers::{Carrier, Feature, Idempotency};
 use domain::ledger::{Account, Posting};
 use domain::order::{Failure, Order, OrderEvent, OrderState};
+use domain::payment::Channel;
 use domain::{Span, Timestamp};
 use store::{Attempt, AttemptState, Job, Tx};
 use tokio::time::timeout;
 
 use crate::Mall;
+use crate::cashier::Wish;
 use crate::error::{Error, Result};
 use crate::failpoints::Point;
 use crate::provision::{NO_ANSWER, line_of, order_of};
@@ -355,10 +357,27 @@ impl Mall {
             }
         };
         tx.update_order(order, state).await?;
-        if let Turn::Refused(_) = turn {
-            self.take_back(tx, order).await?;
+        if let Turn::Refused(failure) = turn {
+            self.pay_back(tx, order, failure).await?;
         }
         Ok(false)
+    }
+
+    /// Nothing was delivered: whoever paid gets the money back.
+    async fn pay_back(&self, tx: &mut Tx, order: &mut Order, failure: &Failure) -> Result<()> {
+        let payment = tx.payment_of_order(order.mode, order.partner_id, order.id).await?;
+        match payment {
+            Some(mut payment) if payment.channel == Channel::Stripe => {
+                let wish = Wish {
+                    amount: None,
+                    reason: format!("no plan: {}", failure.message),
+                    actor: "mall".to_owned(),
+                };
+                self.begin_refund(tx, (order, &mut payment), wish).await?;
+                Ok(())
+            }
+            _ => self.take_back(tx, order).await,
+        }
     }
 
     /// Nothing was delivered: what the partner owed for it is taken off its books and its credit.

@@ -8,6 +8,7 @@ mod attempts;
 mod auth;
 mod batcher;
 mod cache;
+mod cashier;
 mod delivery;
 pub mod demo;
 pub mod doctor;
@@ -62,6 +63,7 @@ use crate::worker::Handed;
 pub use admin::{Operator, run_sealer};
 pub use auth::Credentials;
 pub use cache::Known;
+pub use cashier::{Cashier, Cashiers, EventRefused};
 pub use error::{Diagnosis, Error, Hint, Refusal, Result};
 pub use health::Check;
 pub use imports::ExportPage;
@@ -136,6 +138,7 @@ pub struct Mall {
     store: Store,
     ctx: Ctx,
     carriers: Carriers,
+    cashiers: Cashiers,
     sealer: Sealer,
     settings: Settings,
     /// Rung when a job was written that is due now.
@@ -197,7 +200,7 @@ impl Mall {
     pub fn new(
         store: Store,
         ctx: Ctx,
-        carriers: Carriers,
+        (carriers, cashiers): (Carriers, Cashiers),
         sealer: Sealer,
         settings: Settings,
     ) -> Self {
@@ -222,6 +225,7 @@ impl Mall {
             store,
             ctx,
             carriers,
+            cashiers,
             sealer,
             settings,
             bell,

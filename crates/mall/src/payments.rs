@@ -3,7 +3,7 @@
 use domain::order::{Order, OrderState};
 use domain::payment::{Payment, PaymentState};
 use wire::Code;
-use wire::payment::{ResultQuery, ResultQueryAnswer, amount_with_sign};
+use wire::payment::{ResultQueryAnswer, amount_with_sign};
 
 use crate::error::{Error, Result};
 use crate::sims::shown_name;
@@ -28,15 +28,15 @@ pub(crate) fn result_word(order: &Order, payment: &Payment) -> &'static str {
 }
 
 impl Mall {
-    /// 6.4: the result of a payment.
-    pub async fn payment_result(
+    /// The result of a payment as it is known.
+    pub(crate) async fn known_result(
         &self,
         caller: &Caller,
-        request: &ResultQuery,
+        pay_id: &str,
     ) -> Result<ResultQueryAnswer> {
         let partner = &caller.partner;
         let mut tx = self.store.read().await?;
-        let order = tx.order_by_pay_id(partner.mode, partner.id, &request.pay_id).await?;
+        let order = tx.order_by_pay_id(partner.mode, partner.id, pay_id).await?;
         let order = order.ok_or(Code::PaymentUnknown)?;
         let payment = tx.payment_of_order(partner.mode, partner.id, order.id).await?;
         let payment =

@@ -130,6 +130,7 @@ impl Mall {
         let place = places.entry(mode).or_default();
         if place.begun_at.is_none_or(|at| now.since(at) > ROUND) {
             *place = Place { begun_at: Some(now), ..Place::default() };
+            self.forget_old_events().await?;
         }
         for _ in 0..PARTS_MAX {
             let part = self.store.sweep_orders(mode, &place.after, PART).await?;

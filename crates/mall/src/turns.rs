@@ -1,6 +1,7 @@
 //! What the clock does: plans end and the next begin, unpaid orders close.
 
 use domain::Iccid;
+use domain::order::OrderState;
 use domain::sim_plan::{QueuedPlan, advance};
 use store::{Job, SimQueue};
 
@@ -39,6 +40,13 @@ impl Mall {
     pub(crate) async fn close_order(&self, job: &Job) -> Result<Next> {
         let broken = || Error::Internal(format!("{} names no order", job.id));
         let order_id = job.subject.parse().map_err(|_| broken())?;
+        let order = self.store.read().await?.order(job.mode, job.partner_id, order_id).await?;
+        let order = order.ok_or_else(broken)?;
+        if matches!(order.state, OrderState::AwaitingPayment { closes_at } if closes_at <= self.ctx.now())
+            && let Some((at, why)) = self.cancel_before_closing(&order).await?
+        {
+            return Ok(Next::At(at, why));
+        }
         self.retry(|| async {
             let mut tx = self.store.begin().await?;
             let order = tx.order(job.mode, job.partner_id, order_id).await?;

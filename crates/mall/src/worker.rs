@@ -119,7 +119,12 @@ pub async fn run_checkpoints(mall: Arc<Mall>, mut stop: watch::Receiver<bool>) {
 /// What a job is about, for the log: an order's id, but not a person's card.
 fn subject(job: &Job) -> &str {
     match job.kind {
-        JobKind::Provision | JobKind::CloseOrder | JobKind::Import => &job.subject,
+        JobKind::Provision
+        | JobKind::CloseOrder
+        | JobKind::Import
+        | JobKind::FollowPayment
+        | JobKind::Refund
+        | JobKind::StrayPayment => &job.subject,
         JobKind::TurnPlan | JobKind::LookAtSim => "a SIM",
     }
 }
@@ -242,6 +247,9 @@ impl Mall {
             JobKind::TurnPlan => self.turn_plan(job).await,
             JobKind::LookAtSim => self.look_at_sim_job(job).await,
             JobKind::Import => self.import_job(job).await,
+            JobKind::FollowPayment => Box::pin(self.follow_payment(job)).await,
+            JobKind::Refund => Box::pin(self.refund(job)).await,
+            JobKind::StrayPayment => Box::pin(self.stray_payment(job)).await,
         }
     }
 

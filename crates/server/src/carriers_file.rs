@@ -19,9 +19,9 @@ use domain::{Ctx, Mode, Span};
 use serde_json::Value;
 use store::Sealer;
 
-use fields::Fields;
+pub(crate) use fields::Fields;
 pub(crate) use seal::{Args as SealArgs, run as seal};
-use unique::Unique;
+pub(crate) use unique::Unique;
 
 /// The most carriers of a file.
 const CARRIERS_MAX: usize = 50;
@@ -166,7 +166,7 @@ impl Given {
 
 /// Whether nobody between us and the address can read along. Only what is plainly so is: other spellings of
 /// `http` are read as such by others.
-fn is_private(base: &str) -> bool {
+pub(crate) fn is_private(base: &str) -> bool {
     base.starts_with("https://") || (base.starts_with("http://") && is_loopback(base))
 }
 

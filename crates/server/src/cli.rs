@@ -11,14 +11,17 @@ use anyhow::Context;
 use carriers::{Behaviour, Carriers};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use domain::{Ctx, Mode, Span};
-use mall::Settings;
+use mall::{Cashiers, Settings};
 use store::{Options, Sealer, Store};
 
 use crate::edge::Edge;
 use crate::process::LogLines;
 use crate::run::{Running, Wiring, bind, build, serve as serve_mall, start, told_to_stop};
 use crate::telemetry::{self, LogFormat, Telemetry};
-use crate::{admin, backup, carriers_file, clock, demo, doctor, sealing, sign, simulator, token};
+use crate::{
+    admin, backup, carriers_file, cashiers_file, clock, demo, doctor, sealing, sign, simulator,
+    token,
+};
 
 /// The prefix of all variables.
 const PREFIX: &str = "SIMMALL_";
@@ -50,7 +53,7 @@ enum Command {
     Restore(backup::RestoreArgs),
     /// Sign a request: its JSON body on standard input, the signature on standard output.
     Sign(sign::Args),
-    /// Seal a carrier's secret, given on standard input, as it may stand in the carriers' file.
+    /// Seal a secret, given on standard input, as it may stand in the carriers' or cashiers' file.
     Seal(carriers_file::SealArgs),
     /// Print the OpenAPI document.
     Openapi,
@@ -126,12 +129,21 @@ pub(crate) struct Networks {
     /// JSON file of the carriers beside the built-in simulator: see docs/OPERATIONS.md
     #[arg(long, env = "SIMMALL_CARRIERS", value_name = "FILE")]
     carriers: Option<PathBuf>,
+    /// JSON file of the Stripe accounts that take the money: see docs/OPERATIONS.md
+    #[arg(long, env = "SIMMALL_CASHIERS", value_name = "FILE")]
+    cashiers: Option<PathBuf>,
 }
 
 impl Networks {
     /// The carriers of the file, if one is given.
     pub(crate) fn read(&self, ctx: &Ctx, sealer: Option<&Sealer>) -> anyhow::Result<Carriers> {
         let read = self.carriers.as_deref().map(|file| carriers_file::read(file, ctx, sealer));
+        Ok(read.transpose()?.unwrap_or_default())
+    }
+
+    /// The accounts of the file, if one is given.
+    pub(crate) fn read_cashiers(&self, sealer: Option<&Sealer>) -> anyhow::Result<Cashiers> {
+        let read = self.cashiers.as_deref().map(|file| cashiers_file::read(file, sealer));
         Ok(read.transpose()?.unwrap_or_default())
     }
 }
@@ -222,6 +234,7 @@ impl Common {
         let (simulator, listen, root_mode) = (self.simulator, self.listen, root_mode.mode());
         let admin_listen = Some(self.admin_listen);
         let carriers = self.networks.read(&ctx, Some(&sealer))?;
+        let cashiers = self.networks.read_cashiers(Some(&sealer))?;
         Ok(Wiring {
             store,
             ctx,
@@ -229,6 +242,7 @@ impl Common {
             settings,
             simulator,
             carriers,
+            cashiers,
             root_mode,
             listen,
             admin_listen,

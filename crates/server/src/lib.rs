@@ -7,6 +7,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 mod admin;
 mod backup;
 mod carriers_file;
+mod cashiers_file;
 pub mod cli;
 mod clock;
 mod demo;

@@ -8,7 +8,7 @@ use anyhow::Context;
 use api::{EarlyAnswers, TrustedProxies};
 use carriers::{Behaviour, Carriers};
 use domain::{Ctx, Mode};
-use mall::{Mall, Settings};
+use mall::{Cashiers, Mall, Settings};
 use store::{Sealer, Store};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -39,6 +39,8 @@ pub struct Wiring {
     pub simulator: Behaviour,
     /// The other networks.
     pub carriers: Carriers,
+    /// The accounts that take the money.
+    pub cashiers: Cashiers,
     /// Which mode the paths without a prefix mean.
     pub root_mode: Option<Mode>,
     /// Where to listen; port 0 picks one.
@@ -82,7 +84,8 @@ pub(crate) fn build(wiring: &Wiring) -> Arc<Mall> {
     let mut carriers = carriers_file::built_in(&wiring.ctx, wiring.simulator);
     carriers.extend(wiring.carriers.clone());
     let (store, ctx) = (wiring.store.clone(), wiring.ctx.clone());
-    Arc::new(Mall::new(store, ctx, carriers, wiring.sealer.clone(), wiring.settings))
+    let others = (carriers, wiring.cashiers.clone());
+    Arc::new(Mall::new(store, ctx, others, wiring.sealer.clone(), wiring.settings))
 }
 
 /// Starts a mall.

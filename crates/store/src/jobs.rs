@@ -36,7 +36,8 @@ macro_rules! claim {
 macro_rules! claim_oldest {
     ($lock:literal) => {
         claim!(
-            "kind IN ('provision', 'close_order', 'turn_plan', 'import', 'look_at_sim')",
+            "kind IN ('provision', 'close_order', 'turn_plan', 'import', 'look_at_sim',
+            'follow_payment', 'refund', 'stray_payment')",
             "run_at",
             $lock
         )
@@ -84,12 +85,27 @@ pub enum JobKind {
     LookAtSim,
     /// Validates and applies an import, and deletes it when it is old. The subject is its id.
     Import,
+    /// Asks the cashier how an order's payment stands, until it is decided. The subject is the order's id.
+    FollowPayment,
+    /// Asks the cashier for a refund, and how it stands. The subject is the refund's id.
+    Refund,
+    /// Gives back what came for an order beside its own payment. The subject is the order's id and the
+    /// cashier's name of the payment.
+    StrayPayment,
 }
 
 impl JobKind {
     /// All kinds.
-    pub const ALL: [Self; 5] =
-        [Self::Provision, Self::CloseOrder, Self::TurnPlan, Self::LookAtSim, Self::Import];
+    pub const ALL: [Self; 8] = [
+        Self::Provision,
+        Self::CloseOrder,
+        Self::TurnPlan,
+        Self::LookAtSim,
+        Self::Import,
+        Self::FollowPayment,
+        Self::Refund,
+        Self::StrayPayment,
+    ];
 
     /// The word stored in the database.
     pub fn as_str(self) -> &'static str {
@@ -99,6 +115,9 @@ impl JobKind {
             Self::TurnPlan => "turn_plan",
             Self::LookAtSim => "look_at_sim",
             Self::Import => "import",
+            Self::FollowPayment => "follow_payment",
+            Self::Refund => "refund",
+            Self::StrayPayment => "stray_payment",
         }
     }
 }

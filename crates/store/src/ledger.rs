@@ -8,10 +8,10 @@ use crate::engine::{Tx, execute, fetch_all, statements};
 use crate::error::{Result, Row};
 
 statements! {
-    INSERT = "INSERT INTO postings (mode, partner_id, order_id, kind, debit, credit, minor, currency,
-        created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    INSERT = "INSERT INTO postings (mode, partner_id, order_id, kind, reference, debit, credit, minor,
+        currency, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING";
     OF_PARTNER = "SELECT order_id, kind, debit, credit, minor, currency FROM postings
-        WHERE mode = $1 AND partner_id = $2 ORDER BY order_id, created_at, kind";
+        WHERE mode = $1 AND partner_id = $2 ORDER BY order_id, created_at, kind, reference";
 }
 
 /// A posting and the order it belongs to.
@@ -34,29 +34,28 @@ struct PostingRow {
 }
 
 impl Tx {
-    /// Books a posting of an order. The key refuses a second one of its kind.
+    /// Books a posting of an order, unless one of its kind and reference is booked; whether it did.
     pub async fn insert_posting(
         &mut self,
-        mode: Mode,
-        partner: PartnerId,
-        order_id: OrderId,
-        posting: Posting,
+        (mode, partner, order_id): (Mode, PartnerId, OrderId),
+        (posting, reference): (Posting, &str),
         now: Timestamp,
-    ) -> Result<()> {
-        execute!(
+    ) -> Result<bool> {
+        let booked = execute!(
             self,
             INSERT,
             mode.as_str(),
             partner.to_string(),
             order_id.to_string(),
             posting.kind.as_str(),
+            reference,
             posting.debit.as_str(),
             posting.credit.as_str(),
             posting.amount.minor,
             posting.amount.currency.code(),
             now.as_micros(),
         )?;
-        Ok(())
+        Ok(booked == 1)
     }
 
     /// All postings of a partner, in the order of its orders.

@@ -121,7 +121,10 @@ impl OrderRow {
                 paid_at: self.paid_at.map(Timestamp::from_micros),
                 failure: failure()?,
             },
-            "REFUNDING" => OrderState::Refunding { paid_at: paid_at()? },
+            "REFUNDING" => OrderState::Refunding {
+                paid_at: paid_at()?,
+                provisioned_at: self.provisioned_at.map(Timestamp::from_micros),
+            },
             "REFUNDED" => OrderState::Refunded { paid_at: paid_at()? },
             _ => return Err(row.corrupt("state", format!("no such state: {:?}", self.state))),
         })
@@ -191,6 +194,9 @@ pub(crate) fn columns(state: &OrderState) -> StateColumns<'_> {
         paid_at: state.paid_at().map(Timestamp::as_micros),
         provisioned_at: match state {
             OrderState::Provisioned { provisioned_at, .. } => Some(provisioned_at.as_micros()),
+            OrderState::Refunding { provisioned_at, .. } => {
+                provisioned_at.map(Timestamp::as_micros)
+            }
             _ => None,
         },
         failure_code: failure.map(|failure| failure.code.as_str()),

@@ -113,7 +113,7 @@ pub trait Request: Sized + Send {
 }
 
 /// Every call that exists.
-pub const CALLS: [Call; 12] = [
+pub const CALLS: [Call; 14] = [
     crate::vshop::SINGLE_VERIFY,
     crate::vshop::SINGLE_SERVICE_PLAN_PAGE,
     crate::vshop::SINGLE_ORDER,
@@ -122,7 +122,9 @@ pub const CALLS: [Call; 12] = [
     crate::renewals::CANCEL_AUTO_RENEWAL_RECORD,
     crate::renewals::QUERY_AUTO_RENEWAL_RECORD_LIST,
     crate::vshop::SYN_ORDER_INFO,
+    crate::payment::STRIPE_SINGLE_AUTH,
     crate::payment::RESULT_QUERY,
+    crate::payment::RESULT_CONFIRM,
     crate::topup::QUERY_ORDER,
     crate::topup::QUERY_SIM,
     crate::topup::QUERY_SIM_USAGE,

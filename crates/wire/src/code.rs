@@ -41,6 +41,10 @@ pub enum Code {
     PaymentUnknown,
     /// No such auto-renewal, or another partner's.
     RenewalUnknown,
+    /// The payment was refused by the end user's bank.
+    PaymentDeclined,
+    /// The payment provider cannot be asked now, or gave no answer.
+    PaymentProviderUnavailable,
     /// The order would take the partner over its credit.
     CreditExceeded,
     /// No such path.
@@ -63,7 +67,7 @@ pub enum Code {
 
 impl Code {
     /// All codes; each has a message in every language.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::BadRequest,
         Self::PartnerUnknown,
         Self::PartnerSuspended,
@@ -83,6 +87,8 @@ impl Code {
         Self::OrderUnknown,
         Self::PaymentUnknown,
         Self::RenewalUnknown,
+        Self::PaymentDeclined,
+        Self::PaymentProviderUnavailable,
         Self::CreditExceeded,
         Self::NotFound,
         Self::MethodNotAllowed,
@@ -116,6 +122,8 @@ impl Code {
             Self::OrderUnknown => "ORDER_UNKNOWN",
             Self::PaymentUnknown => "PAYMENT_UNKNOWN",
             Self::RenewalUnknown => "RENEWAL_UNKNOWN",
+            Self::PaymentDeclined => "PAYMENT_DECLINED",
+            Self::PaymentProviderUnavailable => "PAYMENT_PROVIDER_UNAVAILABLE",
             Self::CreditExceeded => "CREDIT_EXCEEDED",
             Self::NotFound => "NOT_FOUND",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
@@ -138,7 +146,7 @@ impl Code {
             Self::UnsupportedMediaType => 415,
             Self::RateLimited => 429,
             Self::Internal => 500,
-            Self::Unavailable => 503,
+            Self::Unavailable | Self::PaymentProviderUnavailable => 503,
             _ => 400,
         }
     }

@@ -1,7 +1,7 @@
 //! Reads the fields of a request into domain types and gathers everything that is wrong with them, so
 //! that a partner learns of all mistakes at once.
 
-use domain::{Currency, Iccid};
+use domain::{Currency, Iccid, Money};
 
 use crate::params::{Params, Value};
 
@@ -256,6 +256,16 @@ impl<'a> Form<'a> {
             let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
             (text.len() <= 32 && digits(whole) && digits(decimals)).then(|| text.to_owned())
         })
+    }
+
+    /// An amount in major units with its currency, each in a field of its own.
+    pub fn amount(&mut self, name: &'static str, currency: &'static str) -> Option<Money> {
+        let (text, currency) = (self.decimal(name), self.currency(currency));
+        let amount = Money::parse(&text?, currency?).ok();
+        if amount.is_none() {
+            self.fail(name, Problem::NotInCurrency);
+        }
+        amount
     }
 
     /// A currency.

@@ -5,8 +5,81 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::{Call, Method, Request, Service, Shape};
 use crate::common::PAYMENT;
-use crate::form::{Form, Kind, required};
+use crate::form::{Field, Form, Kind, optional, required};
 use crate::vshop::NUMBER_CHARS_MAX;
+
+const PAY_ID: Field = required(
+    "payId",
+    Kind::Text { max: NUMBER_CHARS_MAX },
+    "The payment's number, made by the client (published)",
+);
+
+/// 6.1, title published; path and fields chosen.
+pub const STRIPE_SINGLE_AUTH: Call = Call {
+    service: Service::Payment,
+    method: Method::Post,
+    path: "/stripeSingleAuth",
+    name: "stripeSingleAuth",
+    shape: Shape::Envelope,
+    summary: "Authorise one payment",
+    doc: "Gives what Stripe's SDKs for apps and the web need to let the end user pay. The same payId has \
+          the same PaymentIntent always. Amount and currency must be those of the order.",
+    fields: &[
+        PAYMENT,
+        &[
+            PAY_ID,
+            required("payAmount", Kind::Decimal, "What the end user pays in all (chosen)"),
+            required("payCurrency", Kind::Currency, "ISO 4217, any case (chosen)"),
+            optional("email", Kind::Text { max: EMAIL_CHARS_MAX }, "For Stripe's receipt (chosen)"),
+        ],
+    ],
+};
+
+/// The longest address that mail can be sent to, in characters.
+const EMAIL_CHARS_MAX: usize = 254;
+
+/// Authorise one payment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StripeSingleAuth {
+    /// The payment's number.
+    pub pay_id: String,
+    /// What the end user pays.
+    pub pay_amount: Money,
+    /// Where Stripe's receipt goes; may be empty.
+    pub email: String,
+}
+
+impl Request for StripeSingleAuth {
+    const CALL: Call = STRIPE_SINGLE_AUTH;
+    fn read(form: &mut Form<'_>) -> Option<Self> {
+        let pay_id = form.text("payId", NUMBER_CHARS_MAX);
+        let pay_amount = form.amount("payAmount", "payCurrency");
+        let email = form.text("email", EMAIL_CHARS_MAX);
+        Some(Self { pay_id: pay_id?, pay_amount: pay_amount?, email: email? })
+    }
+}
+
+/// What Stripe's SDKs need for one payment (names chosen).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StripeSingleAuthAnswer {
+    /// The payment's number.
+    #[serde(rename = "payId")]
+    pub pay_id: String,
+    /// The key that the SDK is set up with.
+    #[serde(rename = "publishableKey")]
+    pub publishable_key: String,
+    /// Lets whoever has it pay this payment.
+    #[serde(rename = "clientSecret")]
+    pub client_secret: String,
+    /// The `PaymentIntent`.
+    #[serde(rename = "paymentIntentId")]
+    pub payment_intent_id: String,
+    /// The SIM's customer at Stripe.
+    pub customer_id: String,
+    /// Opens that customer's saved cards to the SDK, for an hour.
+    #[serde(rename = "ephemeralKey")]
+    pub ephemeral_key: String,
+}
 
 /// 6.4, published.
 pub const RESULT_QUERY: Call = Call {
@@ -16,15 +89,9 @@ pub const RESULT_QUERY: Call = Call {
     name: "resultQuery",
     shape: Shape::Bare,
     summary: "Result of a payment",
-    doc: "`payRst` is `processing`, `success`, `fail`, `closed`, `refunding` or `refunded`.",
-    fields: &[
-        PAYMENT,
-        &[required(
-            "payId",
-            Kind::Text { max: NUMBER_CHARS_MAX },
-            "The payment's number, made by the client (published)",
-        )],
-    ],
+    doc: "`payRst` is `processing`, `success`, `fail`, `closed`, `refunding` or `refunded`. While it is \
+          `processing`, Stripe is asked, every five seconds at most.",
+    fields: &[PAYMENT, &[PAY_ID]],
 };
 
 /// Result of a payment.
@@ -36,6 +103,30 @@ pub struct ResultQuery {
 
 impl Request for ResultQuery {
     const CALL: Call = RESULT_QUERY;
+    fn read(form: &mut Form<'_>) -> Option<Self> {
+        form.text("payId", NUMBER_CHARS_MAX).map(|pay_id| Self { pay_id })
+    }
+}
+
+/// 6.5, title published; path and fields chosen.
+pub const RESULT_CONFIRM: Call = Call {
+    path: "/resultConfirm",
+    name: "resultConfirm",
+    summary: "The SDK's flow ended",
+    doc: "Asks Stripe now, records the outcome and answers as resultQuery does. The client's word is \
+          never taken for it.",
+    ..RESULT_QUERY
+};
+
+/// The SDK's flow ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResultConfirm {
+    /// The payment's number.
+    pub pay_id: String,
+}
+
+impl Request for ResultConfirm {
+    const CALL: Call = RESULT_CONFIRM;
     fn read(form: &mut Form<'_>) -> Option<Self> {
         form.text("payId", NUMBER_CHARS_MAX).map(|pay_id| Self { pay_id })
     }

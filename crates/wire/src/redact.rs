@@ -20,7 +20,7 @@ const ICCID_DIGITS_MIN: usize = 18;
 /// Hexadecimal digits that may be a key or a signature.
 const SECRET_DIGITS_MIN: usize = 32;
 /// Fields of ours whose value is a person's, or may carry a secret.
-const PERSONAL: [&str; 2] = ["payAccount", "url"];
+const PERSONAL: [&str; 3] = ["email", "payAccount", "url"];
 
 /// The content as the server built it, redacted. A long one is cut.
 pub fn redacted_content(params: &Params, call: &Call) -> String {

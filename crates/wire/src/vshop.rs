@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::{Call, Method, Request, Service, Shape};
 use crate::common::{DEVICE_CODE, VSHOP};
-use crate::form::{Field, Form, Kind, Problem, optional, required};
+use crate::form::{Field, Form, Kind, optional, required};
 
 /// The most characters of an `orderNo`, `payId` or `requestOrderId`.
 pub const NUMBER_CHARS_MAX: usize = 64;
@@ -237,15 +237,7 @@ impl OrderFields {
         let service_plan_show_name = form.text("servicePlanShowName", 256);
         let package_code = form.text("packageCode", CODE_CHARS_MAX);
         let order_period = form.count("orderPeriod", 1, PERIODS_MAX);
-        let pay_amount = form.decimal("payAmount");
-        let pay_currency = form.currency("payCurrency");
-        let pay_amount = pay_amount.zip(pay_currency).and_then(|(text, currency)| {
-            let amount = Money::parse(&text, currency).ok();
-            if amount.is_none() {
-                form.fail("payAmount", Problem::NotInCurrency);
-            }
-            amount
-        });
+        let pay_amount = form.amount("payAmount", "payCurrency");
         let auto_renewal = form.flag("autoRenewal");
         Some(Self {
             iccid: iccid?,

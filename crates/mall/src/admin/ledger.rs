@@ -12,7 +12,7 @@ use crate::Mall;
 use crate::error::{Error, Result};
 
 /// Sorts after every key of a posting.
-const AFTER_ALL: (&str, &str, &str) = ("q", "p", "z");
+const AFTER_ALL: (&str, &str, &str, &str) = ("q", "p", "z", "");
 
 /// A posting as an operator sees it.
 pub(crate) fn shown(record: &PostingRecord) -> Posting {
@@ -21,6 +21,7 @@ pub(crate) fn shown(record: &PostingRecord) -> Posting {
         partner: record.partner.clone(),
         order_id: record.order_id.to_string(),
         kind: posting.kind.as_str().to_owned(),
+        reference: record.reference.clone(),
         debit: posting.debit.as_str().to_owned(),
         credit: posting.credit.as_str().to_owned(),
         amount: posting.amount.decimal(),
@@ -30,7 +31,8 @@ pub(crate) fn shown(record: &PostingRecord) -> Posting {
 }
 
 fn key(record: &PostingRecord) -> String {
-    format!("{} {} {}", record.partner_id, record.order_id, record.posting.kind.as_str())
+    let kind = record.posting.kind.as_str();
+    format!("{} {} {kind} {}", record.partner_id, record.order_id, record.reference)
 }
 
 impl Mall {
@@ -78,7 +80,7 @@ impl Mall {
         let words: Vec<&str> = page.after.split(' ').collect();
         let before = match words.as_slice() {
             [""] => AFTER_ALL,
-            [partner, order, kind] => (*partner, *order, *kind),
+            [partner, order, kind, reference] => (*partner, *order, *kind, *reference),
             _ => return Err(Problem::field("cursor", "not one that this list gave").into()),
         };
         let mut tx = self.store.read().await?;

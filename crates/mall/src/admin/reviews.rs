@@ -15,6 +15,7 @@ use super::orders::shown;
 use super::{Change, Operator, Page, Wrong, filtered, text};
 use crate::Mall;
 use crate::attempts::live_attempt;
+use crate::cashier::Wish;
 use crate::delivery::Delivery;
 use crate::error::Result;
 use crate::orders::new_job;
@@ -175,9 +176,12 @@ impl Mall {
     /// The order ends without a plan, and what was owed for it is given back.
     async fn give_back(&self, tx: &mut Tx, mut order: Order, said: String) -> Result<()> {
         let payment = tx.payment_of_order(order.mode, order.partner_id, order.id).await?;
-        if payment.is_none_or(|payment| payment.channel != Channel::ThirdParty) {
-            let detail = "this mall took the money itself, and cannot pay it back yet";
-            return Err(Problem::conflict("REFUND_UNSUPPORTED", detail).into());
+        if let Some(mut payment) = payment.filter(|payment| payment.channel == Channel::Stripe) {
+            self.end_attempt(tx, &order, (AttemptState::Refused, said.clone())).await?;
+            let (actor, reason) = said.split_once(": ").unwrap_or(("operator", &said));
+            let wish = Wish { amount: None, reason: reason.to_owned(), actor: actor.to_owned() };
+            self.begin_refund(tx, (&mut order, &mut payment), wish).await?;
+            return Ok(());
         }
         self.end_attempt(tx, &order, (AttemptState::Refused, said)).await?;
         // The partner was paid, and pays its customer back; here the books are put right, at once.

@@ -1,4 +1,4 @@
-//! `simmall seal`: a carrier's secret as it may stand in the file of carriers.
+//! `simmall seal`: a secret as it may stand in the file of carriers or of cashiers.
 
 use std::io::{IsTerminal, Read};
 
@@ -15,8 +15,9 @@ const SECRET_BYTES_MAX: u64 = 64 * 1024;
 /// What is sealed, and with what.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The field of the carriers' file: which secret it is.
-    #[arg(value_parser = ["private_key", "access_code", "secret_key", "api_key", "key"])]
+    /// The field of the carriers' or cashiers' file: which secret it is.
+    #[arg(value_parser = ["private_key", "access_code", "secret_key", "api_key", "key", "webhook_secret",
+        "next_webhook_secret"])]
     field: String,
     #[command(flatten)]
     sealing: Sealing,

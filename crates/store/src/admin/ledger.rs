@@ -12,7 +12,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT (SELECT code FROM partners p WHERE p.mode = t.mode
-            AND p.partner_id = t.partner_id) AS partner, t.partner_id, t.order_id, t.kind, t.debit,
+            AND p.partner_id = t.partner_id) AS partner, t.partner_id, t.order_id, t.kind, t.reference, t.debit,
             t.credit, t.minor, t.currency, t.created_at FROM postings t WHERE t.mode = $1 ",
             $rest
         )
@@ -22,14 +22,14 @@ macro_rules! select {
 statements! {
     /// Walks the primary key backwards.
     PAGE = select!(
-        "AND (t.partner_id, t.order_id, t.kind) < ($2, $3, $4)
-        ORDER BY t.partner_id DESC, t.order_id DESC, t.kind DESC LIMIT $5"
+        "AND (t.partner_id, t.order_id, t.kind, t.reference) < ($2, $3, $4, $5)
+        ORDER BY t.partner_id DESC, t.order_id DESC, t.kind DESC, t.reference DESC LIMIT $6"
     );
     PAGE_OF_PARTNER = select!(
-        "AND t.partner_id = $2 AND (t.order_id, t.kind) < ($3, $4)
-        ORDER BY t.order_id DESC, t.kind DESC LIMIT $5"
+        "AND t.partner_id = $2 AND (t.order_id, t.kind, t.reference) < ($3, $4, $5)
+        ORDER BY t.order_id DESC, t.kind DESC, t.reference DESC LIMIT $6"
     );
-    OF_ORDER = select!("AND t.partner_id = $2 AND t.order_id = $3 ORDER BY t.created_at, t.kind");
+    OF_ORDER = select!("AND t.partner_id = $2 AND t.order_id = $3 ORDER BY t.created_at, t.kind, t.reference");
     SUMS = "SELECT (SELECT code FROM partners p WHERE p.mode = $1 AND p.partner_id = s.partner_id)
         AS partner, s.debit, s.credit, s.currency, s.minor FROM (SELECT partner_id, debit, credit,
         currency, CAST(SUM(minor) AS BIGINT) AS minor FROM postings
@@ -51,6 +51,8 @@ pub struct PostingRecord {
     pub order_id: OrderId,
     /// What was booked.
     pub posting: Posting,
+    /// Of which refund, fee or dispute; empty where an order has one of the kind.
+    pub reference: String,
     /// When.
     pub created_at: Timestamp,
 }
@@ -74,6 +76,7 @@ struct PostingRow {
     partner_id: String,
     order_id: String,
     kind: String,
+    reference: String,
     debit: String,
     credit: String,
     minor: i64,
@@ -103,6 +106,7 @@ impl PostingRow {
                 amount: Money::new(self.minor, row.parse("currency", &self.currency)?),
             },
             partner: row.needed("partner_id", self.partner)?,
+            reference: self.reference,
             created_at: Timestamp::from_micros(self.created_at),
         })
     }
@@ -126,14 +130,17 @@ impl Tx {
         &mut self,
         mode: Mode,
         of: Option<PartnerId>,
-        (partner, order, kind): (&str, &str, &str),
+        (partner, order, kind, reference): (&str, &str, &str, &str),
         limit: i64,
     ) -> Result<Vec<PostingRecord>> {
         let mode = mode.as_str();
         let rows = match of.map(|id| id.to_string()) {
-            None => fetch_all!(self, PostingRow, PAGE, mode, partner, order, kind, limit)?,
+            None => {
+                fetch_all!(self, PostingRow, PAGE, mode, partner, order, kind, reference, limit)?
+            }
             Some(id) => {
-                fetch_all!(self, PostingRow, PAGE_OF_PARTNER, mode, id, order, kind, limit)?
+                let page = PAGE_OF_PARTNER;
+                fetch_all!(self, PostingRow, page, mode, id, order, kind, reference, limit)?
             }
         };
         rows.into_iter().map(PostingRow::into_record).collect()

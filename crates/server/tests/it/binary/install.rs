@@ -4,7 +4,7 @@ use std::process::Command;
 
 use carriers::Carriers;
 use domain::Mode;
-use mall::{Mall, Settings};
+use mall::{Cashiers, Mall, Settings};
 use sdk::{Client, Credentials, Prefix};
 use store::{Sealer, Store};
 use testkit::{Database, Engine};
@@ -67,7 +67,7 @@ impl Installation {
 
 fn mall_on(store: Store, sealing_key: [u8; 32]) -> Mall {
     let (ctx, sealer) = (server::system_ctx(), Sealer::new(&sealing_key));
-    Mall::new(store, ctx, Carriers::new(), sealer, Settings::default())
+    Mall::new(store, ctx, (Carriers::new(), Cashiers::default()), sealer, Settings::default())
 }
 
 /// A client of the demo's partner `P000818`, which signs with keyless MD5.

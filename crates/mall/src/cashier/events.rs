@@ -1,0 +1,241 @@
+//! Stripe's events. One says that something is to be looked at, and nothing else is taken from it: duplicates,
+//! disorder and days of delay do no harm. It is stored, with the job that looks, before it is answered.
+
+use cashiers::stripe::webhook::{self, WebhookError};
+use cashiers::stripe::{PaymentIntentStatus, minor_units};
+use domain::id::{OrderId, PartnerId};
+use domain::ledger::{Account, Posting};
+use domain::order::Order;
+use domain::refund::{Refund, RefundState};
+use domain::{Mode, Span};
+use serde::Deserialize;
+use store::{CashierEvent, CashierPayment, Job, JobKind, Tx};
+
+use super::follow::trouble_pause;
+use super::learn::at_seconds;
+use crate::Mall;
+use crate::error::{Error, Result};
+use crate::orders::new_job;
+use crate::worker::Next;
+
+/// How far the time of a signature may be from ours.
+const TOLERANCE: Span = Span::minutes(5);
+/// For how long events are kept.
+const KEPT: Span = Span::days(90);
+
+/// Why an event is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum EventRefused {
+    /// No money is taken in this mode.
+    #[error("no money is taken in this mode")]
+    NotHere,
+    /// It is not signed by Stripe, or not an event.
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
+    /// It could not be stored.
+    #[error(transparent)]
+    Own(#[from] Error),
+}
+
+/// What an event names: read only to find whose it is.
+#[derive(Debug, Deserialize)]
+struct Body {
+    data: Data,
+}
+
+#[derive(Debug, Deserialize)]
+struct Data {
+    object: Named,
+}
+
+#[derive(Debug, Deserialize)]
+struct Named {
+    id: Option<String>,
+    #[serde(default)]
+    object: String,
+    #[serde(default)]
+    payment_intent: Option<String>,
+    #[serde(default)]
+    metadata: Metadata,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Metadata {
+    #[serde(default)]
+    partner: String,
+    #[serde(default)]
+    order: String,
+}
+
+impl Named {
+    /// The payment it is about.
+    fn intent(&self) -> Option<&str> {
+        match self.object.as_str() {
+            "payment_intent" => self.id.as_deref(),
+            _ => self.payment_intent.as_deref(),
+        }
+    }
+}
+
+/// Whose an event is.
+struct Whose {
+    partner: PartnerId,
+    order: OrderId,
+    /// A payment for the order beside the one that it has.
+    stray: Option<String>,
+}
+
+impl Mall {
+    /// 6.6: an event as it came, with its signature.
+    pub async fn cashier_event(
+        &self,
+        mode: Mode,
+        signature: &str,
+        body: &[u8],
+    ) -> std::result::Result<(), EventRefused> {
+        let secrets: Vec<&str> = self
+            .cashiers
+            .of_mode(mode)
+            .flat_map(|cashier| cashier.webhook_secrets.iter().map(String::as_str))
+            .collect();
+        if secrets.is_empty() {
+            return Err(EventRefused::NotHere);
+        }
+        let now = self.ctx.now();
+        let event = webhook::verify(body, signature, &secrets, (now, TOLERANCE), mode)?;
+        let named = serde_json::from_slice::<Body>(body).map(|body| body.data.object);
+        // An object of a kind that is not known here names nobody.
+        let named = named.ok();
+        let stored = CashierEvent {
+            id: event.id,
+            kind: event.kind,
+            object_id: named.as_ref().and_then(|named| named.id.clone()).unwrap_or_default(),
+            order: None,
+            created_at: at_seconds(event.created),
+            received_at: now,
+        };
+        self.store_event(mode, stored, named.as_ref()).await?;
+        self.bell.notify_one();
+        Ok(())
+    }
+
+    async fn store_event(
+        &self,
+        mode: Mode,
+        event: CashierEvent,
+        named: Option<&Named>,
+    ) -> Result<()> {
+        let now = self.ctx.now();
+        self.retry(|| async {
+            let mut tx = self.store.begin().await?;
+            let whose = match named {
+                Some(named) => whose(&mut tx, mode, named).await?,
+                None => None,
+            };
+            let order = whose.as_ref().map(|whose| (whose.partner, whose.order));
+            if !tx.add_cashier_event(mode, &CashierEvent { order, ..event.clone() }).await? {
+                // It came before, and what it asked for was written down then.
+                return Ok(());
+            }
+            if let Some(Whose { partner, order, stray }) = whose
+                && let Some(order) = tx.order(mode, partner, order).await?
+            {
+                let job = match stray {
+                    None => (JobKind::FollowPayment, order.id.to_string()),
+                    Some(intent) => (JobKind::StrayPayment, format!("{} {intent}", order.id)),
+                };
+                tx.insert_job(&new_job(&order, job, now), now).await?;
+            }
+            Ok(tx.commit().await?)
+        })
+        .await
+    }
+
+    /// Forgets events that are long over.
+    pub(crate) async fn forget_old_events(&self) -> Result<()> {
+        let mut tx = self.store.begin().await?;
+        tx.forget_cashier_events(self.ctx.now() - KEPT).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// The job `stray_payment`: money that came for an order beside its own payment goes back.
+    pub(crate) async fn stray_payment(&self, job: &Job) -> Result<Next> {
+        let broken = || Error::Internal(format!("{} names no payment: {}", job.id, job.subject));
+        let (order, intent) = job.subject.split_once(' ').ok_or_else(broken)?;
+        let order: OrderId = order.parse().map_err(|_| broken())?;
+        let mut tx = self.store.read().await?;
+        let order = tx.order(job.mode, job.partner_id, order).await?.ok_or_else(broken)?;
+        drop(tx);
+        let payable = self.payable(&order).await?.ok_or_else(broken)?;
+        let cashier = self.cashier(&payable.partner)?;
+        let intent = match cashier.stripe.payment_intent(intent).await {
+            Ok(intent) => intent,
+            Err(error) => {
+                let at = self.ctx.now() + trouble_pause(&error);
+                return Ok(Next::At(at, error.to_string()));
+            }
+        };
+        let own = intent.metadata.get("order") == Some(&order.id.to_string());
+        if own && intent.status == PaymentIntentStatus::Succeeded {
+            let received = minor_units::from_stripe(intent.amount_received, &intent.currency)
+                .map_err(|error| Error::Internal(format!("{}: {error}", intent.id)))?;
+            self.give_stray_back(&order, &intent.id, received).await?;
+        }
+        Ok(Next::Done)
+    }
+
+    async fn give_stray_back(
+        &self,
+        order: &Order,
+        intent: &str,
+        received: domain::Money,
+    ) -> Result<()> {
+        let (mode, partner, now) = (order.mode, order.partner_id, self.ctx.now());
+        self.retry(|| async {
+            let mut tx = self.store.begin().await?;
+            let sale = Posting::sale(Account::StripeBalance, received);
+            if !tx.insert_posting((mode, partner, order.id), (sale, intent), now).await? {
+                // Its refund was written down with it.
+                return Ok(());
+            }
+            let refund = Refund {
+                id: self.ctx.id(),
+                order_id: order.id,
+                intent_id: intent.to_owned(),
+                amount: received,
+                state: RefundState::Asked,
+                reason: "the order was paid twice".to_owned(),
+                actor: "mall".to_owned(),
+                cashier_id: String::new(),
+                failure: String::new(),
+                created_at: now,
+                ended_at: None,
+                version: 0,
+            };
+            tx.insert_refund(mode, partner, &refund).await?;
+            let job = (JobKind::Refund, refund.id.to_string());
+            tx.insert_job(&new_job(order, job, now), now).await?;
+            tracing::error!(order_id = %order.id, intent, "an order was paid twice");
+            Ok(tx.commit().await?)
+        })
+        .await
+    }
+}
+
+/// Whose an event is: by the payment that it names, else by what we wrote on the object.
+async fn whose(tx: &mut Tx, mode: Mode, named: &Named) -> Result<Option<Whose>> {
+    if let Some(intent) = named.intent()
+        && let Some(CashierPayment { partner_id, order_id, .. }) =
+            tx.cashier_payment_of_intent(mode, intent).await?
+    {
+        return Ok(Some(Whose { partner: partner_id, order: order_id, stray: None }));
+    }
+    let Ok(order) = named.metadata.order.parse::<OrderId>() else { return Ok(None) };
+    let Some(partner) = tx.partner_by_code(mode, &named.metadata.partner).await? else {
+        return Ok(None);
+    };
+    let Some(taken) = tx.cashier_payment(mode, partner.id, order).await? else { return Ok(None) };
+    // Before its making was heard of, the order has no payment to tell it from.
+    let stray = named.intent().filter(|_| !taken.intent_id.is_empty()).map(str::to_owned);
+    Ok(Some(Whose { partner: partner.id, order, stray }))
+}
