@@ -9,6 +9,7 @@ mod ledger;
 mod orders;
 mod partners;
 mod prices;
+mod refunds;
 mod requests;
 mod reviews;
 mod routes;

@@ -31,6 +31,7 @@ mod reconcile;
 mod renewals;
 mod reports;
 mod request_log;
+mod revocations;
 mod sighting;
 mod sim_reports;
 mod sims;

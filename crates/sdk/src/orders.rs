@@ -1,7 +1,9 @@
 //! The calls of a partner, one method each.
 
 use serde_json::Value;
-use wire::payment::{RESULT_QUERY, ResultQueryAnswer};
+use wire::payment::{
+    RESULT_CONFIRM, RESULT_QUERY, ResultQueryAnswer, STRIPE_SINGLE_AUTH, StripeSingleAuthAnswer,
+};
 use wire::renewals::{
     AutoRenewalRecord, AutoRenewalRecordListAnswer, CANCEL_AUTO_RENEWAL_RECORD,
     QUERY_AUTO_RENEWAL_RECORD, QUERY_AUTO_RENEWAL_RECORD_LIST,
@@ -176,6 +178,27 @@ impl Client {
         let fields =
             vec![("deviceCode", text(iccid)), ("orderNo", text(order_no)), ("payId", text(pay_id))];
         self.call::<Value>(&CANCEL_AUTO_RENEWAL_RECORD, fields).await.map(|_| ())
+    }
+
+    /// 6.1: what Stripe's SDK needs to let the end user pay; amount and currency are those of the order.
+    pub async fn stripe_single_auth(
+        &self,
+        pay_id: &str,
+        (amount, currency): (&str, &str),
+        email: &str,
+    ) -> Result<StripeSingleAuthAnswer, Error> {
+        let fields = vec![
+            ("payId", text(pay_id)),
+            ("payAmount", text(amount)),
+            ("payCurrency", text(currency)),
+            ("email", text(email)),
+        ];
+        self.call(&STRIPE_SINGLE_AUTH, fields).await
+    }
+
+    /// 6.5: tells that the SDK's flow ended, and gives the result that Stripe gives now.
+    pub async fn result_confirm(&self, pay_id: &str) -> Result<ResultQueryAnswer, Error> {
+        self.call(&RESULT_CONFIRM, vec![("payId", text(pay_id))]).await
     }
 
     /// The result of a payment.

@@ -20,7 +20,7 @@ use crate::run::{Running, Wiring, bind, build, serve as serve_mall, start, told_
 use crate::telemetry::{self, LogFormat, Telemetry};
 use crate::{
     admin, backup, carriers_file, cashiers_file, clock, demo, doctor, sealing, sign, simulator,
-    token,
+    stripe_double, token,
 };
 
 /// The prefix of all variables.
@@ -59,6 +59,8 @@ enum Command {
     Openapi,
     /// Play an upstream network over HTTP, with faults at will and a journal of what was really done.
     Simulator(simulator::Args),
+    /// Play Stripe over HTTP, with play money, for tests and partners.
+    StripeDouble(stripe_double::Args),
     /// Make operators' tokens on the database itself, with or without a running mall.
     #[command(subcommand)]
     Token(token::Command),
@@ -319,6 +321,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Migrate(database) => block_on(migrate(database)),
         Command::Token(command) => block_on(token::run(command)),
         Command::Admin(command) => block_on(admin::run(command)),
+        Command::StripeDouble(args) => {
+            let _telemetry = telemetry::start(&args.log, args.log_format)?;
+            block_on(stripe_double::run(args))
+        }
         Command::Simulator(args) => {
             let _telemetry = telemetry::start(&args.log, args.log_format)?;
             block_on(simulator::run(args))

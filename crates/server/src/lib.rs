@@ -16,15 +16,19 @@ mod edge;
 mod listener;
 #[cfg(feature = "otel")]
 mod otel;
+mod played;
 mod process;
 mod run;
 mod sealing;
 mod sign;
 mod simulator;
+mod stripe_double;
 mod telemetry;
 mod token;
 
 pub use clock::system_ctx;
 pub use listener::Limits;
+pub use played::Target;
 pub use run::{Running, Wiring, start};
 pub use simulator::serve as serve_upstream;
+pub use stripe_double::{send_events as send_stripe_events, serve as serve_stripe_double};

@@ -1,42 +1,23 @@
 //! `simmall simulator`: an upstream network that is played over HTTP, for tests, partners and operators.
 //! What it answers is decided in `upstream`; here are its listener, its controls and its webhooks.
 
-mod body;
 mod control;
 mod webhooks;
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
-use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use upstream::{Answer, Credentials, Faults, Protocol, Reply, Request, Upstream};
+use upstream::{Credentials, Faults, Protocol, Reply, Request, Upstream};
 
 use crate::cli::say;
 use crate::clock;
+use crate::played::{self, Asked, Body, Play, Target, Told};
 use crate::run::told_to_stop;
 use crate::telemetry::LogFormat;
-
-use body::Body;
-use webhooks::Target;
-
-/// The largest body of a request, in bytes.
-const BODY_BYTES_MAX: usize = 1024 * 1024;
-/// The most connections at a time.
-const CONNECTIONS_MAX: usize = 1_024;
-/// How long a connection may be silent, and how long the body of a request may take.
-const REQUEST_TIME_MAX: Duration = Duration::from_secs(75);
-/// The pause of a listener that cannot take connections.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// What is played, and how.
 #[derive(Debug, clap::Args)]
@@ -71,18 +52,6 @@ pub(crate) struct Args {
     #[arg(long, env = "SIMMALL_LOG_FORMAT", default_value = "pretty")]
     pub(crate) log_format: LogFormat,
 }
-
-/// The connection is closed without an answer.
-#[derive(Debug)]
-struct Dropped;
-
-impl std::fmt::Display for Dropped {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("dropped, as a fault wants it")
-    }
-}
-
-impl std::error::Error for Dropped {}
 
 /// Plays until told to stop.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
@@ -128,90 +97,30 @@ fn read_faults(given: &str) -> anyhow::Result<Faults> {
 
 /// Plays a network to all who connect, for ever.
 pub async fn serve(listener: TcpListener, upstream: Arc<Upstream>) {
-    let mut connections = JoinSet::new();
-    loop {
-        while connections.len() >= CONNECTIONS_MAX {
-            connections.join_next().await;
-        }
-        let accepted = tokio::select! {
-            Some(_) = connections.join_next() => continue,
-            accepted = listener.accept() => accepted,
+    played::serve(listener, Arc::new(Network(upstream))).await;
+}
+
+struct Network(Arc<Upstream>);
+
+impl Play for Network {
+    async fn answer(&self, asked: Asked) -> Told {
+        let Asked { method, path, query, headers, body } = asked;
+        let request = Request { method, path, query, headers, body };
+        let reply = match request.path.strip_prefix(control::PREFIX) {
+            Some(call) => Reply::Answer(control::answer(call, &request, &self.0)),
+            None => self.0.handle(&request),
         };
-        match accepted {
-            Ok((stream, _)) => {
-                connections.spawn(converse(stream, Arc::clone(&upstream)));
+        let (answer, body) = match reply {
+            Reply::Drop => return None,
+            Reply::Answer(mut answer) => {
+                let body = Body::whole(std::mem::take(&mut answer.body));
+                (answer, body)
             }
-            Err(error) => {
-                tracing::warn!(%error, "no connection can be taken; the next try is in a moment");
-                tokio::time::sleep(PAUSE).await;
+            Reply::Slow { mut answer, first_bytes, pause } => {
+                let body = std::mem::take(&mut answer.body);
+                (answer, Body::in_two(body, first_bytes, pause.to_std()))
             }
-        }
+        };
+        Some((answer.status, answer.headers, body))
     }
-}
-
-async fn converse(stream: TcpStream, upstream: Arc<Upstream>) {
-    // An answer is written whole: waiting for more would only delay it. It goes without, too.
-    let _ = stream.set_nodelay(true);
-    let service = service_fn(|request| answer(request, &upstream));
-    let conversation = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(REQUEST_TIME_MAX)
-        .serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = conversation.await {
-        tracing::debug!(%error, "a connection ended early");
-    }
-}
-
-async fn answer(
-    request: hyper::Request<Incoming>,
-    upstream: &Upstream,
-) -> Result<hyper::Response<Body>, Dropped> {
-    // A caller that breaks off in the midst of its request did not ask.
-    let request = read(request).await.map_err(|_| Dropped)?;
-    let reply = match request.path.strip_prefix(control::PREFIX) {
-        Some(call) => Reply::Answer(control::answer(call, &request, upstream)),
-        None => upstream.handle(&request),
-    };
-    let (method, path) = (&request.method, &request.path);
-    let (answer, body) = match reply {
-        Reply::Drop => {
-            tracing::info!(method, path, "dropped");
-            return Err(Dropped);
-        }
-        Reply::Answer(mut answer) => {
-            let body = Body::whole(std::mem::take(&mut answer.body));
-            (answer, body)
-        }
-        Reply::Slow { mut answer, first_bytes, pause } => {
-            let body = std::mem::take(&mut answer.body);
-            (answer, Body::in_two(body, first_bytes, pause.to_std()))
-        }
-    };
-    tracing::info!(method, path, status = answer.status, "answered");
-    Ok(response(&answer, body))
-}
-
-fn response(answer: &Answer, body: Body) -> hyper::Response<Body> {
-    let mut response = hyper::Response::builder().status(answer.status);
-    for (name, value) in &answer.headers {
-        response = response.header(name, value);
-    }
-    response.body(body).expect("the simulator's own statuses and headers are valid")
-}
-
-async fn read(request: hyper::Request<Incoming>) -> io::Result<Request> {
-    let (head, body) = request.into_parts();
-    let body = Limited::new(body, BODY_BYTES_MAX).collect();
-    let body = tokio::time::timeout(REQUEST_TIME_MAX, body).await?;
-    let body = body.map_err(io::Error::other)?.to_bytes().to_vec();
-    let headers = head.headers.iter().map(|(name, value)| {
-        (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-    });
-    Ok(Request {
-        method: head.method.as_str().to_owned(),
-        path: head.uri.path().to_owned(),
-        query: head.uri.query().unwrap_or_default().to_owned(),
-        headers: headers.collect(),
-        body,
-    })
 }

@@ -12,6 +12,7 @@ mod mall;
 mod network;
 mod partner;
 pub mod saga;
+mod stripe;
 
 pub use admin::{AdminClient, Answer};
 pub use clock::HandClock;
@@ -19,6 +20,7 @@ pub use database::{Database, Engine};
 pub use mall::{Recipe, TestMall, http_client};
 pub use network::Network;
 pub use partner::TestPartner;
+pub use stripe::PlayedStripe;
 
 /// Makes each story a test on both engines. A story is an `async fn(Engine)`.
 #[macro_export]

@@ -18,6 +18,7 @@ use upstream::Upstream;
 use crate::clock::HandClock;
 use crate::database::{Database, Engine};
 use crate::network::{Network, Played};
+use crate::stripe::PlayedStripe;
 
 /// How a test mall is made.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub struct Recipe {
     pub simulator: Behaviour,
     /// Networks over HTTP, beside it.
     pub networks: Vec<Network>,
+    /// Whether Stripe is played, and takes the money of both test partners' users.
+    pub stripe: bool,
     /// Which mode the paths without a prefix mean.
     pub root_mode: Option<Mode>,
     /// What connections may cost.
@@ -42,6 +45,7 @@ impl Default for Recipe {
             settings: Settings { poll: Span::millis(20), ..Settings::default() },
             simulator: Behaviour::Accept,
             networks: Vec::new(),
+            stripe: false,
             root_mode: Some(Mode::Test),
             limits: Limits::default(),
             proxies: TrustedProxies::default(),
@@ -59,6 +63,7 @@ pub struct TestMall {
     /// The HMAC key of the demo's partner `P012345`.
     pub demo_key: String,
     networks: Vec<Played>,
+    stripe: Option<PlayedStripe>,
     running: Running,
 }
 
@@ -80,15 +85,31 @@ impl TestMall {
         for network in &recipe.networks {
             networks.push(Played::start(network.clone(), &clock).await);
         }
-        let running = run(&database, &clock, recipe, &networks).await;
+        let stripe = if recipe.stripe { Some(PlayedStripe::start(&clock).await) } else { None };
+        let running = run(&database, &clock, recipe, (&networks, stripe.as_ref())).await;
+        if let Some(stripe) = &stripe {
+            stripe.tell(running.address, &clock);
+        }
         let seeded = mall::demo::seed(&running.mall).await.unwrap();
         let demo_key = seeded.key.unwrap().text;
-        Self { database, clock, demo_key, networks, running }
+        Self { database, clock, demo_key, networks, stripe, running }
     }
 
     /// Starts another node on the same database and clock.
     pub async fn another_node(&self, recipe: Recipe) -> Running {
-        run(&self.database, &self.clock, recipe, &self.networks).await
+        let others = (self.networks.as_slice(), self.stripe.as_ref());
+        run(&self.database, &self.clock, recipe, others).await
+    }
+
+    /// Waits until Stripe's events were taken and what followed from them is done.
+    pub async fn settle_payments(&self) {
+        self.stripe().told(self.now()).await;
+        self.settle().await;
+    }
+
+    /// Stripe as it is played, to look at what it really did.
+    pub fn stripe(&self) -> &PlayedStripe {
+        self.stripe.as_ref().unwrap()
     }
 
     /// A network over HTTP, to look at what it really did.
@@ -182,7 +203,7 @@ async fn run(
     database: &Database,
     clock: &Arc<HandClock>,
     recipe: Recipe,
-    networks: &[Played],
+    (networks, stripe): (&[Played], Option<&PlayedStripe>),
 ) -> Running {
     let clock: Arc<HandClock> = Arc::clone(clock);
     let ctx = Ctx::new(clock, rand::make_rng::<StdRng>());
@@ -191,6 +212,7 @@ async fn run(
         store: database.open().await,
         ctx,
         carriers,
+        cashiers: stripe.map(PlayedStripe::cashiers).unwrap_or_default(),
         sealer: Sealer::new(&TEST_SEALING_KEY),
         settings: recipe.settings,
         simulator: recipe.simulator,

@@ -54,6 +54,7 @@ pub(crate) fn of(op: Op, route: &'static Route, mall: &Arc<Mall>) -> MethodRoute
         Op::ShowTimeline => on(route, mall, orders::timeline),
         Op::ListReviews => on(route, mall, orders::list_reviews),
         Op::ResolveOrder => on(route, mall, orders::resolve),
+        Op::RefundOrder => on(route, mall, orders::refund),
         Op::ListJobs => on(route, mall, orders::list_jobs),
         Op::ShowJob => on(route, mall, orders::show_job),
         Op::RetryJob => on(route, mall, orders::retry_job),

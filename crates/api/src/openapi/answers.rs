@@ -30,7 +30,8 @@ pub fn data(call: &Call) -> Option<Value> {
         "cancelAutoRenewalRecord" => nothing("Always empty (published)"),
         "queryAutoRenewalRecordList" => record_list(),
         "SynOrderInfo" => syn_order_info(),
-        "resultQuery" => result_query(),
+        "stripeSingleAuth" => single_auth(),
+        "resultQuery" | "resultConfirm" => result_query(),
         "queryOrder" => json!({"anyOf": [order(), order_page()]}),
         "querySim" => sim_status(),
         "querySimUsage" => sim_usage(),
@@ -103,6 +104,18 @@ fn sim_usage() -> Value {
         "asked_at": number("When the network was asked, epoch milliseconds (chosen)"),
         "stale": {"type": "boolean",
             "description": "Whether the network could not be asked now (chosen)"},
+    });
+    object(&members, &[])
+}
+
+fn single_auth() -> Value {
+    let members = json!({
+        "payId": text("The payment's number (chosen)"),
+        "publishableKey": text("The key that Stripe's SDK is set up with (chosen)"),
+        "clientSecret": text("Lets whoever has it pay this payment (chosen)"),
+        "paymentIntentId": text("The PaymentIntent (chosen)"),
+        "customer_id": text("The SIM's customer at Stripe (chosen)"),
+        "ephemeralKey": text("Opens that customer's saved cards to the SDK for an hour (chosen)"),
     });
     object(&members, &[])
 }

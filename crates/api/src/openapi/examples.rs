@@ -56,6 +56,17 @@ pub fn requests(call: &Call) -> Vec<Example> {
             json!({"partnerCode":"P000818","payId":"20190321192436","tradeTime":"20181031256548",
                 "tradeType":"resultQuery","version":"3.0"}),
         ),
+        "stripeSingleAuth" => (
+            false,
+            json!({"partnerCode":PARTNER,"payId":"P0002702023060915590562022","payAmount":"12.36",
+                "payCurrency":"GBP","email":"","tradeTime":"1654585746965",
+                "tradeType":"stripeSingleAuth","version":"3.0"}),
+        ),
+        "resultConfirm" => (
+            false,
+            json!({"partnerCode":PARTNER,"payId":"P0002702023060915590562022",
+                "tradeTime":"1654585746965","tradeType":"resultConfirm","version":"3.0"}),
+        ),
         "queryOrder" => (
             false,
             json!({"partnerCode":PARTNER,"purchase_order_id":"NO2023060915590562022",
@@ -106,6 +117,12 @@ pub fn answers(call: &Call) -> Vec<Example> {
         "resultQuery" => vec![published(json!({"orderPeriod":"1","packageType":"2",
             "partnerCode":"P000818","payAmount":"$19.99","payId":"20190321192436",
             "payResultDate":"2020-09-17 18:11:10","payRst":"success","servicePlanShowName":"…"}))],
+        "stripeSingleAuth" => vec![example(json!({"payId":"P0002702023060915590562022",
+            "publishableKey":"pk_test_51","clientSecret":"pi_1_secret_2",
+            "paymentIntentId":"pi_1","customer_id":"cus_1","ephemeralKey":"ek_test_1"}))],
+        "resultConfirm" => vec![example(json!({"orderPeriod":"1","packageType":"2",
+            "partnerCode":PARTNER,"payAmount":"£12.36","payId":"P0002702023060915590562022",
+            "payResultDate":"2023-06-09 15:59:05","payRst":"success","servicePlanShowName":"…"}))],
         "queryOrder" => {
             let page = json!({"total_count":1,"page_no":1,"page_size":100,"orders":[order()]});
             vec![example(order()), Example { name: "page", summary: "With sim_id", value: page }]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use wire::call::{CALLS, Call, Method, Request, Service, Shape};
 use wire::common::Common;
-use wire::payment::ResultQuery;
+use wire::payment::{ResultConfirm, ResultQuery, StripeSingleAuth};
 use wire::renewals::{
     AutoRenewalHistory, AutoRenewalRecord, AutoRenewalRecordListAnswer, CancelAutoRenewalRecord,
     QueryAutoRenewalRecord, QueryAutoRenewalRecordList,
@@ -184,7 +184,9 @@ fn errors(call: &Call, params: &Params) -> Vec<FormError> {
         "cancelAutoRenewalRecord" => read::<CancelAutoRenewalRecord>(params),
         "queryAutoRenewalRecordList" => read::<QueryAutoRenewalRecordList>(params),
         "SynOrderInfo" => read::<SynOrderInfo>(params),
+        "stripeSingleAuth" => read::<StripeSingleAuth>(params),
         "resultQuery" => read::<ResultQuery>(params),
+        "resultConfirm" => read::<ResultConfirm>(params),
         "queryOrder" => read::<QueryOrder>(params),
         "querySim" => read::<QuerySim>(params),
         "querySimUsage" => read::<QuerySimUsage>(params),
@@ -348,6 +350,16 @@ fn the_answers_about_renewals_and_payments_fit_their_schemas() {
         service_plan_show_name: t(),
     };
     check("resultQuery", &result);
+    check("resultConfirm", &result);
+    let auth = wire::payment::StripeSingleAuthAnswer {
+        pay_id: t(),
+        publishable_key: t(),
+        client_secret: t(),
+        payment_intent_id: t(),
+        customer_id: t(),
+        ephemeral_key: t(),
+    };
+    check("stripeSingleAuth", &auth);
 }
 
 #[test]

@@ -133,7 +133,8 @@ impl Mall {
         let plan = tx.sim_plan_of_order(order).await?;
         let postings = tx.postings_of_order(whose, id).await?;
         let mut jobs = Vec::new();
-        for kind in [JobKind::Provision, JobKind::CloseOrder] {
+        let refunds = tx.refunds_of_order(mode, order.partner_id, id).await?;
+        for kind in [JobKind::Provision, JobKind::CloseOrder, JobKind::FollowPayment] {
             jobs.extend(tx.job_record(whose, kind.job_id(&id.to_string())).await?);
         }
         Ok(shape::OrderDetail {
@@ -141,6 +142,7 @@ impl Mall {
             payment: payment.as_ref().map(shown_payment),
             sim_plan: plan.as_ref().map(shown_plan),
             postings: postings.iter().map(super::ledger::shown).collect(),
+            refunds: refunds.iter().map(super::refunds::shown_refund).collect(),
             jobs: jobs.iter().map(|job| super::jobs::shown(mode, job)).collect(),
         })
     }

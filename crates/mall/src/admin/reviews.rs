@@ -6,7 +6,6 @@
 use domain::Mode;
 use domain::id::OrderId;
 use domain::order::{Order, OrderEvent, OrderState};
-use domain::payment::Channel;
 use serde_json::json;
 use store::{Attempt, AttemptState, FoundOrder, JobKind, Tx};
 use wire::admin::{List, Problem, order as shape};
@@ -175,20 +174,10 @@ impl Mall {
 
     /// The order ends without a plan, and what was owed for it is given back.
     async fn give_back(&self, tx: &mut Tx, mut order: Order, said: String) -> Result<()> {
-        let payment = tx.payment_of_order(order.mode, order.partner_id, order.id).await?;
-        if let Some(mut payment) = payment.filter(|payment| payment.channel == Channel::Stripe) {
-            self.end_attempt(tx, &order, (AttemptState::Refused, said.clone())).await?;
-            let (actor, reason) = said.split_once(": ").unwrap_or(("operator", &said));
-            let wish = Wish { amount: None, reason: reason.to_owned(), actor: actor.to_owned() };
-            self.begin_refund(tx, (&mut order, &mut payment), wish).await?;
-            return Ok(());
-        }
-        self.end_attempt(tx, &order, (AttemptState::Refused, said)).await?;
-        // The partner was paid, and pays its customer back; here the books are put right, at once.
-        let state = order.state.clone().on(OrderEvent::RefundStarted)?;
-        let state = state.on(OrderEvent::RefundDone)?;
-        tx.update_order(&mut order, state).await?;
-        self.take_back(tx, &order).await
+        let (actor, reason) = said.split_once(": ").unwrap_or(("operator", &said));
+        let wish = Wish { amount: None, reason: reason.to_owned(), actor: actor.to_owned() };
+        self.end_attempt(tx, &order, (AttemptState::Refused, said.clone())).await?;
+        self.give_money_back(tx, &mut order, wish).await
     }
 
     async fn end_attempt(

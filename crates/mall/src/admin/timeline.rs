@@ -3,11 +3,12 @@
 use domain::id::OrderId;
 use domain::order::{Order, OrderState};
 use domain::payment::Payment;
+use domain::refund::Refund;
 use domain::{Mode, Span, Timestamp};
 use serde_json::{Value, json};
 use store::{
-    Attempt, AttemptState, AuditFilter, FoundOrder, JobKind, JobRecord, LoggedRequest,
-    PostingRecord, SealedEntry, SimPlan,
+    Attempt, AttemptState, AuditFilter, CashierEvent, FoundOrder, JobKind, JobRecord,
+    LoggedRequest, PostingRecord, SealedEntry, SimPlan,
 };
 use wire::admin::{Problem, order as shape};
 
@@ -41,6 +42,10 @@ impl Mall {
         if let Some(payment) = tx.payment_of_order(mode, order.partner_id, order_id).await? {
             all.extend(paid(&order, &payment));
         }
+        let events = tx.cashier_events(mode, order.partner_id, order_id).await?;
+        all.extend(events.iter().map(told));
+        let refunds = tx.refunds_of_order(mode, order.partner_id, order_id).await?;
+        all.extend(refunds.iter().flat_map(refunded));
         let attempts = tx.attempts(mode, order.partner_id, order_id).await?;
         all.extend(attempts.iter().flat_map(asked));
         if let Some(plan) = tx.sim_plan_of_order(&order).await? {
@@ -48,7 +53,7 @@ impl Mall {
         }
         all.extend(tx.postings_of_order(whose, order_id).await?.iter().map(booked));
         let mut objects = vec![format!("orders/{id}")];
-        for kind in [JobKind::Provision, JobKind::CloseOrder] {
+        for kind in [JobKind::Provision, JobKind::CloseOrder, JobKind::FollowPayment] {
             let job_id = kind.job_id(id);
             all.extend(tx.job_record(whose, job_id).await?.iter().map(standing));
             objects.push(format!("jobs/{job_id}"));
@@ -103,6 +108,30 @@ fn paid(order: &Order, payment: &Payment) -> Option<Happened> {
         "payment_id": payment.id.to_string(), "transaction_id": payment.report.transaction_id,
     });
     Some(Happened(at, "payment", what, details))
+}
+
+fn told(event: &CashierEvent) -> Happened {
+    let what = format!("the cashier told of {}: {}", event.kind, event.object_id);
+    let details = json!({"event_id": event.id, "happened_at": text(event.created_at)});
+    Happened(event.received_at, "payment", what, details)
+}
+
+fn refunded(refund: &Refund) -> Vec<Happened> {
+    let (amount, currency) = (refund.amount.decimal(), refund.amount.currency.code());
+    let (actor, reason) = (&refund.actor, &refund.reason);
+    let what = format!("{actor} wants {amount} {currency} to go back: {reason}");
+    let details = json!({
+        "refund_id": refund.id.to_string(), "cashier_id": refund.cashier_id,
+        "payment_intent": refund.intent_id,
+    });
+    let mut all = vec![Happened(refund.created_at, "payment", what, details)];
+    if let Some(at) = refund.ended_at {
+        let why =
+            if refund.failure.is_empty() { String::new() } else { format!(": {}", refund.failure) };
+        let what = format!("the refund {}{why}", refund.state.as_str());
+        all.push(Happened(at, "payment", what, Value::Null));
+    }
+    all
 }
 
 fn asked(attempt: &Attempt) -> Vec<Happened> {

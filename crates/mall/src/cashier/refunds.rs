@@ -265,7 +265,7 @@ impl Mall {
             let state = payment.state.on(PaymentEvent::RefundDone)?;
             tx.update_payment(mode, partner, &mut payment, state).await?;
             self.metrics.order_entered(mode, order.state.name());
-            return Ok(());
+            return self.revoke_unused(tx, &order).await;
         }
         if refunding && left.minor > 0 {
             let message = format!("{}: {}", refund.id, refund.failure);

@@ -43,6 +43,17 @@ pub(super) enum OrderCommand {
         /// Its id, orderNo, payId or requestOrderId.
         number: String,
     },
+    /// Give back what was paid for an order, whole or in part.
+    Refund {
+        /// Its id, orderNo, payId or requestOrderId.
+        number: String,
+        /// How much, such as 4.99; all that is left if it is not given.
+        #[arg(long)]
+        amount: Option<String>,
+        /// Why, for the audit log.
+        #[arg(long)]
+        reason: String,
+    },
 }
 
 impl OrderCommand {
@@ -64,6 +75,11 @@ impl OrderCommand {
             }
             Self::Show { number } => Call::get([mode, "orders", &number]).of_order(),
             Self::Explain { number } => timeline(mode, &number),
+            Self::Refund { number, amount, reason } => {
+                let body = object([("amount", given(amount)), ("reason", given(Some(reason)))]);
+                let call = Call::new(Method::POST, [mode, "orders", &number, "refund"]);
+                call.of_order().with(body)
+            }
         }
     }
 }

@@ -17,6 +17,7 @@ mod modes;
 mod money;
 mod orders;
 mod outcomes;
+mod payments;
 mod plans;
 mod privacy;
 mod proxies;

@@ -152,6 +152,36 @@ records! {
         /// The carrier's id of the order, if it is provisioned and the id was not known.
         upstream_id: Option<String> = FREE,
     }
+    /// What shall go back of what was paid for an order, and why.
+    RefundOrder {
+        /// How much; all that is left if it is not given. An order that the partner was paid for goes back whole.
+        amount: Option<String> = Kind::Amount,
+        /// Why, for the audit log.
+        reason: String = Kind::Text { min: 1, max: 500 },
+    }
+    /// Money that goes back to an end user.
+    Refund {
+        /// Our id.
+        refund_id: String = Kind::Id("ref"),
+        /// How much.
+        amount: String = Kind::Amount,
+        /// The currency.
+        currency: String = Kind::Currency,
+        /// `asked`, `pending`, `succeeded` or `failed`.
+        state: String = Kind::Word(&["asked", "pending", "succeeded", "failed"]),
+        /// Why.
+        reason: String = FREE,
+        /// Who wanted it: an operator, `mall`, or `stripe` where it was made there.
+        actor: String = FREE,
+        /// What the cashier calls it; empty until that is known.
+        cashier_id: String = FREE,
+        /// Why it failed; empty otherwise.
+        failure: String = FREE,
+        /// When it was asked for.
+        created_at: String = Kind::Time,
+        /// When it succeeded or failed.
+        ended_at: Option<String> = Kind::Time,
+    }
     /// One thing that happened to an order.
     TimelineEntry {
         /// When.
@@ -179,7 +209,9 @@ records! {
         /// The plan it put on the SIM.
         sim_plan: Option<SimPlan> = Kind::Record(&SimPlan::RECORD),
         /// What was booked for it.
-        postings: Vec<Posting> = Kind::List(&Kind::Record(&Posting::RECORD), 10),
+        postings: Vec<Posting> = Kind::List(&Kind::Record(&Posting::RECORD), 200),
+        /// The money that went back, or is on its way.
+        refunds: Vec<Refund> = Kind::List(&Kind::Record(&Refund::RECORD), 200),
         /// What is still to be done for it.
         jobs: Vec<Job> = Kind::List(&Kind::Record(&Job::RECORD), 10),
     }

@@ -8,7 +8,7 @@ use super::catalogue::{self, Package, Plan, PutPackage, PutPlan};
 use super::import::{CSV, Import, ImportPart, NewImport, PART_BYTES_MAX};
 use super::job::{self, Job};
 use super::ledger::{Balance, Posting};
-use super::order::{self, Order, OrderDetail, Resolve, Review, Timeline};
+use super::order::{self, Order, OrderDetail, RefundOrder, Resolve, Review, Timeline};
 use super::partner::{
     Credit, CreditLimit, IssuedKey, Key, NewPartner, NewPrice, Partner, PartnerChange, Price,
 };
@@ -58,6 +58,7 @@ pub enum Op {
     ShowTimeline,
     ListReviews,
     ResolveOrder,
+    RefundOrder,
     ListJobs,
     ShowJob,
     RetryJob,
@@ -341,6 +342,10 @@ routes! {
     Post "/{mode}/orders/{order_id}/resolve" ResolveOrder Operator
         "Decide about an order that waits for a person"
         &[], Body::Json(&Resolve::RECORD) => Answer::One(&Order::RECORD);
+
+    Post "/{mode}/orders/{order_id}/refund" RefundOrder Operator
+        "Give back what was paid for an order, whole or in part"
+        &[], Body::Json(&RefundOrder::RECORD) => Answer::One(&OrderDetail::RECORD);
 
     Get "/{mode}/jobs" ListJobs Viewer "List jobs: the dead ones, then the others as they fall due"
         JOBS, Body::None => Answer::List(&Job::RECORD);

@@ -38,6 +38,11 @@ pub(crate) async fn resolve(call: Call) -> Outcome {
     done(call.mall.resolve_order(&call.by, mode, &id, &call.body()?).await)
 }
 
+pub(crate) async fn refund(call: Call) -> Outcome {
+    let (mode, id) = (call.mode()?, call.path("order_id").to_owned());
+    done(call.mall.refund_order(&call.by, mode, &id, &call.body()?).await)
+}
+
 pub(crate) async fn list_jobs(call: Call) -> Outcome {
     let query = JobQuery {
         partner: call.filter("partner"),

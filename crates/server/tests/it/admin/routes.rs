@@ -146,6 +146,7 @@ impl World {
             Op::ShowOrder
             | Op::ShowTimeline
             | Op::ResolveOrder
+            | Op::RefundOrder
             | Op::ShowJob
             | Op::RetryJob
             | Op::CancelJob => self.order(op).await,
@@ -192,7 +193,7 @@ impl World {
             Op::ShowOrder | Op::ShowTimeline => {
                 ("order_id", own.order_id, &self.live.order_id, "ord")
             }
-            Op::ResolveOrder => {
+            Op::ResolveOrder | Op::RefundOrder => {
                 let id = self.reviewed(&own.partner).await;
                 ("order_id", id, &self.live.order_id, "ord")
             }
@@ -202,6 +203,9 @@ impl World {
         let case =
             case.not("mode", "prod").not(name, foreign).not(name, &format!("{none}_{NO_ID}"));
         let case = case.not(name, "x");
+        if op == Op::RefundOrder {
+            return case.body(json!({"reason": "the network is closed"}));
+        }
         if op == Op::ResolveOrder {
             return case.body(json!({"finding": "refund", "reason": "the carrier said so"}));
         }

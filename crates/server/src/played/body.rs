@@ -9,7 +9,7 @@ use hyper::body::{Bytes, Frame, SizeHint};
 use tokio::time::Sleep;
 
 /// Bytes at once, and perhaps more of them later.
-pub(super) struct Body {
+pub(crate) struct Body {
     first: Bytes,
     rest: Bytes,
     pause: Duration,
@@ -18,11 +18,11 @@ pub(super) struct Body {
 }
 
 impl Body {
-    pub(super) fn whole(body: Vec<u8>) -> Self {
+    pub(crate) fn whole(body: Vec<u8>) -> Self {
         Self { first: body.into(), rest: Bytes::new(), pause: Duration::ZERO, sleep: None }
     }
 
-    pub(super) fn in_two(body: Vec<u8>, first_bytes: usize, pause: Duration) -> Self {
+    pub(crate) fn in_two(body: Vec<u8>, first_bytes: usize, pause: Duration) -> Self {
         let mut first = Bytes::from(body);
         let rest = first.split_off(first_bytes.min(first.len()));
         Self { first, rest, pause, sleep: None }
