@@ -304,6 +304,10 @@ impl OrderState {
                 Ok(Self::Refunding { paid_at, provisioned_at: Some(provisioned_at) })
             }
             (Self::Refunding { paid_at, .. }, E::RefundDone) => Ok(Self::Refunded { paid_at }),
+            // A bank may refuse what looked done: neither plan nor money is where it should be.
+            (Self::Refunded { paid_at }, E::RefundFailed(failure)) => {
+                Ok(Self::Failed { paid_at: Some(paid_at), failure })
+            }
             (Self::Refunding { paid_at, provisioned_at }, E::RefundFailed(reason)) => {
                 Ok(match provisioned_at {
                     Some(provisioned_at) => Self::Provisioned { paid_at, provisioned_at },

@@ -34,6 +34,13 @@ statements! {
         'REFUNDING', 'REFUNDED') AND o.paid_at IS NOT NULL AND o.settle_minor IS NOT NULL
         AND (SELECT 1 FROM postings p WHERE p.mode = o.mode AND p.partner_id = o.partner_id
             AND p.order_id = o.order_id AND p.kind = 'reversal') IS NULL GROUP BY o.mode";
+    /// The same of those whose money the mall took itself: not all of it went back, or is on its way.
+    NOT_REFUNDED = "SELECT o.mode, COUNT(*) AS count FROM orders o WHERE o.mode IN ('live', 'test')
+        AND o.state = 'FAILED' AND o.state IN ('AWAITING_PAYMENT', 'CLOSED', 'FAILED', 'REVIEW',
+        'REFUNDING', 'REFUNDED') AND o.paid_at IS NOT NULL AND o.channel = 'stripe'
+        AND o.pay_minor > (SELECT COALESCE(SUM(r.minor), 0) FROM refunds r WHERE r.mode = o.mode
+            AND r.partner_id = o.partner_id AND r.order_id = o.order_id AND r.state <> 'failed')
+        GROUP BY o.mode";
     TOO_LONG = "SELECT mode, COUNT(*) AS count FROM jobs WHERE kind = 'provision'
         AND (state = 'dead' OR created_at < $1) GROUP BY mode";
     UNPAID_PLANS = "SELECT o.mode, COUNT(*) AS count FROM orders o
@@ -129,6 +136,7 @@ impl Store {
     pub async fn paid_without_plan(&self, before: Timestamp) -> Result<HashMap<Mode, i64>> {
         let (mut reader, mut counts) = (self.read().await?, HashMap::new());
         add(&mut counts, fetch_all!(reader, CountRow, NOT_GIVEN_BACK)?)?;
+        add(&mut counts, fetch_all!(reader, CountRow, NOT_REFUNDED)?)?;
         add(&mut counts, fetch_all!(reader, CountRow, TOO_LONG, before.as_micros())?)?;
         Ok(counts)
     }

@@ -60,7 +60,15 @@ pub(crate) fn list(state: &State, params: &Params) -> Result<Value, ApiError> {
 }
 
 pub(crate) fn update(state: &mut State, id: &str, params: &Params) -> Result<Value, ApiError> {
-    params.check(&[&["receipt_email", "description", "metadata", "metadata[*]", "expand[*]"]])?;
+    params.check(&[&[
+        "amount",
+        "receipt_email",
+        "description",
+        "metadata",
+        "metadata[*]",
+        "expand[*]",
+    ]])?;
+    let amount = params.integer("amount")?;
     let email = params.given("receipt_email").map(str::to_owned);
     if email.as_ref().is_some_and(|email| !email.contains('@')) {
         let message = "Invalid email address.";
@@ -69,6 +77,11 @@ pub(crate) fn update(state: &mut State, id: &str, params: &Params) -> Result<Val
     let intent = state.change("payment_intent", id, (404, "intent"))?;
     let metadata = params.metadata(&intent["metadata"])?;
     intent["metadata"] = metadata;
+    if let Some(amount) = amount {
+        let currency = intent["currency"].as_str().unwrap_or_default();
+        money::check_charge(amount, currency)?;
+        intent["amount"] = json!(amount);
+    }
     if let Some(email) = email {
         intent["receipt_email"] = json!(email);
     }

@@ -81,6 +81,12 @@ impl PlayedStripe {
         assert_eq!(self.control("faults", fault).await.0, 200);
     }
 
+    /// Nothing befalls calls any more.
+    pub async fn no_faults(&self) {
+        let url = format!("{}{CONTROL}faults", self.url);
+        assert!(http_client().delete(url).send().await.unwrap().status().is_success());
+    }
+
     /// What becomes of its events: lost, or doubled and disordered.
     pub async fn webhooks(&self, drop: bool, disorder: bool) {
         let how = json!({"drop": drop, "duplicate": disorder, "shuffle": disorder});

@@ -193,6 +193,11 @@ impl Mall {
         let (mode, partner, now) = (order.mode, order.partner_id, self.ctx.now());
         self.retry(|| async {
             let mut tx = self.store.begin().await?;
+            let taken = tx.cashier_payment(mode, partner, order.id).await?;
+            // What the order stands on is never given back here, nor while that is not known.
+            if taken.is_none_or(|taken| taken.intent_id.is_empty() || taken.intent_id == intent) {
+                return Ok(());
+            }
             let sale = Posting::sale(Account::StripeBalance, received);
             if !tx.insert_posting((mode, partner, order.id), (sale, intent), now).await? {
                 // Its refund was written down with it.
@@ -236,6 +241,9 @@ async fn whose(tx: &mut Tx, mode: Mode, named: &Named) -> Result<Option<Whose>> 
     };
     let Some(taken) = tx.cashier_payment(mode, partner.id, order).await? else { return Ok(None) };
     // Before its making was heard of, the order has no payment to tell it from.
-    let stray = named.intent().filter(|_| !taken.intent_id.is_empty()).map(str::to_owned);
+    let known = !taken.intent_id.is_empty();
+    // It may have been noted since it was looked for.
+    let stray = named.intent().filter(|intent| known && *intent != taken.intent_id);
+    let stray = stray.map(str::to_owned);
     Ok(Some(Whose { partner: partner.id, order, stray }))
 }

@@ -256,10 +256,11 @@ impl Mall {
                 tx.update_payment(mode, partner, &mut payment, state).await?;
             }
         }
-        let refunding = matches!(order.state, OrderState::Refunding { .. });
+        let refunding =
+            matches!(order.state, OrderState::Refunding { .. } | OrderState::Refunded { .. });
         let counted = |one: &&Refund| one.state.counts();
         let all_done = own.iter().filter(counted).all(|one| one.state == RefundState::Succeeded);
-        if refunding && left.minor == 0 && all_done {
+        if matches!(order.state, OrderState::Refunding { .. }) && left.minor == 0 && all_done {
             let state = order.state.clone().on(OrderEvent::RefundDone)?;
             tx.update_order(&mut order, state).await?;
             let state = payment.state.on(PaymentEvent::RefundDone)?;
@@ -286,7 +287,12 @@ impl Mall {
         payable: &Payable,
         intent: &PaymentIntent,
     ) -> Result<Option<CallError>> {
-        if intent.charge().is_none_or(|charge| charge.amount_refunded == 0) {
+        let order = &payable.order;
+        let mut tx = self.store.read().await?;
+        let known = tx.refunds_of_order(order.mode, order.partner_id, order.id).await?;
+        drop(tx);
+        let none = intent.charge().is_none_or(|charge| charge.amount_refunded == 0);
+        if none && known.is_empty() {
             return Ok(None);
         }
         let made = match all_refunds(stripe, &intent.id).await {

@@ -24,6 +24,7 @@ mod proxies;
 mod published;
 mod raw;
 mod reconciling;
+mod refunds;
 mod renewals;
 mod request_log;
 mod saga;

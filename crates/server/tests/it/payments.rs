@@ -42,11 +42,11 @@ pub(crate) async fn authorised(
     (order.pay_id, auth.payment_intent_id)
 }
 
-async fn result(client: &Client, pay_id: &str) -> String {
+pub(crate) async fn result(client: &Client, pay_id: &str) -> String {
     client.result_query(pay_id).await.unwrap().pay_rst
 }
 
-async fn status(client: &Client, number: &str) -> String {
+pub(crate) async fn status(client: &Client, number: &str) -> String {
     client.order(number).await.unwrap().status
 }
 
@@ -274,7 +274,7 @@ async fn whatever_fails_is_charged_once(engine: Engine) {
                 assert!(tries < 5, "{kind} {path}");
                 mall.advance(Span::seconds(1)).await;
             };
-            mall.stripe().control("faults", serde_json::Value::Null).await;
+            mall.stripe().no_faults().await;
             mall.stripe().pay(&auth.payment_intent_id, "pm_card_visa").await;
             mall.settle_payments().await;
             mall.advance(Span::minutes(2)).await;
