@@ -190,16 +190,14 @@ impl PaymentState {
         use PaymentEvent as E;
         match (self, event) {
             (Self::Created, E::Started) => Ok(Self::Processing),
-            (Self::Created | Self::Processing | Self::Cancelled { .. }, E::Succeeded(at)) => {
+            (Self::Created | Self::Processing | Self::Cancelled { .. }, E::Succeeded(at))
+            | (Self::Refunding { at } | Self::Refunded { at }, E::RefundFailed) => {
                 Ok(Self::Succeeded { at })
             }
             (Self::Created | Self::Processing, E::Failed(at)) => Ok(Self::Failed { at }),
             (Self::Created | Self::Processing, E::Cancelled(at)) => Ok(Self::Cancelled { at }),
             (Self::Succeeded { at }, E::RefundStarted) => Ok(Self::Refunding { at }),
             (Self::Refunding { at }, E::RefundDone) => Ok(Self::Refunded { at }),
-            (Self::Refunding { at } | Self::Refunded { at }, E::RefundFailed) => {
-                Ok(Self::Succeeded { at })
-            }
             (state, event) => Err(IllegalTransition { state: state.name(), event }),
         }
     }

@@ -111,12 +111,13 @@ mod tests {
     #[test]
     fn keys_of_the_other_mode_are_refused() {
         let sealer = Sealer::new(&[7; 32]);
-        let sealed = |field: &str, text: &str| {
+        let as_sealed = |field: &str, text: &str| {
             let row = format!("carrier secret {field}");
             hex::encode(sealer.seal([1; 24], &row, text).unwrap())
         };
         let file = |mode: &str, key: &str| {
-            let (key, hook) = (sealed("secret_key", key), sealed("webhook_secret", "whsec_test"));
+            let (key, hook) =
+                (as_sealed("secret_key", key), as_sealed("webhook_secret", "whsec_test"));
             format!(
                 r#"{{"{mode}": {{"secret_key": {{"sealed": "{key}"}}, "publishable_key": "pk_test_1",
                 "webhook_secret": {{"sealed": "{hook}"}}}}}}"#

@@ -1,5 +1,7 @@
 //! Requests as Stripe reads them: forms whose names spell out a tree, such as `items[0][price]`. Pure.
 
+use std::fmt::Display;
+
 use super::Metadata;
 
 /// The fields of a request, in their order: the same request is the same text, which Stripe compares under a key.
@@ -8,13 +10,13 @@ pub(super) struct Form(Vec<(String, String)>);
 
 impl Form {
     /// Adds a field.
-    pub fn with(mut self, name: impl Into<String>, value: impl ToString) -> Self {
-        self.0.push((name.into(), value.to_string()));
+    pub fn with(mut self, name: impl Into<String>, value: impl Display) -> Self {
+        self.0.push((name.into(), format!("{value}")));
         self
     }
 
     /// Adds a field if there is a value.
-    pub fn maybe(self, name: &str, value: Option<impl ToString>) -> Self {
+    pub fn maybe(self, name: &str, value: Option<impl Display>) -> Self {
         match value {
             Some(value) => self.with(name, value),
             None => self,

@@ -20,20 +20,15 @@ pub struct Page<T> {
 }
 
 /// An object, or its id where it was not asked for whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Expandable<T> {
     /// There is none.
+    #[default]
     None,
     /// Its id.
     Id(String),
     /// The object.
     Object(Box<T>),
-}
-
-impl<T> Default for Expandable<T> {
-    fn default() -> Self {
-        Self::None
-    }
 }
 
 impl<T> Expandable<T> {

@@ -282,13 +282,13 @@ impl Mall {
         }
         let now = self.ctx.now();
         let mut key = known.key;
-        if !is_fresh(key, now) {
+        if is_fresh(key, now) {
+            drop(tx);
+        } else {
             // A customer more than is used harms nobody: nothing is on it.
             tx.renew_customer_key(whose, key, now).await?;
             key = CashierKey { no: key.no + 1, at: now };
             tx.commit().await?;
-        } else {
-            drop(tx);
         }
         let new = NewCustomer { email: None, metadata: customer_metadata(payable) };
         let text = format!("{}-{}-{}", order.mode, order.partner_id, order.iccid.as_str());

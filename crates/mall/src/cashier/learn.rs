@@ -68,7 +68,7 @@ impl Mall {
         let charge = intent.charge();
         let decline = intent.last_payment_error.as_ref().and_then(|error| error.word());
         rows.taken.asked_at = Some(now);
-        rows.taken.decline_code = decline.unwrap_or_default().to_owned();
+        decline.unwrap_or_default().clone_into(&mut rows.taken.decline_code);
         if let Some(id) = intent.charge_id() {
             id.clone_into(&mut rows.taken.charge_id);
         }

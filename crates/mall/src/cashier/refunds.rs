@@ -50,8 +50,8 @@ impl Mall {
         let taken = tx.cashier_payment(mode, partner, order.id).await?;
         let taken =
             taken.ok_or_else(|| Error::Internal(format!("{} lost its payment", order.id)))?;
-        let made = tx.refunds_of_order(mode, partner, order.id).await?;
-        let own = made.iter().filter(|refund| refund.intent_id == taken.intent_id);
+        let known = tx.refunds_of_order(mode, partner, order.id).await?;
+        let own = known.iter().filter(|refund| refund.intent_id == taken.intent_id);
         let left = refundable(payment.amount, own);
         let amount = wish.amount.unwrap_or(left);
         if amount.currency != left.currency || amount.minor <= 0 || amount.minor > left.minor {
@@ -111,11 +111,11 @@ impl Mall {
                 }
                 Ok(Next::Done)
             }
-            Err(CallError::Refused { message, .. } | CallError::Declined { message, .. }) => {
-                self.refund_refused((job.mode, job.partner_id), id, message).await?;
-                Ok(Next::Done)
-            }
-            Err(CallError::NotFound { message }) => {
+            Err(
+                CallError::Refused { message, .. }
+                | CallError::Declined { message, .. }
+                | CallError::NotFound { message },
+            ) => {
                 self.refund_refused((job.mode, job.partner_id), id, message).await?;
                 Ok(Next::Done)
             }
@@ -137,8 +137,8 @@ impl Mall {
         if !is_fresh(key, now) {
             // The key may be forgotten: what was made under it is looked for first.
             match all_refunds(stripe, &refund.intent_id).await {
-                Ok(made) => {
-                    let own = made.into_iter().find(|one| is_of(one, refund));
+                Ok(there) => {
+                    let own = there.into_iter().find(|one| is_of(one, refund));
                     if let Some(own) = own {
                         return Ok(Ok(own));
                     }
@@ -244,9 +244,9 @@ impl Mall {
             // It was paid twice: this is not what the order stands on.
             return Ok(());
         }
-        let made = tx.refunds_of_order(mode, partner, order_id).await?;
+        let known = tx.refunds_of_order(mode, partner, order_id).await?;
         let own: Vec<Refund> =
-            made.into_iter().filter(|one| one.intent_id == taken.intent_id).collect();
+            known.into_iter().filter(|one| one.intent_id == taken.intent_id).collect();
         let left = refundable(payment.amount, &own);
         if left.minor == 0 && payment.state.outcome() == Outcome::Paid {
             if let Ok(state) = order.state.clone().on(OrderEvent::RefundStarted) {
@@ -295,12 +295,12 @@ impl Mall {
         if none && known.is_empty() {
             return Ok(None);
         }
-        let made = match all_refunds(stripe, &intent.id).await {
-            Ok(made) => made,
+        let there = match all_refunds(stripe, &intent.id).await {
+            Ok(there) => there,
             Err(error) => return Ok(Some(error)),
         };
         let whose = (payable.order.mode, payable.order.partner_id);
-        for at_stripe in made {
+        for at_stripe in there {
             self.take_over_refund(whose, payable, &at_stripe).await?;
         }
         Ok(None)
@@ -315,18 +315,17 @@ impl Mall {
         let order_id = payable.order.id;
         self.retry(|| async {
             let mut tx = self.store.begin().await?;
-            let made = tx.refunds_of_order(mode, partner, order_id).await?;
-            let known = made
+            let known = tx.refunds_of_order(mode, partner, order_id).await?;
+            let known = known
                 .into_iter()
                 .find(|one| one.cashier_id == at_stripe.id || is_of(at_stripe, one));
             let failure = at_stripe.failure_reason.clone().unwrap_or_default();
-            let mut refund = match known {
-                Some(refund) => refund,
-                None => {
-                    let refund = self.found_refund(payable, at_stripe)?;
-                    tx.insert_refund(mode, partner, &refund).await?;
-                    refund
-                }
+            let mut refund = if let Some(refund) = known {
+                refund
+            } else {
+                let refund = self.found_refund(payable, at_stripe)?;
+                tx.insert_refund(mode, partner, &refund).await?;
+                refund
             };
             at_stripe.id.clone_into(&mut refund.cashier_id);
             let became = (state_of(at_stripe), failure);
