@@ -9,6 +9,7 @@ mod client_address;
 mod early;
 mod health;
 pub mod messages;
+mod notifications;
 pub mod openapi;
 mod payment;
 mod request_id;
@@ -72,6 +73,7 @@ pub fn router(mall: &Arc<Mall>, root_mode: Option<Mode>, request_time_max: Durat
         .route("/", get(|| ready(Redirect::to("/docs/"))))
         .route("/openapi.json", document)
         .merge(health::for_everybody(mall))
+        .merge(notifications::of_carriers(mall))
         .merge(SwaggerUi::new("/docs").config(page))
         .method_not_allowed_fallback(|headers: HeaderMap| refuse(&headers, Code::MethodNotAllowed))
         .fallback(|headers: HeaderMap| refuse(&headers, Code::NotFound))
@@ -107,9 +109,10 @@ fn calls(service: Service, mode: Mode, mall: &Arc<Mall>) -> Router {
         Service::Payment => {
             Router::new().route(wire::payment::RESULT_QUERY.path, post(payment::result_query))
         }
-        Service::Topup => {
-            Router::new().route(wire::topup::QUERY_ORDER.path, get(topup::query_order))
-        }
+        Service::Topup => Router::new()
+            .route(wire::topup::QUERY_ORDER.path, get(topup::query_order))
+            .route(wire::sims::QUERY_SIM.path, get(topup::query_sim))
+            .route(wire::sims::QUERY_SIM_USAGE.path, get(topup::query_sim_usage)),
     };
     calls.with_state(App { mall: Arc::clone(mall), mode })
 }

@@ -79,7 +79,9 @@ fn tag_words(service: Service) -> (&'static str, &'static str) {
     match service {
         Service::Vshop => ("Vshop", "The mall: cards, plans, orders, auto-renewals"),
         Service::Payment => ("Payment", "The cashier: results of payments"),
-        Service::Topup => ("Topup", "Orders, for those who manage many SIMs; `snake_case`"),
+        Service::Topup => {
+            ("Topup", "Orders and SIMs, for those who manage many SIMs; `snake_case`")
+        }
     }
 }
 
@@ -163,7 +165,7 @@ fn parameters() -> Map<String, Value> {
             }
             let mut parameter = json!({
                 "name": field.name,
-                "in": "query",
+                "in": if call.path_names().any(|name| name == field.name) { "path" } else { "query" },
                 "required": field.required,
                 "description": field.doc,
                 "schema": schema,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::HttpBody;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use domain::Locale;
@@ -64,7 +64,7 @@ impl<R: wire::Request> FromRequest<App> for Signed<R> {
 impl<R: wire::Request> Signed<R> {
     /// Reads a request, and authenticates who makes it.
     async fn read(request: Request, app: &App, address: IpAddr) -> Result<Self, Response> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let accepted = accepted_locale(&parts.headers);
         let mut voice = Voice::new(accepted.unwrap_or(Locale::EnUs));
         if let Some(sighting) = parts.extensions.get::<Arc<Sighting>>() {
@@ -88,7 +88,12 @@ impl<R: wire::Request> Signed<R> {
             return Err(voice.refuse(Code::UnsupportedMediaType));
         }
         let params = Params::read(parts.uri.query(), &body);
-        let params = params.map_err(|error| voice.unreadable(&error))?;
+        let mut params = params.map_err(|error| voice.unreadable(&error))?;
+        let in_path = RawPathParams::from_request_parts(&mut parts, app).await;
+        let in_path = in_path.map_err(|_| voice.refuse(Code::BadRequest))?;
+        for (name, value) in &in_path {
+            params.push_path(name, value).map_err(|error| voice.unreadable(&error))?;
+        }
         let spoken = params.text("languageCode").and_then(language).or(accepted);
         voice.locale = spoken.unwrap_or(Locale::EnUs);
         let order_no = params.text("orderNo").filter(|no| no.chars().count() <= NUMBER_CHARS_MAX);

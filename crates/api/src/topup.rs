@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use domain::Locale;
 use mall::Found;
+use wire::sims::{QuerySim, QuerySimUsage};
 use wire::topup::{Order, QueryOrder};
 
 use crate::App;
@@ -13,6 +14,17 @@ use crate::signed::Signed;
 pub(crate) async fn query_order(State(app): State<App>, call: Signed<QueryOrder>) -> Response {
     let found = app.mall.query_orders(&call.caller, &call.request).await;
     call.answer(found.map(|found| translated(found, call.caller.locale)))
+}
+
+pub(crate) async fn query_sim(State(app): State<App>, call: Signed<QuerySim>) -> Response {
+    call.answer(app.mall.query_sim(&call.caller, &call.request).await)
+}
+
+pub(crate) async fn query_sim_usage(
+    State(app): State<App>,
+    call: Signed<QuerySimUsage>,
+) -> Response {
+    call.answer(app.mall.query_sim_usage(&call.caller, &call.request).await)
 }
 
 /// The same orders, with the mall's own reasons of failure in a language; a carrier's words stay.

@@ -187,6 +187,9 @@ pub enum Feature {
     AsyncResult,
     /// [`crate::Carrier::parse_webhook`].
     Webhooks,
+    /// [`crate::Carrier::list_plans`] tells for each plan which order or product it is, so that what
+    /// became of it may be taken for true.
+    Plans,
 }
 
 /// What a carrier can do, and within which limits.

@@ -118,7 +118,7 @@ pub async fn run_checkpoints(mall: Arc<Mall>, mut stop: watch::Receiver<bool>) {
 fn subject(job: &Job) -> &str {
     match job.kind {
         JobKind::Provision | JobKind::CloseOrder | JobKind::Import => &job.subject,
-        JobKind::TurnPlan => "a SIM",
+        JobKind::TurnPlan | JobKind::LookAtSim => "a SIM",
     }
 }
 
@@ -204,6 +204,8 @@ impl Mall {
             JobKind::CloseOrder => self.close_order(job).await,
             JobKind::TurnPlan => self.turn_plan(job).await,
             JobKind::Import => self.import_job(job).await,
+            // It carries a carrier's answer, and must not make every job's future as large.
+            JobKind::LookAtSim => Box::pin(self.look_upstream(job)).await,
         }
     }
 

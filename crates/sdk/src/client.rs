@@ -166,7 +166,12 @@ impl Client {
         call: &Call,
         members: Map<String, Value>,
     ) -> Result<(u16, String), Error> {
-        let url = format!("{}{}{}", self.base, self.path_prefix(call.service), call.path);
+        let mut members = members;
+        // What stands in the path does not stand in the query or the body too.
+        let named: Map<String, Value> =
+            call.path_names().filter_map(|name| members.remove_entry(name)).collect();
+        let path = call.filled_path(|name| named.get(name).map(plain).unwrap_or_default());
+        let url = format!("{}{}{path}", self.base, self.path_prefix(call.service));
         let request = match call.method {
             Method::Post => self
                 .http
@@ -201,11 +206,15 @@ fn system_millis() -> i64 {
 }
 
 fn query(members: &Map<String, Value>) -> String {
-    let pairs = members.iter().map(|(name, value)| match value {
-        Value::String(text) => (name.as_str(), text.clone()),
-        other => (name.as_str(), other.to_string()),
-    });
-    wire::params::write_query(pairs)
+    wire::params::write_query(members.iter().map(|(name, value)| (name.as_str(), plain(value))))
+}
+
+/// A value as the text of a path or a query.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
 }
 
 fn unreadable(error: &serde_json::Error, text: &str) -> Error {

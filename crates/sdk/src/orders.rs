@@ -6,6 +6,7 @@ use wire::renewals::{
     AutoRenewalRecord, AutoRenewalRecordListAnswer, CANCEL_AUTO_RENEWAL_RECORD,
     QUERY_AUTO_RENEWAL_RECORD, QUERY_AUTO_RENEWAL_RECORD_LIST,
 };
+use wire::sims::{QUERY_SIM, QUERY_SIM_USAGE, SimAnswer, UsageAnswer};
 use wire::topup::{Order, OrderPage, QUERY_ORDER};
 use wire::vshop::{
     SINGLE_ORDER, SINGLE_QUERY_ORDER, SINGLE_SERVICE_PLAN_PAGE, SINGLE_VERIFY, SYN_ORDER_INFO,
@@ -181,6 +182,16 @@ impl Client {
     /// The result of a payment.
     pub async fn result_query(&self, pay_id: &str) -> Result<ResultQueryAnswer, Error> {
         self.call(&RESULT_QUERY, vec![("payId", text(pay_id))]).await
+    }
+
+    /// A SIM and its plans, as the mall and its carrier have them.
+    pub async fn sim(&self, iccid: &str) -> Result<SimAnswer, Error> {
+        self.call(&QUERY_SIM, vec![("sim_id", text(iccid))]).await
+    }
+
+    /// How much data a SIM used.
+    pub async fn sim_usage(&self, iccid: &str) -> Result<UsageAnswer, Error> {
+        self.call(&QUERY_SIM_USAGE, vec![("sim_id", text(iccid))]).await
     }
 
     /// An order by `orderNo` or the mall's own id.

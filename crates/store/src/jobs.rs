@@ -20,7 +20,8 @@ macro_rules! claim {
             "UPDATE jobs SET run_at = $2, fence = fence + 1,
             first_run_at = COALESCE(first_run_at, $1) WHERE (mode, partner_id, job_id) IN (
             SELECT mode, partner_id, job_id FROM jobs WHERE state = 'ready' AND run_at <= $1
-            AND kind IN ('provision', 'close_order', 'turn_plan', 'import') ORDER BY run_at LIMIT $3 ",
+            AND kind IN ('provision', 'close_order', 'turn_plan', 'import', 'look_at_sim')
+            ORDER BY run_at LIMIT $3 ",
             $lock,
             ") RETURNING mode, partner_id, job_id, kind, subject, trace, fence, failures,
             first_run_at"
@@ -58,11 +59,14 @@ pub enum JobKind {
     TurnPlan,
     /// Validates and applies an import, and deletes it when it is old. The subject is its id.
     Import,
+    /// Asks the carrier what became of a SIM and its plans. The subject is the ICCID.
+    LookAtSim,
 }
 
 impl JobKind {
     /// All kinds.
-    pub const ALL: [Self; 4] = [Self::Provision, Self::CloseOrder, Self::TurnPlan, Self::Import];
+    pub const ALL: [Self; 5] =
+        [Self::Provision, Self::CloseOrder, Self::TurnPlan, Self::Import, Self::LookAtSim];
 
     /// The word stored in the database.
     pub fn as_str(self) -> &'static str {
@@ -71,6 +75,7 @@ impl JobKind {
             Self::CloseOrder => "close_order",
             Self::TurnPlan => "turn_plan",
             Self::Import => "import",
+            Self::LookAtSim => "look_at_sim",
         }
     }
 }

@@ -14,6 +14,7 @@ const MODULES: &[&[&str]] = &[
     crate::admin::sims::ALL,
     crate::admin::tokens::ALL,
     crate::attempts::ALL,
+    crate::carrier_sims::ALL,
     crate::figures::ALL,
     crate::bulk::ALL,
     crate::health::ALL,

@@ -5,6 +5,9 @@ use domain::Mode;
 
 use crate::form::{Field, Form};
 
+/// Where carriers post their notifications (chosen); no call of a partner's.
+pub const CARRIER_NOTIFICATIONS: &str = "/carriers/{code}/notifications";
+
 /// One of the three services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Service {
@@ -72,7 +75,7 @@ pub struct Call {
     pub service: Service,
     /// Its method.
     pub method: Method,
-    /// Its path below the prefix.
+    /// Its path below the prefix; fields of the path stand in braces.
     pub path: &'static str,
     /// Its name: the `tradeType` that `hmac-sha256` demands.
     pub name: &'static str,
@@ -91,6 +94,30 @@ impl Call {
     pub fn all_fields(&self) -> impl Iterator<Item = &'static Field> {
         self.fields.iter().flat_map(|part| part.iter())
     }
+
+    /// The names of the fields that stand in the path, in the path's order.
+    pub fn path_names(&self) -> impl Iterator<Item = &'static str> {
+        self.path.split(['{', '}']).skip(1).step_by(2)
+    }
+
+    /// The path with its fields filled in.
+    pub fn filled_path(&self, value: impl Fn(&str) -> String) -> String {
+        let mut path = String::new();
+        for (place, part) in self.path.split(['{', '}']).enumerate() {
+            if place % 2 == 0 {
+                path.push_str(part);
+            } else {
+                path.push_str(&encode_segment(&value(part)));
+            }
+        }
+        path
+    }
+}
+
+/// A text as one segment of a path.
+fn encode_segment(text: &str) -> String {
+    // The form's encoder writes a space as `+`, and a `+` as `%2B`.
+    form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
 /// A request that can be read from its parameters.
@@ -103,7 +130,7 @@ pub trait Request: Sized + Send {
 }
 
 /// Every call that exists.
-pub const CALLS: [Call; 10] = [
+pub const CALLS: [Call; 12] = [
     crate::vshop::SINGLE_VERIFY,
     crate::vshop::SINGLE_SERVICE_PLAN_PAGE,
     crate::vshop::SINGLE_ORDER,
@@ -114,4 +141,6 @@ pub const CALLS: [Call; 10] = [
     crate::vshop::SYN_ORDER_INFO,
     crate::payment::RESULT_QUERY,
     crate::topup::QUERY_ORDER,
+    crate::sims::QUERY_SIM,
+    crate::sims::QUERY_SIM_USAGE,
 ];

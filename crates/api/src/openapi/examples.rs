@@ -61,6 +61,9 @@ pub fn requests(call: &Call) -> Vec<Example> {
             json!({"partnerCode":PARTNER,"purchase_order_id":"NO2023060915590562022",
                 "version":"3.0"}),
         ),
+        "querySim" | "querySimUsage" => {
+            (false, json!({"partnerCode":PARTNER,"sim_id":SIM,"version":"3.0"}))
+        }
         _ => return Vec::new(),
     };
     let (name, summary) = match (published, call.name) {
@@ -107,6 +110,11 @@ pub fn answers(call: &Call) -> Vec<Example> {
             let page = json!({"total_count":1,"page_no":1,"page_size":100,"orders":[order()]});
             vec![example(order()), Example { name: "page", summary: "With sim_id", value: page }]
         }
+        "querySim" => vec![example(sim())],
+        "querySimUsage" => vec![example(json!({"as_of":1_654_585_900_000_i64,
+            "asked_at":1_654_585_900_000_i64,"cached":false,"data_volume":2_147_483_648_i64,
+            "periods":[],"remaining_volume":2_042_626_048_i64,"sim_id":SIM,"stale":false,
+            "used_volume":104_857_600_i64}))],
         _ => Vec::new(),
     }
 }
@@ -174,6 +182,16 @@ fn order() -> Value {
         "service_plan_code":"SP202111041459","service_plan_show_name":"biaoqianweikong",
         "settle_price":"12.36","sim_id":SIM,"status":"PROVISIONED",
         "transaction_id":"ch_3L7wXlLnVNBddzsl1phHDiSi"})
+}
+
+fn sim() -> Value {
+    json!({"as_of":1_654_585_900_000_i64,"cached":true,"carrier_status":"ACTIVE","sim_id":SIM,
+        "stale":false,"status":"READY","plans":[{"data_volume":2_147_483_648_i64,
+            "effective_at":1_654_585_749_000_i64,"expire_at":1_657_177_749_000_i64,
+            "order_id":"ord_01890a5d-ac96-774b-bcce-b302099a8057","order_period":1,
+            "order_status":"2","package_type":"2","remaining_days":30,
+            "remaining_volume":2_042_626_048_i64,"service_plan_code":"SP202111041459",
+            "service_plan_show_name":"biaoqianweikong","used_volume":104_857_600_i64}]})
 }
 
 /// Adds the keyless signature.

@@ -10,6 +10,7 @@ use wire::renewals::{
     AutoRenewalHistory, AutoRenewalRecord, AutoRenewalRecordListAnswer, CancelAutoRenewalRecord,
     QueryAutoRenewalRecord, QueryAutoRenewalRecordList,
 };
+use wire::sims::{PlanOnSim, QuerySim, QuerySimUsage, SimAnswer, UsageAnswer, UsedInPeriod};
 use wire::topup::{Order, OrderFailure, OrderPage, QueryOrder};
 use wire::vshop::{
     QueuedOrder, ServicePlan, SingleOrder, SingleOrderAnswer, SingleQueryOrder,
@@ -93,7 +94,8 @@ fn every_field_stands_with_its_meaning() {
                 assert_eq!(found["name"], field.name);
                 assert_eq!(found["description"], field.doc);
                 assert_eq!(found["required"], field.required);
-                assert_eq!(found["in"], "query");
+                let in_path = call.path.contains(&format!("{{{}}}", field.name));
+                assert_eq!(found["in"], if in_path { "path" } else { "query" });
             }
         } else {
             let schema = &whole["components"]["schemas"][name(call, "Request")];
@@ -182,6 +184,8 @@ fn errors(call: &Call, params: &Params) -> Vec<FormError> {
         "SynOrderInfo" => read::<SynOrderInfo>(params),
         "resultQuery" => read::<ResultQuery>(params),
         "queryOrder" => read::<QueryOrder>(params),
+        "querySim" => read::<QuerySim>(params),
+        "querySimUsage" => read::<QuerySimUsage>(params),
         other => panic!("{other} is not known here"),
     }
 }
@@ -382,6 +386,49 @@ fn the_answers_about_orders_fit_their_schemas() {
         orders: vec![order(Some(failure), None)],
     };
     check("queryOrder", &page);
+}
+
+#[test]
+fn the_answers_about_sims_fit_their_schemas() {
+    let t = String::new;
+    let plan = |number| PlanOnSim {
+        order_id: t(),
+        order_status: "2".into(),
+        service_plan_code: t(),
+        service_plan_show_name: t(),
+        package_type: "2".into(),
+        order_period: 1,
+        effective_at: number,
+        expire_at: number,
+        remaining_days: 0,
+        data_volume: number,
+        used_volume: number,
+        remaining_volume: number,
+    };
+    for (number, said) in [(None, None), (Some(1), Some("OTHER".to_owned()))] {
+        let sim = SimAnswer {
+            sim_id: t(),
+            status: "READY".into(),
+            carrier_status: said,
+            plans: vec![plan(number)],
+            as_of: number,
+            cached: true,
+            stale: false,
+        };
+        check("querySim", &sim);
+        let usage = UsageAnswer {
+            sim_id: t(),
+            used_volume: 1,
+            data_volume: number,
+            remaining_volume: number,
+            periods: vec![UsedInPeriod { period: t(), used_volume: 1 }],
+            as_of: 1,
+            asked_at: 1,
+            cached: false,
+            stale: true,
+        };
+        check("querySimUsage", &usage);
+    }
 }
 
 /// Whether a value fits a schema, patterns and references left aside: no crate of ours reads those.

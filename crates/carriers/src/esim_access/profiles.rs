@@ -78,6 +78,8 @@ pub(super) fn plan(profile: &Value) -> CarrierPlan {
     };
     CarrierPlan {
         id: tolerant::text(profile, &["esimTranNo", "iccid"]).unwrap_or_default(),
+        // Top-ups of later orders make the same profile larger.
+        order: None,
         state,
         data: tolerant::allowance(profile, &["totalVolume"]),
         used: tolerant::count(profile, &["orderUsage"]),
