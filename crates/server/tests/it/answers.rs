@@ -14,6 +14,7 @@ use wire::renewals::{
     CANCEL_AUTO_RENEWAL_RECORD, QUERY_AUTO_RENEWAL_RECORD, QUERY_AUTO_RENEWAL_RECORD_LIST,
 };
 use wire::sign::Scheme;
+use wire::sims::{QUERY_SIM, QUERY_SIM_USAGE};
 use wire::topup::QUERY_ORDER;
 use wire::vshop::{
     SINGLE_ORDER, SINGLE_QUERY_ORDER, SINGLE_SERVICE_PLAN_PAGE, SINGLE_VERIFY, SYN_ORDER_INFO,
@@ -50,7 +51,9 @@ fn requests(shop: &TestPartner) -> Vec<(Call, Value)> {
     ]
     .map(|(call, number)| (call, sample(&call, &shop.sims[0], number)))
     .into();
-    requests.push((QUERY_ORDER, json!({"sim_id": shop.sims[0]})));
+    for call in [QUERY_ORDER, QUERY_SIM, QUERY_SIM_USAGE] {
+        requests.push((call, json!({"sim_id": shop.sims[0]})));
+    }
     requests
 }
 
@@ -103,6 +106,8 @@ async fn each_success_has_its_published_shape(engine: Engine) {
         ),
         ("queryOrder", envelope),
         ("queryOrder", envelope),
+        ("querySim", envelope),
+        ("querySimUsage", envelope),
     ];
     let tops = tops_of_all_answers(&mall, &shop).await;
     let seen: Vec<(&str, &str)> = tops.iter().map(|(name, top)| (*name, top.as_str())).collect();

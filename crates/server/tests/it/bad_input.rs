@@ -218,7 +218,10 @@ async fn too_deep_or_too_many(engine: Engine) {
 async fn required_fields_are_there_and_not_empty(engine: Engine) {
     let desk = Desk::open(engine).await;
     for call in CALLS {
-        for field in call.all_fields().filter(|field| field.required) {
+        // Without its field a path is another one, or none.
+        let in_path: Vec<&str> = call.path_names().collect();
+        let required = call.all_fields().filter(|field| field.required);
+        for field in required.filter(|field| !in_path.contains(&field.name)) {
             let mut without = desk.good(&call);
             without.remove(field.name);
             let mut members = signed(Scheme::HmacSha256, &desk.shop.key, without);

@@ -69,8 +69,16 @@ pub async fn post(mall: &TestMall, path: &str, body: impl Into<reqwest::Body>) -
     .await
 }
 
-/// Gets fields as a query.
+/// Gets fields as a query; those that the path names in braces stand there.
 pub async fn get(mall: &TestMall, path: &str, fields: &Map<String, Value>) -> Answer {
+    let (mut path, mut fields) = (path.to_owned(), fields.clone());
+    fields.retain(|name, value| {
+        let encoded: String = plain(value).bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let filled = path.replace(&format!("{{{name}}}"), &encoded);
+        let stands_there = filled != path;
+        path = filled;
+        !stands_there
+    });
     let pairs = fields.iter().map(|(name, value)| (name.as_str(), plain(value)));
     let query = wire::params::write_query(pairs);
     send(mall, "GET", &format!("{path}?{query}"), |request| request).await
@@ -165,6 +173,7 @@ pub fn sample(call: &Call, iccid: &str, number: &str) -> Value {
         }),
         "resultQuery" => serde_json::json!({"payId": format!("P-{number}")}),
         "queryOrder" => serde_json::json!({"order_id": number}),
+        "querySim" | "querySimUsage" => serde_json::json!({"sim_id": iccid}),
         other => panic!("{other} is new: say here what a good request of it is"),
     }
 }
