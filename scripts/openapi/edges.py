@@ -4,7 +4,7 @@ Each request is the document's own example with one field changed, signed, and j
 """
 
 import json
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import requests
 
@@ -77,7 +77,7 @@ class Edges:
 
     def example_query(self, operation):
         named = [self.component(one) for one in operation["parameters"]]
-        query = [one for one in named if one["in"] == "query"]
+        query = [one for one in named if one["in"] in ("query", "path")]
         example = {one["name"]: one["example"] for one in query if "example" in one}
         return {one["name"]: one["schema"] for one in query}, example
 
@@ -102,9 +102,21 @@ class Edges:
                 if name != "sign":
                     tokens = {one: written(value) for one, value in members.items()}
                     members["sign"] = signature(tokens)
-                self.send("GET", f"{path}?{urlencode(members)}")
-            left = {one: value for one, value in example.items() if one != name}
-            self.send("GET", f"{path}?{urlencode(left)}")
+                self.get(path, members)
+            if f"{{{name}}}" not in path:
+                self.get(path, {one: value for one, value in example.items() if one != name})
+
+    def get(self, path, members):
+        """Asks with fields in the query, but for those that the path names."""
+        left = dict(members)
+        for name in list(members):
+            if f"{{{name}}}" in path:
+                # An empty segment, or one of dots, would be another path.
+                text = left.pop(name)
+                if not text.strip("."):
+                    return
+                path = path.replace(f"{{{name}}}", quote(text, safe=""))
+        self.send("GET", f"{path}?{urlencode(left)}")
 
     def send(self, method, target, body=None):
         headers = {"Content-Type": "application/json"}

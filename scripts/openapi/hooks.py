@@ -81,11 +81,13 @@ def before_call(context, case, kwargs):
     dice = random.Random(hashlib.sha256(told.encode(errors="replace")).digest())
     if dice.random() < 0.1:
         return
-    known = dict(params)
+    in_path = dict(case.path_parameters or {})
+    known = {**params, **in_path}
     make_known(known, dice)
     if "sign" in known and dice.random() < 0.9:
         known["sign"] = signature({name: written(value) for name, value in known.items()})
     if case.method == "GET":
+        case.path_parameters = {name: known.pop(name) for name in in_path}
         case.query = known
     else:
         case.body = known

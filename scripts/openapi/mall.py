@@ -7,7 +7,7 @@ holds the document and the server against each other.
 import hashlib
 import json
 import re
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import jsonschema_rs
 
@@ -134,11 +134,17 @@ class Judge:
                     operation["operationId"],
                     jsonschema_rs.Draft202012Validator({**schema, "components": components}),
                 )
+        # Paths with fields in them: of each, how it reads.
+        self.templates = [
+            (key, re.compile(re.sub(r"\{([a-z_]+)\}", r"(?P<\1>[^/]+)", key[1])))
+            for key in self.operations
+            if "{" in key[1]
+        ]
 
     @staticmethod
     def _query_schema(components, references):
         named = [components["parameters"][one["$ref"].rsplit("/", 1)[1]] for one in references]
-        query = [one for one in named if one["in"] == "query"]
+        query = [one for one in named if one["in"] in ("query", "path")]
         return {
             "type": "object",
             "properties": {one["name"]: one["schema"] for one in query},
@@ -146,16 +152,32 @@ class Judge:
             "maxProperties": 256,
         }
 
+    def _find(self, method, url):
+        """The operation of a request, and the fields that stand in its path."""
+        path = urlsplit(url).path
+        found = self.operations.get((method, path))
+        if found is not None:
+            return found, {}
+        for key, template in self.templates:
+            fields = template.fullmatch(path)
+            if key[0] == method and fields is not None:
+                named = fields.groupdict().items()
+                return self.operations[key], {one: unquote(text) for one, text in named}
+        return None, {}
+
     def operation(self, method, url):
         """The operation that a request is for, if the document has it."""
-        found = self.operations.get((method, urlsplit(url).path))
+        found, _ = self._find(method, url)
         return found and found[0]
 
     def fault(self, method, url, body):
         """Why a request is not good; `None` if it is."""
-        name, validator = self.operations[method, urlsplit(url).path]
+        (name, validator), in_path = self._find(method, url)
         try:
             params = sent_parameters(method, url, body)
+            params = _members([*params.items(), *in_path.items()])
+            if any("\ufffd" in text for text in in_path.values()):
+                raise Unreadable("the path is not UTF-8")
         except Unreadable as error:
             return str(error)
         if name.startswith("queryOrder_") and not any(
@@ -201,7 +223,8 @@ class Judge:
             return False
         params.pop("payUnit", None)
         method, url, _ = request
-        return self.operations[method, urlsplit(url).path][1].is_valid(params)
+        found, _ = self._find(method, url)
+        return found[1].is_valid(params)
 
     @staticmethod
     def _depends_on_partner(request, text):

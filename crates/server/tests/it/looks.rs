@@ -63,7 +63,7 @@ async fn a_plan_taken_back_upstream_ends_and_the_next_one_begins(engine: Engine)
     // That end was told as well.
     assert_eq!(second.expire_at, Some((began + Span::minutes(60) + Span::days(2)).as_millis()));
     assert_eq!(client.order("N1").await.unwrap().effective_at, None);
-    assert_owes(&mall, &partner, 30 * 80 + 2 * 80).await;
+    assert_owes(&mall, &partner, 800 + 160).await;
     mall.advance(Span::minutes(60)).await;
     hint(&mall, &sim).await;
     assert_eq!(queue(&client, &sim).await, [[""; 5]; 0]);
@@ -73,7 +73,7 @@ async fn a_plan_taken_back_upstream_ends_and_the_next_one_begins(engine: Engine)
     mall.settle().await;
     let third = client.order("N3").await.unwrap();
     assert_eq!(third.effective_at, Some(mall.now().as_millis()));
-    assert_owes(&mall, &partner, 33 * 80).await;
+    assert_owes(&mall, &partner, 1_040).await;
     mall.stop().await;
 }
 
@@ -120,7 +120,7 @@ async fn a_sim_terminated_upstream_is_sold_nothing_more(engine: Engine) {
         (told.status.as_str(), told.carrier_status.as_deref()),
         ("TERMINATED", Some("TERMINATED"))
     );
-    assert_owes(&mall, &partner, 30 * 80).await;
+    assert_owes(&mall, &partner, 800).await;
     mall.stop().await;
 }
 
@@ -206,21 +206,20 @@ async fn a_look_that_cannot_be_made_is_made_later(engine: Engine) {
 }
 
 async fn a_hint_lets_an_order_in_progress_be_asked_after(engine: Engine) {
-    let mall = TestMall::start(engine).await;
+    let recipe = Recipe { simulator: "delay:50".parse().unwrap(), ..Recipe::default() };
+    let mall = TestMall::with(engine, recipe).await;
     let partner = mall.add_partner("P100", Mode::Test, |_| ()).await;
-    // Its network takes 60 seconds.
-    let sim = mall.add_sim(&partner, "9001", "simulator", SimState::Ready).await;
-    let client = partner.client(&mall);
-    client.syn_order_info(&partner.paid_order(&sim, "N1")).await.unwrap();
+    let (sim, client) = (&partner.sims[0], partner.client(&mall));
+    client.syn_order_info(&partner.paid_order(sim, "N1")).await.unwrap();
     mall.settle().await;
-    for _ in 0..28 {
+    for _ in 0..22 {
         mall.advance(Span::seconds(2)).await;
     }
-    assert_eq!(client.order("N1").await.unwrap().status, "PROVISIONING");
     let due = mall.store().next_job_at().await.unwrap().unwrap();
-    assert!(due > mall.now() + Span::seconds(4), "it is not asked after soon by itself");
-    mall.clock.advance(Span::seconds(4));
-    hint(&mall, &sim).await;
+    assert!(due > mall.now() + Span::seconds(8), "it is not asked after soon by itself");
+    mall.advance(Span::seconds(8)).await;
+    assert_eq!(client.order("N1").await.unwrap().status, "PROVISIONING");
+    hint(&mall, sim).await;
     assert_eq!(client.order("N1").await.unwrap().status, "PROVISIONED");
     mall.stop().await;
 }

@@ -73,7 +73,9 @@ pub async fn post(mall: &TestMall, path: &str, body: impl Into<reqwest::Body>) -
 pub async fn get(mall: &TestMall, path: &str, fields: &Map<String, Value>) -> Answer {
     let (mut path, mut fields) = (path.to_owned(), fields.clone());
     fields.retain(|name, value| {
-        let encoded: String = plain(value).bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let bytes: Vec<String> =
+            plain(value).bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let encoded = bytes.concat();
         let filled = path.replace(&format!("{{{name}}}"), &encoded);
         let stands_there = filled != path;
         path = filled;

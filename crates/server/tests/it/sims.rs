@@ -39,12 +39,16 @@ async fn questions(mall: &TestMall, carrier: &str, question: &str, outcome: &str
     figure(mall, &format!("simmall_sim_questions_total{{{labels}}}")).await
 }
 
-/// A partner and a SIM of its that ends in some way and has a plan for so many days.
+/// A partner and a SIM of its that ends in some way and has a plan for 1 to 3 or 30 days.
 pub(crate) async fn sold(mall: &TestMall, ending: &str, days: u32) -> (TestPartner, String) {
     let partner = mall.add_partner("P100", Mode::Test, |_| ()).await;
     let sim = mall.add_sim(&partner, ending, "simulator", SimState::Ready).await;
     let client = partner.client(mall);
-    client.syn_order_info(&daily(&partner, &sim, "N1", days)).await.unwrap();
+    let order = match days {
+        30 => partner.paid_order(&sim, "N1"),
+        days => daily(&partner, &sim, "N1", days),
+    };
+    client.syn_order_info(&order).await.unwrap();
     mall.settle().await;
     (partner, sim)
 }
