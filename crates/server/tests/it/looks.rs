@@ -8,7 +8,7 @@ use testkit::{Engine, Network, Recipe, TestMall, TestPartner, on_both_engines};
 use upstream::{Protocol, Reply, Request};
 
 use crate::raw::{Answer, send};
-use crate::sims::{figure, sold};
+use crate::usage::{figure, sold};
 use crate::steps::{assert_owes, at_once, code, daily, queue};
 
 on_both_engines!(

@@ -29,6 +29,6 @@ mod request_log;
 mod saga;
 mod seeing;
 mod signatures;
-mod sims;
+mod usage;
 mod slow_clients;
 mod steps;
