@@ -72,8 +72,8 @@ pub fn router(mall: &Arc<Mall>, root_mode: Option<Mode>, request_time_max: Durat
     router
         .route("/", get(|| ready(Redirect::to("/docs/"))))
         .route("/openapi.json", document)
+        .merge(notifications::router(mall))
         .merge(health::for_everybody(mall))
-        .merge(notifications::of_carriers(mall))
         .merge(SwaggerUi::new("/docs").config(page))
         .method_not_allowed_fallback(|headers: HeaderMap| refuse(&headers, Code::MethodNotAllowed))
         .fallback(|headers: HeaderMap| refuse(&headers, Code::NotFound))
@@ -111,8 +111,8 @@ fn calls(service: Service, mode: Mode, mall: &Arc<Mall>) -> Router {
         }
         Service::Topup => Router::new()
             .route(wire::topup::QUERY_ORDER.path, get(topup::query_order))
-            .route(wire::sims::QUERY_SIM.path, get(topup::query_sim))
-            .route(wire::sims::QUERY_SIM_USAGE.path, get(topup::query_sim_usage)),
+            .route(wire::topup::QUERY_SIM.path, get(topup::query_sim))
+            .route(wire::topup::QUERY_SIM_USAGE.path, get(topup::query_sim_usage)),
     };
     calls.with_state(App { mall: Arc::clone(mall), mode })
 }

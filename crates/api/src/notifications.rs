@@ -25,7 +25,7 @@ use crate::time_limit::timed_out;
 const NOTIFICATION_BYTES_MAX: usize = 64 * 1024;
 
 /// The one route.
-pub(crate) fn of_carriers(mall: &Arc<Mall>) -> Router {
+pub(crate) fn router(mall: &Arc<Mall>) -> Router {
     Router::new()
         .route(wire::call::CARRIER_NOTIFICATIONS, post(notified))
         .with_state(Arc::clone(mall))

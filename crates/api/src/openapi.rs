@@ -79,9 +79,7 @@ fn tag_words(service: Service) -> (&'static str, &'static str) {
     match service {
         Service::Vshop => ("Vshop", "The mall: cards, plans, orders, auto-renewals"),
         Service::Payment => ("Payment", "The cashier: results of payments"),
-        Service::Topup => {
-            ("Topup", "Orders and SIMs, for those who manage many SIMs; `snake_case`")
-        }
+        Service::Topup => ("Topup", "Orders, for those who manage many SIMs; `snake_case`"),
     }
 }
 
@@ -159,13 +157,14 @@ fn parameters() -> Map<String, Value> {
     for call in CALLS.iter().filter(|call| call.method == Method::Get) {
         let requests = examples::requests(call);
         for field in call.all_fields() {
+            let place = if call.in_path(field.name) { "path" } else { "query" };
             let mut schema = fields::schema(field, Place::Query);
             if let Some(schema) = schema.as_object_mut() {
                 schema.remove("description");
             }
             let mut parameter = json!({
                 "name": field.name,
-                "in": if call.path_names().any(|name| name == field.name) { "path" } else { "query" },
+                "in": place,
                 "required": field.required,
                 "description": field.doc,
                 "schema": schema,

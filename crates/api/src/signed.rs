@@ -65,6 +65,7 @@ impl<R: wire::Request> Signed<R> {
     /// Reads a request, and authenticates who makes it.
     async fn read(request: Request, app: &App, address: IpAddr) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
+        let in_path = RawPathParams::from_request_parts(&mut parts, &()).await;
         let accepted = accepted_locale(&parts.headers);
         let mut voice = Voice::new(accepted.unwrap_or(Locale::EnUs));
         if let Some(sighting) = parts.extensions.get::<Arc<Sighting>>() {
@@ -89,9 +90,7 @@ impl<R: wire::Request> Signed<R> {
         }
         let params = Params::read(parts.uri.query(), &body);
         let mut params = params.map_err(|error| voice.unreadable(&error))?;
-        let in_path = RawPathParams::from_request_parts(&mut parts, app).await;
-        let in_path = in_path.map_err(|_| voice.refuse(Code::BadRequest))?;
-        for (name, value) in &in_path {
+        for (name, value) in in_path.iter().flatten() {
             params.push_path(name, value).map_err(|error| voice.unreadable(&error))?;
         }
         let spoken = params.text("languageCode").and_then(language).or(accepted);

@@ -4,8 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use domain::Locale;
 use mall::Found;
-use wire::sims::{QuerySim, QuerySimUsage};
-use wire::topup::{Order, QueryOrder};
+use wire::topup::{Order, QueryOrder, QuerySim, QuerySimUsage};
 
 use crate::App;
 use crate::messages;
@@ -17,14 +16,14 @@ pub(crate) async fn query_order(State(app): State<App>, call: Signed<QueryOrder>
 }
 
 pub(crate) async fn query_sim(State(app): State<App>, call: Signed<QuerySim>) -> Response {
-    call.answer(app.mall.query_sim(&call.caller, &call.request).await)
+    call.answer(app.mall.sim_status(&call.caller, &call.request.iccid).await)
 }
 
 pub(crate) async fn query_sim_usage(
     State(app): State<App>,
     call: Signed<QuerySimUsage>,
 ) -> Response {
-    call.answer(app.mall.query_sim_usage(&call.caller, &call.request).await)
+    call.answer(app.mall.sim_usage(&call.caller, &call.request.iccid).await)
 }
 
 /// The same orders, with the mall's own reasons of failure in a language; a carrier's words stay.

@@ -32,6 +32,15 @@ pub(crate) struct Mall {
 impl Mall {
     /// Starts a mall on a database and waits for its first good answer.
     pub(crate) async fn start(ctx: &Ctx, database: &Database) -> anyhow::Result<Self> {
+        Self::start_with(ctx, database, &[]).await
+    }
+
+    /// The same with more settings.
+    pub(crate) async fn start_with(
+        ctx: &Ctx,
+        database: &Database,
+        arguments: &[String],
+    ) -> anyhow::Result<Self> {
         let began = Instant::now();
         let mut process = Command::new(std::env::current_exe()?)
             .args([SERVE, "serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
@@ -39,6 +48,7 @@ impl Mall {
             // The limit is counted, as it is in life, and not met: one partner sends all of it.
             .args(["--rate-limit-partner", "1000000"])
             .args(["--database-url", &database.url, "--database-connections", "24"])
+            .args(arguments)
             .env("SIMMALL_SEALING_KEY", SEALING_KEY.map(|byte| format!("{byte:02x}")).concat())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

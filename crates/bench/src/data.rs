@@ -13,7 +13,7 @@ use domain::sim::{Sim, SimState};
 use domain::sim_plan::{QueuedPlan, SimPlanState};
 use domain::{Ctx, Iccid, Locale, LocalizedText, Mode, Money, Role, Span};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
-use store::{Options, Price, Sealer, Store};
+use store::{JobKind, NewJob, Options, Price, Sealer, Store};
 
 use crate::Engine;
 
@@ -27,6 +27,8 @@ pub(crate) const PLAN: &str = "PLAN-00";
 pub(crate) const PACKAGE: &str = "PACK-00";
 /// How many plans are on sale.
 const PLANS: u32 = 20;
+/// The first number of a SIM and order that waits, beyond all others.
+const WAITING_FROM: u64 = 100_000_000_000;
 /// How many rows a filling transaction writes.
 const FILL_ROWS: usize = 2_000;
 
@@ -329,6 +331,64 @@ async fn fill_orders(
         let sum = Money::new(800 * i64::try_from(chunk.len())?, partner.settlement_currency);
         tx.book_credit(Mode::Test, partner.id, sum).await?;
         tx.commit().await?;
+    }
+    Ok(())
+}
+
+/// Adds so many paid orders of a carrier that wait for their plans, each for a SIM of its own.
+pub(crate) async fn add_waiting(
+    database: &Database,
+    ctx: &Ctx,
+    (carrier, many): (&str, u64),
+) -> anyhow::Result<()> {
+    let (store, partner) = (open(&database.url).await?, &database.partner);
+    let numbers: Vec<u64> = (0..many).collect();
+    for chunk in numbers.chunks(FILL_ROWS) {
+        let (mut made, mut jobs) = (Vec::new(), Vec::new());
+        let mut tx = store.begin().await?;
+        let now = ctx.now();
+        for number in chunk {
+            // Behind the SIMs and the numbers of old orders.
+            let sim = WAITING_FROM + number;
+            let (mut order, mut payment, ..) = old_order(ctx, partner, sim, u64::MAX)?;
+            order.state = OrderState::Paid { paid_at: now };
+            order.created_at = now;
+            order.queue_no = None;
+            order.upstream_id.clear();
+            carrier.clone_into(&mut order.carrier);
+            payment.state = PaymentState::Succeeded { at: now };
+            let sim = Sim {
+                id: ctx.id(),
+                iccid: order.iccid.clone(),
+                carrier: carrier.to_owned(),
+                state: SimState::Ready,
+            };
+            tx.insert_sim(Mode::Test, partner.id, &sim, now).await?;
+            jobs.push(NewJob {
+                mode: Mode::Test,
+                partner_id: partner.id,
+                kind: JobKind::Provision,
+                subject: order.id.to_string(),
+                trace: String::new(),
+                run_at: now,
+                claimed_at: None,
+            });
+            made.push((order, payment));
+        }
+        let rows: Vec<_> = made.iter().map(|(order, payment)| (order, payment)).collect();
+        tx.insert_orders(&rows).await?;
+        let owed = Money::new(800, partner.settlement_currency);
+        let posting = Posting::sale(Account::PartnerReceivable, owed);
+        let postings: Vec<_> = made.iter().map(|(order, _)| (order, posting)).collect();
+        tx.insert_postings(&postings, now).await?;
+        tx.insert_jobs(&jobs, now).await?;
+        let sum = Money::new(800 * i64::try_from(chunk.len())?, partner.settlement_currency);
+        tx.book_credit(Mode::Test, partner.id, sum).await?;
+        tx.commit().await?;
+    }
+    store.close().await;
+    if many > 0 && !database.url.starts_with("sqlite:") {
+        PgConnection::connect(&database.url).await?.execute("ANALYZE").await?;
     }
     Ok(())
 }

@@ -10,8 +10,10 @@ mod child;
 mod data;
 mod floor;
 mod load;
+mod proof;
 mod reads;
 mod report;
+mod saga;
 mod sql;
 
 use std::path::PathBuf;
@@ -59,6 +61,8 @@ enum Command {
     Mixed(Run),
     /// Operators' searches for orders, over the admin API.
     Search(Run),
+    /// How long a paid order takes to its plan, at a steady rate of orders.
+    Saga(saga::Saga),
     /// Fill an empty, migrated database.
     Fill(Fill),
     /// What changed from one run to a later one.
@@ -163,6 +167,10 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Verify(run) => measure(&ctx, Kind::Verify, &run).await,
         Command::Mixed(run) => measure(&ctx, Kind::Mixed, &run).await,
         Command::Search(run) => measure(&ctx, Kind::Search, &run).await,
+        Command::Saga(saga) => match &saga.faults {
+            Some(faults) => proof::run(&saga, faults).await,
+            None => saga::run(&ctx, &saga).await,
+        },
         Command::Fill(fill) => {
             data::fill(&fill.database_url, &ctx, fill.sims, fill.orders).await?;
             println!("{} SIMs and {} orders are in it", fill.sims, fill.orders);

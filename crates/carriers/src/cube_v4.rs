@@ -250,6 +250,7 @@ impl Carrier for CubeV4 {
             Feature::CancelPlan,
             Feature::AsyncResult,
             Feature::Webhooks,
+            Feature::Plans,
             Feature::Suspend,
         ];
         let count = if self.suspend_unconfirmed { FEATURES.len() } else { FEATURES.len() - 1 };
@@ -259,6 +260,7 @@ impl Carrier for CubeV4 {
             periods_max: 100,
             key_chars_max: 50,
             deadline: Span::minutes(120),
+            fresh_for: Span::minutes(20),
             call_max: self.http.call_max(),
             in_process: false,
         }

@@ -147,6 +147,7 @@ impl Carrier for EsimAccess {
             periods_max: 1,
             key_chars_max: 50,
             deadline: Span::minutes(5),
+            fresh_for: Span::minutes(5),
             call_max: self.http.call_max(),
             in_process: false,
         }

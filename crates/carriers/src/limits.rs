@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::{Ctx, Span, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// When to try again what found no free place.
 const CROWDED_RETRY: Span = Span::seconds(5);
@@ -69,19 +69,22 @@ impl Limiter {
     /// Waits for a call's turn. The place is taken until the permit is dropped.
     pub async fn start(&self, purpose: Purpose) -> Result<OwnedSemaphorePermit, PutOff> {
         let crowded = PutOff { after: CROWDED_RETRY, message: "too many calls to the carrier" };
-        let place = Arc::clone(&self.places).acquire_owned();
-        let place = timeout(self.limits.wait_max.to_std(), place).await;
+        let (begun, wait_max) = (Instant::now(), self.limits.wait_max.to_std());
+        let place = timeout(wait_max, Arc::clone(&self.places).acquire_owned()).await;
         // The semaphore is never closed.
         let Ok(Ok(place)) = place else { return Err(crowded) };
-        let wait = self.turn(purpose, crowded)?;
+        // Both waits together are a call's wait: its caller counts on that.
+        let left = wait_max.saturating_sub(begun.elapsed()).as_micros();
+        let left = Span::micros(i64::try_from(left).unwrap_or(i64::MAX));
+        let wait = self.turn(purpose, left, crowded)?;
         if wait.as_micros() > 0 {
             sleep(wait.to_std()).await;
         }
         Ok(place)
     }
 
-    /// How long to wait for the next start, which is then taken.
-    fn turn(&self, purpose: Purpose, crowded: PutOff) -> Result<Span, PutOff> {
+    /// How long to wait for the next start, which is then taken; `left` at most.
+    fn turn(&self, purpose: Purpose, left: Span, crowded: PutOff) -> Result<Span, PutOff> {
         let now = self.ctx.now();
         // The count is valid between any two statements that change it.
         let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
@@ -98,7 +101,7 @@ impl Limiter {
         // A clock that was put back must not hold up everything until it has caught up.
         let start = if start > now + self.limits.wait_max + self.pace() { now } else { start };
         let wait = start.since(now);
-        if wait > self.limits.wait_max {
+        if wait > left {
             return Err(crowded);
         }
         count.next_start = start + self.pace();
@@ -139,7 +142,7 @@ mod tests {
 
     fn turn(limiter: &Limiter, purpose: Purpose) -> Result<Span, Span> {
         let crowded = PutOff { after: CROWDED_RETRY, message: "" };
-        limiter.turn(purpose, crowded).map_err(|put_off| put_off.after)
+        limiter.turn(purpose, limiter.limits.wait_max, crowded).map_err(|put_off| put_off.after)
     }
 
     #[test]
@@ -156,6 +159,16 @@ mod tests {
         // The clock is put back.
         clock.0.store(0, Ordering::Relaxed);
         assert_eq!(turn(&limiter, Purpose::Change), Ok(Span::micros(0)));
+    }
+
+    #[test]
+    fn what_waited_for_a_place_has_less_time_for_its_turn() {
+        let (_, limiter) = limiter(LIMITS);
+        let crowded = PutOff { after: CROWDED_RETRY, message: "" };
+        let turn = |left| limiter.turn(Purpose::Change, left, crowded.clone()).ok();
+        assert_eq!(turn(Span::millis(0)), Some(Span::millis(0)));
+        assert_eq!(turn(Span::millis(99)), None);
+        assert_eq!(turn(Span::millis(100)), Some(Span::millis(100)));
     }
 
     #[test]

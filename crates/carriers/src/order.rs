@@ -187,8 +187,8 @@ pub enum Feature {
     AsyncResult,
     /// [`crate::Carrier::parse_webhook`].
     Webhooks,
-    /// [`crate::Carrier::list_plans`] tells for each plan which order or product it is, so that what
-    /// became of it may be taken for true.
+    /// [`crate::Carrier::list_plans`] lists every plan, with what tells which it is: its order, its product, or
+    /// when it began. What it says of a plan that is recognised is true.
     Plans,
 }
 
@@ -205,6 +205,8 @@ pub struct Capabilities {
     pub key_chars_max: usize,
     /// After so long an unfinished order is for a person.
     pub deadline: Span,
+    /// For how long what it said of a SIM is good: it does not count more often, or does not allow more questions.
+    pub fresh_for: Span,
     /// The longest that a call takes, with the wait for its turn.
     pub call_max: Span,
     /// Whether it runs inside this process: nothing is lost on the way to it, and to ask again costs nothing.

@@ -199,6 +199,7 @@ impl Carrier for Simulator {
             periods_max: 10_000,
             key_chars_max: 50,
             deadline: Span::minutes(120),
+            fresh_for: Span::minutes(1),
             call_max: Span::seconds(0),
             in_process: true,
         }

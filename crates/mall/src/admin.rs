@@ -34,6 +34,7 @@ pub(crate) use catalogue::alike;
 pub use jobs::JobQuery;
 pub use orders::OrderQuery;
 pub use requests::RequestQuery;
+pub(crate) use routes::read_hop;
 pub use tokens::made_offline;
 
 /// Who calls the admin API.

@@ -7,8 +7,10 @@ mod books;
 mod copy;
 mod machine;
 
-use carriers::Carriers;
-use domain::{Ctx, Span, Timestamp};
+use std::collections::BTreeMap;
+
+use carriers::{Carriers, Served};
+use domain::{Ctx, Mode, Span, Timestamp};
 use serde::Serialize;
 use store::{Engine, Sealer, Setting, Store, StoreError, Tx};
 use tokio::time::timeout;
@@ -22,7 +24,7 @@ const QUICK_CHECK_BYTES_MAX: u64 = 2 << 30;
 const SKEW_WARN: Span = Span::seconds(1);
 /// From here on leases, which last 20 seconds, can no longer be trusted.
 const SKEW_FAIL: Span = Span::seconds(10);
-/// How long a carrier may take to answer.
+/// How long a carrier may take to answer, unless its settings allow it more.
 const CARRIER_TIMEOUT: Span = Span::seconds(8);
 /// How many faults stand in a line.
 const FAULTS_SHOWN: usize = 3;
@@ -189,7 +191,8 @@ pub fn unreachable(error: &StoreError) -> Vec<Finding> {
     Check::ALL.map(told).to_vec()
 }
 
-/// Asks each carrier whether it can be reached, and names those that packages need and nobody knows.
+/// Asks each carrier whether it can be reached and takes our credentials, and names those that packages need and
+/// that do not serve them.
 pub async fn examine_carriers(
     store: Option<&Store>,
     carriers: &Carriers,
@@ -198,29 +201,47 @@ pub async fn examine_carriers(
     let mut codes: Vec<&String> = carriers.keys().collect();
     codes.sort();
     for code in codes {
-        let name = format!("carrier {code}");
-        let asked = timeout(CARRIER_TIMEOUT.to_std(), carriers[code].carrier.check()).await;
-        let advice = "see that the carrier is up, and that this machine may reach it";
-        findings.push(match asked {
-            Ok(Ok(words)) => Finding::ok(&name, format!("answers ({words})")),
-            Ok(Err(error)) => Finding::fail(&name, error.message).advise(advice),
-            Err(_) => Finding::fail(
-                &name,
-                format!("no answer within {} seconds", CARRIER_TIMEOUT.as_micros() / 1_000_000),
-            )
-            .advise(advice),
-        });
+        findings.push(ask(code, &carriers[code]).await);
     }
+    let mut unserved: BTreeMap<String, Vec<Mode>> = BTreeMap::new();
     if let Some(store) = store {
-        for code in store.read().await?.carriers_in_use().await? {
-            if !carriers.contains_key(&code) {
-                let detail = "packages name it, but this program does not know it";
-                let advice = "its orders wait until a node knows it: correct the packages' carrier";
-                findings.push(Finding::fail(&format!("carrier {code}"), detail).advise(advice));
+        for (mode, code) in store.read().await?.carriers_in_use().await? {
+            if !carriers.get(&code).is_some_and(|served| served.modes.contains(&mode)) {
+                unserved.entry(code).or_default().push(mode);
             }
         }
     }
+    findings.extend(unserved.iter().map(|(code, modes)| {
+        let why = match carriers.get(code) {
+            Some(_) => "it does not serve that mode",
+            None => "this program does not know it",
+        };
+        let modes: Vec<&str> = modes.iter().map(|mode| mode.as_str()).collect();
+        let detail = format!("packages in {} mode name it, but {why}", modes.join(" and "));
+        let advice = "its orders wait until a node's --carriers has it: give that file here too, or \
+                      correct the packages";
+        Finding::fail(&format!("carrier {code}"), detail).advise(advice)
+    }));
     Ok(findings)
+}
+
+/// Asks a carrier. One that may take longer by its settings is given that time.
+async fn ask(code: &str, served: &Served) -> Finding {
+    let name = format!("carrier {code}");
+    let limit = CARRIER_TIMEOUT.max(served.carrier.capabilities().call_max);
+    let advice = "see that the carrier is up, that this machine may reach it, and that its settings \
+                  and secrets are right";
+    match timeout(limit.to_std(), served.carrier.check()).await {
+        Ok(Ok(words)) => {
+            let modes: Vec<&str> = served.modes.iter().map(|mode| mode.as_str()).collect();
+            Finding::ok(&name, format!("answers ({words}); serves {}", modes.join(" and ")))
+        }
+        Ok(Err(error)) => Finding::fail(&name, error.message).advise(advice),
+        Err(_) => {
+            let seconds = limit.as_micros() / 1_000_000;
+            Finding::fail(&name, format!("no answer within {seconds} seconds")).advise(advice)
+        }
+    }
 }
 
 impl Patient<'_> {

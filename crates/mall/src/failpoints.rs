@@ -56,6 +56,7 @@ impl Point {
 #[cfg(not(feature = "failpoints"))]
 impl Mall {
     /// Whether the answer is lost here.
+    #[expect(clippy::unused_async, reason = "with the feature it waits")]
     #[inline]
     pub(crate) async fn fail_at(&self, _point: Point, _job: &store::Job) -> Result<bool> {
         Ok(false)

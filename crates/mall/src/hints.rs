@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 
 use carriers::{WebhookError, WebhookHint};
+use domain::id::OrderId;
 use domain::{Mode, Span, Timestamp};
 use store::{Question, SimKey};
 
@@ -78,8 +79,14 @@ impl Mall {
         {
             meant.insert((mode, owner, iccid.clone()));
         }
-        // Where the carrier takes our key, its id of an order may be made of it.
-        for id in hint.upstream_id.iter().chain(&hint.key) {
+        // Our key is our id of the order, without its underscore.
+        let key = hint.key.as_deref().and_then(|key| key.strip_prefix("ord"));
+        if let Some(id) = key.and_then(|rest| format!("ord_{rest}").parse::<OrderId>().ok())
+            && let Some(found) = tx.find_order(mode, id).await?
+        {
+            meant.insert((mode, found.order.partner_id, found.order.iccid));
+        }
+        if let Some(id) = hint.upstream_id.as_deref().filter(|id| !id.is_empty()) {
             for (partner, order) in tx.orders_in_progress_at(mode, code, id).await? {
                 if let Some(order) = tx.order(mode, partner, order).await? {
                     meant.insert((mode, partner, order.iccid));

@@ -156,15 +156,15 @@ impl Mall {
         let header = (import.parts > 0).then_some(import.columns.as_slice());
         let mut strangers = Vec::new();
         let mut part = lines::read(import.kind, header, (body, first_line), |(line_no, line)| {
-            let carrier = match &line {
-                lines::Line::Sim(sim) => &sim.carrier,
-                lines::Line::Package(package) => &package.carrier,
-                lines::Line::Plan(_) | lines::Line::Price(_) => return,
-            };
-            if !self.carriers.contains_key(carrier) {
-                let known: Vec<&str> = self.carriers.keys().map(String::as_str).collect();
-                let what = format!("no such carrier; there are: {}", known.join(", "));
-                strangers.push(error(line_no, "carrier", what));
+            for (column, carrier) in line.carriers() {
+                if self.carrier(import.mode, carrier).is_none() {
+                    let known = self.known_carriers(import.mode);
+                    strangers.push(error(
+                        line_no,
+                        column,
+                        format!("no carrier {carrier:?}; {known}"),
+                    ));
+                }
             }
         });
         part.errors.extend(strangers);

@@ -39,7 +39,7 @@ pub mod trace;
 mod turns;
 mod worker;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -186,6 +186,8 @@ pub struct Mall {
     last_look: LastLook,
     reconciler: Reconciler,
     look_places: LookPlaces,
+    /// How many more orders each carrier outside of this process may be asked for at a time.
+    carrier_places: HashMap<String, Semaphore>,
     /// What is remembered of callers, to hold those back that ask too much.
     limits: Limits,
 }
@@ -226,6 +228,10 @@ impl Mall {
             Engine::Sqlite => 1,
             Engine::Postgres => 2,
         };
+        // One that does not answer must not keep all workers waiting.
+        let share = (settings.workers / 4).max(1);
+        let places = |code: &String| (code.clone(), Semaphore::new(share));
+        let carrier_places = carriers.keys().map(places).collect();
         let limits = Limits::new(&settings);
         let metrics = Metrics::new();
         metrics.register(Box::new(PoolWaits(store.clone())));
@@ -254,6 +260,7 @@ impl Mall {
             last_look: LastLook::default(),
             reconciler: Reconciler::default(),
             look_places: LookPlaces::default(),
+            carrier_places,
             limits,
         }
     }

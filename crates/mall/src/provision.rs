@@ -14,6 +14,7 @@ use carriers::{
 use domain::order::{Failure, Order, OrderState};
 use domain::{Span, Timestamp};
 use store::{Attempt, AttemptState, Job, JobKind, StoreError, Tx};
+use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
 
 use crate::Mall;
@@ -25,6 +26,9 @@ use crate::worker::Next;
 
 /// How long to wait before a node that knows the order's carrier may have come.
 const NO_CARRIER_PAUSE: Span = Span::seconds(20);
+/// How long an order waits, at least, whose carrier has its share of the workers, and why.
+const CROWDED_PAUSE: Span = Span::seconds(1);
+const CROWDED: &str = "its carrier has its share of the workers";
 /// How much longer than its client a call is waited for.
 const CALL_GRACE: Span = Span::seconds(1);
 /// How much longer than a call its job is held.
@@ -76,6 +80,16 @@ fn next_ask(order: &Order, attempt: Option<&Attempt>) -> Ask {
 impl Mall {
     /// The job `provision`. `claimed` is its order if it may be asked for at once.
     pub(crate) async fn provision(&self, job: &Job, claimed: Option<Begun>) -> Result<Next> {
+        // Of a carrier that has its share of the workers already, more orders wait.
+        let carrier_place = match &claimed {
+            Some(_) => None,
+            None => match self.place_at_carrier(job).await? {
+                Some(place) => place,
+                None => {
+                    return Ok(Next::At(self.ctx.now() + self.crowded_pause(), CROWDED.to_owned()));
+                }
+            },
+        };
         let start = match claimed {
             Some(begun) => Start::Ready(Box::new(begun)),
             // Most orders do not come here, and need not carry its state.
@@ -97,7 +111,26 @@ impl Mall {
         self.fail_at(Point::BeforeWriting, job).await?;
         let next = self.write_outcome(job, begun, &*carrier, outcome).await?;
         self.fail_at(Point::AfterWriting, job).await?;
+        drop(carrier_place);
         Ok(next)
+    }
+
+    /// A place at the order's carrier, to be held while it is asked; `None` if there is none. Within is none where
+    /// none is needed: the carrier is in this process, or not known.
+    async fn place_at_carrier(&self, job: &Job) -> Result<Option<Option<SemaphorePermit<'_>>>> {
+        let order = order_of(&mut self.store.read().await?, job).await?;
+        let outside = self.carrier(job.mode, &order.carrier);
+        let outside = outside.is_some_and(|carrier| !carrier.capabilities().in_process);
+        Ok(match self.carrier_places.get(&order.carrier) {
+            Some(places) if outside => places.try_acquire().ok().map(Some),
+            _ => Some(None),
+        })
+    }
+
+    /// How long an order waits whose carrier has its share of the workers: not all of them come back at once.
+    fn crowded_pause(&self) -> Span {
+        let [jitter] = self.ctx.random::<1>();
+        CROWDED_PAUSE + Span::millis(i64::from(jitter) * 20)
     }
 
     /// How long a call to a carrier may take: a little longer than its client lets it.

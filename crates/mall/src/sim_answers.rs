@@ -10,10 +10,10 @@ use carriers::{Allowance, Carrier, CarrierPlan, PlanState, QueryError, SimState,
 use domain::{Iccid, Span, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use store::{CarrierSim, Question, SimKey};
+use store::{CarrierSim, Question, SimKey, Tx};
 use tokio::time::{sleep, timeout};
 use tracing::Instrument;
-use wire::sims::PLANS_MAX;
+use wire::topup::SIM_PLANS_MAX;
 
 use crate::error::{Error, Result};
 use crate::provision::NO_ANSWER;
@@ -44,8 +44,8 @@ pub(crate) trait Answer:
     /// To what it is one.
     const QUESTION: Question;
 
-    /// How old it may be.
-    fn age_max(settings: &Settings) -> Span;
+    /// How old it may be, by the operator's setting and by what the carrier allows.
+    fn age_max(settings: &Settings, carrier: &dyn Carrier) -> Span;
 
     /// Asks for it.
     fn ask(
@@ -53,11 +53,19 @@ pub(crate) trait Answer:
         iccid: &Iccid,
         now: Timestamp,
     ) -> impl Future<Output = std::result::Result<Self, QueryError>> + Send;
+
+    /// Takes over what follows from it, in the transaction that writes it; whether anything changed.
+    fn take_over(
+        &self,
+        mall: &Mall,
+        tx: &mut Tx,
+        about: (&SimKey, &str, &dyn Carrier),
+    ) -> impl Future<Output = Result<bool>> + Send;
 }
 
 /// A carrier's word for a SIM's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum SimWord {
     PreActive,
     Active,
@@ -71,12 +79,12 @@ impl SimWord {
     /// The word on the wire.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            Self::PreActive => "PRE_ACTIVE",
-            Self::Active => "ACTIVE",
-            Self::Paused => "PAUSED",
-            Self::Expired => "EXPIRED",
-            Self::Terminated => "TERMINATED",
-            Self::Other => "OTHER",
+            Self::PreActive => "pre_active",
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Expired => "expired",
+            Self::Terminated => "terminated",
+            Self::Other => "other",
         }
     }
 }
@@ -109,6 +117,8 @@ pub(crate) struct PlanSaid {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StateSaid {
     pub(crate) state: SimWord,
+    /// The carrier's own word, where it is none of ours.
+    pub(crate) other: Option<String>,
     pub(crate) plans: Vec<PlanSaid>,
 }
 
@@ -162,7 +172,7 @@ impl From<&CarrierPlan> for PlanSaid {
 impl Answer for StateSaid {
     const QUESTION: Question = Question::State;
 
-    fn age_max(settings: &Settings) -> Span {
+    fn age_max(settings: &Settings, _carrier: &dyn Carrier) -> Span {
         settings.sim_age_max
     }
 
@@ -171,26 +181,39 @@ impl Answer for StateSaid {
         iccid: &Iccid,
         _now: Timestamp,
     ) -> std::result::Result<Self, QueryError> {
-        let state = match carrier.get_sim(iccid).await?.state {
+        let (mut other, said) = (None, carrier.get_sim(iccid).await?.state);
+        let state = match said {
             SimState::PreActive => SimWord::PreActive,
             SimState::Active => SimWord::Active,
             SimState::Paused => SimWord::Paused,
             SimState::Expired => SimWord::Expired,
             SimState::Terminated => SimWord::Terminated,
-            SimState::Other(_) => SimWord::Other,
+            SimState::Other(word) => {
+                other = Some(short(&word));
+                SimWord::Other
+            }
         };
         let plans = carrier.list_plans(iccid).await?;
         // Those that came last matter most.
-        let skipped = plans.len().saturating_sub(PLANS_MAX);
-        Ok(Self { state, plans: plans.iter().skip(skipped).map(PlanSaid::from).collect() })
+        let skipped = plans.len().saturating_sub(SIM_PLANS_MAX);
+        Ok(Self { state, other, plans: plans.iter().skip(skipped).map(PlanSaid::from).collect() })
+    }
+
+    async fn take_over(
+        &self,
+        mall: &Mall,
+        tx: &mut Tx,
+        (key, code, carrier): (&SimKey, &str, &dyn Carrier),
+    ) -> Result<bool> {
+        mall.take_over_sim(tx, (key, code), carrier, self).await
     }
 }
 
 impl Answer for UsageSaid {
     const QUESTION: Question = Question::Usage;
 
-    fn age_max(settings: &Settings) -> Span {
-        settings.usage_age_max
+    fn age_max(settings: &Settings, carrier: &dyn Carrier) -> Span {
+        settings.usage_age_max.max(carrier.capabilities().fresh_for)
     }
 
     async fn ask(
@@ -208,6 +231,16 @@ impl Answer for UsageSaid {
             as_of: usage.as_of.map(Timestamp::as_micros),
             periods: parts.map(|(period, used)| (short(period), bytes(*used))).collect(),
         })
+    }
+
+    /// How much was used changes nothing of ours.
+    async fn take_over(
+        &self,
+        _mall: &Mall,
+        _tx: &mut Tx,
+        _about: (&SimKey, &str, &dyn Carrier),
+    ) -> Result<bool> {
+        Ok(false)
     }
 }
 
@@ -283,14 +316,14 @@ impl Mall {
             answered.as_mut().enable();
             let known = self.known_answer(key, T::QUESTION).await?;
             let now = self.ctx.now();
-            if let Some((answer, at)) = last::<T>(&known)
-                && is_fresh(at, now, T::age_max(&self.settings))
-            {
-                return Ok(Told::Heard(Heard { answer, at, cached: true, stale: false }));
-            }
             let Some(carrier) = self.carrier(key.0, carrier).map(Arc::clone) else {
                 return Ok(last_told(&known, FAILED_PAUSE));
             };
+            if let Some((answer, at)) = last::<T>(&known)
+                && is_fresh(at, now, T::age_max(&self.settings, &*carrier))
+            {
+                return Ok(Told::Heard(Heard { answer, at, cached: true, stale: false }));
+            }
             match known.ask_after.filter(|after| *after > now) {
                 Some(_) if known.asking => {
                     tokio::select! {
@@ -376,20 +409,36 @@ impl Mall {
                     error = error.message,
                     "a SIM cannot be asked about"
                 );
-                self.no_answer(key, (T::QUESTION, turn), now + failed_pause::<T>(&self.settings))
-                    .await?;
+                self.no_answer(
+                    key,
+                    (T::QUESTION, turn),
+                    now + failed_pause::<T>(&self.settings, &*carrier),
+                )
+                .await?;
                 return Ok(None);
             }
         };
         let text = written(&answer)?;
-        self.retry(|| async {
-            let mut tx = self.store.begin().await?;
-            tx.write_answer(key, (T::QUESTION, turn), (&text, now)).await?;
-            Ok(tx.commit().await?)
-        })
-        .await?;
-        self.answer_bell.notify_waiters();
+        let changed = self
+            .retry(|| async {
+                let mut tx = self.store.begin().await?;
+                let written = tx.write_answer(key, (T::QUESTION, turn), (&text, now)).await?;
+                let about = (key, code.as_str(), &*carrier);
+                let changed = written && answer.take_over(self, &mut tx, about).await?;
+                tx.commit().await?;
+                Ok(changed)
+            })
+            .await?;
+        self.wake_for_answer(changed);
         Ok(Some((answer, now)))
+    }
+
+    /// Wakes those who wait for an answer, and the workers if it changed something.
+    pub(crate) fn wake_for_answer(&self, changed: bool) {
+        self.answer_bell.notify_waiters();
+        if changed {
+            self.bell.notify_one();
+        }
     }
 
     /// Writes down that a question failed.
@@ -411,8 +460,8 @@ impl Mall {
 }
 
 /// For how long a question that failed is not asked again.
-pub(crate) fn failed_pause<T: Answer>(settings: &Settings) -> Span {
-    FAILED_PAUSE.min(T::age_max(settings))
+pub(crate) fn failed_pause<T: Answer>(settings: &Settings, carrier: &dyn Carrier) -> Span {
+    FAILED_PAUSE.min(T::age_max(settings, carrier))
 }
 
 /// An answer as it is stored.

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carriers::{Carrier, Feature};
-use domain::partner::Partner;
 use domain::sim::SimState;
 use domain::sim_plan::{PlanWord, QueuedPlan, SimPlanState, schedule, take_over};
 use domain::{Iccid, Mode, Span, Timestamp, Zone};
@@ -36,6 +35,9 @@ const FAILED_LOOK_PAUSE: Span = Span::minutes(15);
 const TRIED_MAX: Span = Span::minutes(60);
 /// How far apart the begin of a plan may be here and there if nothing but its product tells which it is.
 const BEGIN_DIFFERS_MAX: Span = Span::minutes(10);
+
+/// A plan that is younger may not be in its carrier's list yet.
+const SETTLED_AFTER: Span = Span::minutes(60);
 
 /// How far the sweep has come in each mode: the partner and the SIM.
 pub(crate) type LookPlaces = Mutex<HashMap<Mode, (String, String)>>;
@@ -71,9 +73,13 @@ pub(crate) fn matched(queue: &[SimPlan], carrier: &str, said: &[PlanSaid]) -> Ve
         }
         let by_order = only(&|said| is_of_order(said, &plan.upstream_id));
         by_order.or_else(|| {
+            // By its product, or as the only one here and there; and it began at the same time.
             let alike = |other: &&SimPlan| other.carrier_product == plan.carrier_product;
             let is_alone = queue.iter().filter(alike).count() == 1;
-            let place = only(&|said| said.order.is_none() && said.id == plan.carrier_product)?;
+            let by_product =
+                || only(&|said| said.order.is_none() && said.id == plan.carrier_product);
+            let live = || only(&|said| said.order.is_none() && is_live(said));
+            let place = by_product().or_else(|| if queue.len() == 1 { live() } else { None })?;
             (is_alone && began_together(plan, &said[place])).then_some(place)
         })
     };
@@ -86,6 +92,10 @@ pub(crate) fn matched(queue: &[SimPlan], carrier: &str, said: &[PlanSaid]) -> Ve
 fn is_of_order(said: &PlanSaid, upstream_id: &str) -> bool {
     let rest = said.order.as_deref().and_then(|order| order.strip_prefix(upstream_id));
     !upstream_id.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
+fn is_live(said: &PlanSaid) -> bool {
+    matches!(said.state, PlanStateWord::Queued | PlanStateWord::Active | PlanStateWord::Paused)
 }
 
 fn began_together(plan: &SimPlan, said: &PlanSaid) -> bool {
@@ -105,6 +115,45 @@ fn word(said: &PlanSaid) -> Option<PlanWord> {
         PlanStateWord::Revoked => Some(PlanWord::Revoked { at }),
         PlanStateWord::Queued | PlanStateWord::Other => None,
     }
+}
+
+/// What a carrier certainly says of each plan of a queue, and of how many plans that it is asked about it says
+/// nothing certain.
+fn certain_words(
+    queue: &[SimPlan],
+    code: &str,
+    carrier: &dyn Carrier,
+    said: &StateSaid,
+    now: Timestamp,
+) -> (Vec<Option<PlanWord>>, usize) {
+    let capabilities = carrier.capabilities();
+    let is_over =
+        |plan: &PlanSaid| matches!(plan.state, PlanStateWord::Ended | PlanStateWord::Revoked);
+    let own = |plan: &&SimPlan| plan.carrier == code;
+    // A plan came into the queue because the carrier had it. Where all that it lists is over, so are they all,
+    // unless one is so young that the list may not have it yet. Carriers in this process forget.
+    let settled = |plan: &SimPlan| now.since(plan.queued.added_at) >= SETTLED_AFTER;
+    let all_over = !capabilities.in_process
+        && !said.plans.is_empty()
+        && said.plans.iter().all(is_over)
+        && queue.iter().filter(own).all(settled);
+    if all_over {
+        let at = said.plans.iter().filter_map(|plan| plan.end_at).max();
+        let word = |plan: &SimPlan| match plan.queued.state {
+            SimPlanState::InUse { .. } => {
+                PlanWord::Ended { from: None, at: at.map(Timestamp::from_micros) }
+            }
+            _ => PlanWord::Revoked { at: None },
+        };
+        return (queue.iter().map(|plan| own(&plan).then(|| word(plan))).collect(), 0);
+    }
+    if !capabilities.has(Feature::Plans) {
+        return (vec![None; queue.len()], 0);
+    }
+    let places = matched(queue, code, &said.plans);
+    let words = places.iter().map(|place| place.and_then(|place| word(said.plans.get(place)?)));
+    let unsure = queue.iter().zip(&places).filter(|(plan, place)| own(plan) && place.is_none());
+    (words.collect(), unsure.count())
 }
 
 /// A look that has its turn.
@@ -138,7 +187,7 @@ impl Mall {
             Ok(said) => self.write_look(job, &look, &*carrier, &said).await,
             Err(error) => {
                 let now = self.ctx.now();
-                let after = now + failed_pause::<StateSaid>(&self.settings);
+                let after = now + failed_pause::<StateSaid>(&self.settings, &*carrier);
                 self.no_answer(&look.key, (Question::State, look.turn), after).await?;
                 if now.since(job.first_run_at) >= TRIED_MAX {
                     tracing::warn!(
@@ -188,7 +237,6 @@ impl Mall {
         said: &StateSaid,
     ) -> Result<Next> {
         let (key, text) = (&look.key, written(said)?);
-        let believed = carrier.capabilities().has(Feature::Plans);
         let changed = self
             .retry(|| async {
                 let now = self.ctx.now();
@@ -200,7 +248,7 @@ impl Mall {
                     tx.commit().await?;
                     return Ok(false);
                 }
-                let changed = self.take_over_sim(&mut tx, (job, look), believed, said).await?;
+                let changed = self.take_over_sim(&mut tx, (key, &look.code), carrier, said).await?;
                 let known = tx.carrier_sim(key, Question::State).await?;
                 match known.heed_at.filter(|at| *at > look.began_at) {
                     // The carrier told something since.
@@ -211,23 +259,19 @@ impl Mall {
                 Ok(changed)
             })
             .await?;
-        self.answer_bell.notify_waiters();
-        if changed {
-            tracing::info!(carrier = look.code, "a SIM's plans stand otherwise at its carrier");
-            self.bell.notify_one();
-        }
+        self.wake_for_answer(changed);
         Ok(Next::Settled)
     }
 
-    /// Takes over what is certain; whether anything changed.
-    async fn take_over_sim(
+    /// Takes over what is certain of what a carrier says of a SIM; whether anything changed.
+    pub(crate) async fn take_over_sim(
         &self,
         tx: &mut Tx,
-        (job, look): (&Job, &Look),
-        believed: bool,
+        (key, code): (&SimKey, &str),
+        carrier: &dyn Carrier,
         said: &StateSaid,
     ) -> Result<bool> {
-        let (mode, partner_id, iccid) = &look.key;
+        let (mode, partner_id, iccid) = key;
         tx.hold_sim(*mode, *partner_id, iccid).await?;
         let mut changed = false;
         let sim = tx.sim(*mode, *partner_id, iccid).await?;
@@ -235,59 +279,45 @@ impl Mall {
             && sim.is_some_and(|sim| sim.state != SimState::Terminated)
         {
             tx.set_sim_state(*mode, *partner_id, iccid, SimState::Terminated).await?;
-            tracing::warn!(carrier = look.code, "a SIM is terminated at its carrier");
+            tracing::warn!(carrier = code, "a SIM is terminated at its carrier");
             changed = true;
         }
-        if !believed {
+        let SimQueue { plans: before, free_since } =
+            tx.sim_queue(*mode, *partner_id, iccid).await?;
+        if before.is_empty() {
             return Ok(changed);
         }
         let partner = tx.partner(*mode, *partner_id).await?;
-        let partner =
-            partner.ok_or_else(|| Error::Internal(format!("{} has no partner", job.id)))?;
-        Ok(self.take_over_plans(tx, (job, look), &partner, said).await? || changed)
-    }
-
-    async fn take_over_plans(
-        &self,
-        tx: &mut Tx,
-        (job, look): (&Job, &Look),
-        partner: &Partner,
-        said: &StateSaid,
-    ) -> Result<bool> {
-        let (mode, partner_id, iccid) = &look.key;
-        let SimQueue { plans: before, free_since } =
-            tx.sim_queue(*mode, *partner_id, iccid).await?;
-        let places = matched(&before, &look.code, &said.plans);
-        let words: Vec<Option<PlanWord>> = places
-            .iter()
-            .map(|place| place.and_then(|place| said.plans.get(place)).and_then(word))
-            .collect();
-        let unmatched = places.iter().filter(|place| place.is_none()).count();
-        let mut queue: Vec<QueuedPlan> = before.iter().map(|plan| plan.queued.clone()).collect();
+        let partner = partner.ok_or_else(|| Error::Internal("a SIM has no partner".to_owned()))?;
         let now = self.ctx.now();
-        let doubts = take_over(&mut queue, &words, free_since, now, &partner.zone);
-        self.metrics.plans_left_alone(&look.code, unmatched + doubts);
-        if unmatched + doubts > 0 {
-            tracing::info!(carrier = look.code, unmatched, doubts, "plans of a SIM are left alone");
+        let (words, unsure) = certain_words(&before, code, carrier, said, now);
+        let mut queue: Vec<QueuedPlan> = before.iter().map(|plan| plan.queued.clone()).collect();
+        let unsure = unsure + take_over(&mut queue, &words, free_since, now, &partner.zone);
+        if unsure > 0 {
+            self.metrics.plans_left_alone(code, unsure);
+            tracing::debug!(carrier = code, unsure, "plans of a SIM are left alone");
         }
         if before.iter().map(|plan| &plan.queued).eq(&queue) {
-            return Ok(false);
+            return Ok(changed);
         }
-        write_changes(tx, &look.key, &before, &queue).await?;
-        if let Some(run_at) = end_of_use(&queue) {
-            let turn = NewJob {
-                mode: *mode,
-                partner_id: *partner_id,
-                kind: JobKind::TurnPlan,
-                subject: iccid.as_str().to_owned(),
-                trace: job.trace.clone(),
-                run_at,
-                claimed_at: None,
-            };
-            tx.insert_job(&turn, now).await?;
-        }
-        self.move_renewal(tx, &look.key, &queue, &partner.zone).await?;
+        tracing::info!(carrier = code, "a SIM's plans stand otherwise at its carrier");
+        self.write_queue(tx, key, (&before, &queue), &partner.zone).await?;
         Ok(true)
+    }
+
+    async fn write_queue(
+        &self,
+        tx: &mut Tx,
+        key: &SimKey,
+        (before, queue): (&[SimPlan], &[QueuedPlan]),
+        zone: &Zone,
+    ) -> Result<()> {
+        write_changes(tx, key, before, queue).await?;
+        if let Some(run_at) = end_of_use(queue) {
+            let turn = NewJob { kind: JobKind::TurnPlan, ..look_job(key, run_at) };
+            tx.insert_job(&turn, self.ctx.now()).await?;
+        }
+        self.move_renewal(tx, key, queue, zone).await
     }
 
     /// Notes anew when the agreement of a SIM is due: when the last plan of its queue ends.

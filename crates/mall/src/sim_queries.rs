@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use domain::Timestamp;
+use domain::partner::Partner;
+use domain::sim::Sim;
 use domain::sim_plan::SimPlanState;
+use domain::{Iccid, Timestamp, Zone};
 use store::{SimKey, SimPlan};
 use wire::Code;
-use wire::sims::{
-    PLANS_MAX, PlanOnSim, QuerySim, QuerySimUsage, SimAnswer, UsageAnswer, UsedInPeriod,
-};
+use wire::topup::{self, SIM_PLANS_MAX, SimStatus, SimUsage, UsedInPeriod};
 
 use crate::error::{Refusal, Result};
-use crate::sim_answers::{Heard, PlanSaid, PlanStateWord, StateSaid, Told, UsageSaid};
+use crate::sim_answers::{Heard, PlanSaid, PlanStateWord, SimWord, StateSaid, Told, UsageSaid};
 use crate::sim_looks::matched;
 use crate::sims::{PlanNames, days_left, known_sim, queue_now};
 use crate::{Caller, Mall};
@@ -52,88 +52,99 @@ fn shown_words<'a>(
 }
 
 impl Mall {
-    /// `GET /mall/sims/{sim_id}`: the mall's own word is always told, the carrier's if it was ever heard.
-    pub async fn query_sim(
-        self: &Arc<Self>,
-        caller: &Caller,
-        request: &QuerySim,
-    ) -> Result<SimAnswer> {
+    /// `GET /mall/sims/{sim_id}`: how a SIM stands.
+    pub async fn sim_status(self: &Arc<Self>, caller: &Caller, iccid: &Iccid) -> Result<SimStatus> {
         let partner = &caller.partner;
-        let mut tx = self.store.read().await?;
-        let sim = known_sim(&mut tx, partner, &request.iccid, SIM_ID).await?;
-        drop(tx);
-        let key: SimKey = (partner.mode, partner.id, sim.iccid.clone());
-        let heard = match self.heard::<StateSaid>(&key, &sim.carrier).await? {
-            Told::Heard(heard) => Some(heard),
+        let (sim, key) = self.sim_of(partner, iccid).await?;
+        let Heard { answer, at, cached, stale } =
+            said(self.heard::<StateSaid>(&key, &sim.carrier).await?)?;
+        let usage = match self.heard::<UsageSaid>(&key, &sim.carrier).await? {
+            Told::Heard(heard) => Some(shown_usage(iccid, heard)),
             Told::Nothing(_) => None,
         };
         let now = self.ctx.now();
         let mut tx = self.store.read().await?;
-        let mut queue = queue_now(&mut tx, partner, &sim.iccid, now).await?;
-        queue.truncate(PLANS_MAX);
-        let said = heard.as_ref().map_or(&[][..], |heard| &heard.answer.plans);
-        let words = shown_words(&queue, &sim.carrier, said);
+        let mut queue = queue_now(&mut tx, partner, iccid, now).await?;
+        queue.truncate(SIM_PLANS_MAX);
+        let words = shown_words(&queue, &sim.carrier, &answer.plans);
         let (mut plans, mut names) = (Vec::with_capacity(queue.len()), PlanNames::default());
         for (plan, word) in queue.iter().zip(words) {
             let name = names.shown(&mut tx, caller, &plan.plan_code, &plan.show_name).await?;
-            let times = plan.queued.state.times();
-            let (total, used) = (word.and_then(|it| it.data), word.and_then(|it| it.used));
-            plans.push(PlanOnSim {
-                order_id: plan.order_id.to_string(),
-                order_status: if times.is_some() { "2" } else { "1" }.to_owned(),
-                service_plan_code: plan.plan_code.clone(),
-                service_plan_show_name: name,
-                package_type: plan.queued.length.unit.code().to_owned(),
-                order_period: plan.queued.length.periods,
-                effective_at: times.map(|(from, _)| from.as_millis()),
-                expire_at: times.map(|(_, to)| to.as_millis()),
-                remaining_days: days_left(&plan.queued, now, &partner.zone),
-                data_volume: total,
-                used_volume: used,
-                remaining_volume: left(total, used),
-            });
+            plans.push(shown_plan(plan, word, name, (now, &partner.zone)));
         }
-        Ok(SimAnswer {
-            sim_id: sim.iccid.as_str().to_owned(),
-            status: sim.state.as_str().to_uppercase(),
-            carrier_status: heard.as_ref().map(|heard| heard.answer.state.as_str().to_owned()),
+        let own_word = answer.other.filter(|_| answer.state == SimWord::Other);
+        Ok(SimStatus {
+            sim_id: iccid.as_str().to_owned(),
+            status: sim.state.as_str().to_owned(),
+            network_status: own_word.unwrap_or_else(|| answer.state.as_str().to_owned()),
             plans,
-            as_of: heard.as_ref().map(|heard| heard.at.as_millis()),
-            cached: heard.as_ref().is_some_and(|heard| heard.cached),
-            stale: heard.as_ref().is_none_or(|heard| heard.stale),
-        })
-    }
-
-    /// `GET /mall/sims/{sim_id}/usage`.
-    pub async fn query_sim_usage(
-        self: &Arc<Self>,
-        caller: &Caller,
-        request: &QuerySimUsage,
-    ) -> Result<UsageAnswer> {
-        let partner = &caller.partner;
-        let mut tx = self.store.read().await?;
-        let sim = known_sim(&mut tx, partner, &request.iccid, SIM_ID).await?;
-        drop(tx);
-        let key: SimKey = (partner.mode, partner.id, sim.iccid.clone());
-        let Heard { answer, at, cached, stale } =
-            match self.heard::<UsageSaid>(&key, &sim.carrier).await? {
-                Told::Heard(heard) => heard,
-                Told::Nothing(pause) => {
-                    let retry_after = Some(pause);
-                    return Err(Refusal { retry_after, ..Refusal::new(Code::Unavailable) }.into());
-                }
-            };
-        let part = |(period, used): (String, i64)| UsedInPeriod { period, used_volume: used };
-        Ok(UsageAnswer {
-            sim_id: sim.iccid.as_str().to_owned(),
-            used_volume: answer.used,
-            data_volume: answer.total,
-            remaining_volume: left(answer.total, Some(answer.used)),
-            periods: answer.periods.into_iter().map(part).collect(),
-            as_of: answer.as_of.map_or(at.as_millis(), millis),
+            usage,
             asked_at: at.as_millis(),
             cached,
             stale,
         })
+    }
+
+    /// `GET /mall/sims/{sim_id}/usage`.
+    pub async fn sim_usage(self: &Arc<Self>, caller: &Caller, iccid: &Iccid) -> Result<SimUsage> {
+        let (sim, key) = self.sim_of(&caller.partner, iccid).await?;
+        let heard = said(self.heard::<UsageSaid>(&key, &sim.carrier).await?)?;
+        Ok(shown_usage(iccid, heard))
+    }
+
+    async fn sim_of(&self, partner: &Partner, iccid: &Iccid) -> Result<(Sim, SimKey)> {
+        let mut tx = self.store.read().await?;
+        let sim = known_sim(&mut tx, partner, iccid, SIM_ID).await?;
+        Ok((sim, (partner.mode, partner.id, iccid.clone())))
+    }
+}
+
+/// What was heard, or the refusal where nothing ever was.
+fn said<T>(told: Told<T>) -> Result<Heard<T>> {
+    match told {
+        Told::Heard(heard) => Ok(heard),
+        Told::Nothing(pause) => {
+            Err(Refusal { retry_after: Some(pause), ..Refusal::new(Code::Unavailable) }.into())
+        }
+    }
+}
+
+fn shown_plan(
+    plan: &SimPlan,
+    word: Option<&PlanSaid>,
+    name: String,
+    (now, zone): (Timestamp, &Zone),
+) -> topup::SimPlan {
+    let times = plan.queued.state.times();
+    let (total, used) = (word.and_then(|it| it.data), word.and_then(|it| it.used));
+    topup::SimPlan {
+        order_id: plan.order_id.to_string(),
+        status: plan.queued.state.name().to_owned(),
+        service_plan_code: plan.plan_code.clone(),
+        service_plan_show_name: name,
+        package_type: plan.queued.length.unit.code().to_owned(),
+        order_period: plan.queued.length.periods,
+        effective_at: times.map(|(from, _)| from.as_millis()),
+        expire_at: times.map(|(_, to)| to.as_millis()),
+        remaining_days: days_left(&plan.queued, now, zone),
+        total_bytes: total,
+        used_bytes: used,
+        remaining_bytes: left(total, used),
+    }
+}
+
+fn shown_usage(iccid: &Iccid, heard: Heard<UsageSaid>) -> SimUsage {
+    let Heard { answer, at, cached, stale } = heard;
+    let part = |(period, used_bytes): (String, i64)| UsedInPeriod { period, used_bytes };
+    SimUsage {
+        sim_id: iccid.as_str().to_owned(),
+        used_bytes: answer.used,
+        total_bytes: answer.total,
+        remaining_bytes: left(answer.total, Some(answer.used)),
+        as_of: answer.as_of.map(millis),
+        asked_at: at.as_millis(),
+        periods: answer.periods.into_iter().map(part).collect(),
+        cached,
+        stale,
     }
 }

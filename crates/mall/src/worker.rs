@@ -31,6 +31,8 @@ const CLAIM_PAUSE: Span = Span::millis(5);
 const CHECKPOINT_PERIOD: Duration = Duration::from_millis(250);
 /// How often in a row a job whose only trouble is that others were faster is tried again at once.
 const RACES_MAX: i64 = 10;
+/// One in so many workers is for orders that are handed over as they come.
+const KEPT_FOR_NEW: usize = 4;
 /// The longest pause between two tries.
 const PAUSE_MAX: Span = Span::minutes(5);
 /// The most characters of an error that are stored with a job.
@@ -155,7 +157,7 @@ impl Mall {
         };
         trace::within(trace, work).await;
         self.jobs_in_hand.fetch_sub(1, Ordering::SeqCst);
-        let all_were_busy = self.slots.available_permits() == 0;
+        let all_were_busy = self.places_to_claim() == 0;
         drop(slot);
         if all_were_busy {
             // More jobs may be due than there were workers.
@@ -163,10 +165,17 @@ impl Mall {
         }
     }
 
+    /// How many jobs may be claimed now. Some places are left to orders that are handed over as they come, so
+    /// that a backlog does not hold up new ones.
+    fn places_to_claim(&self) -> usize {
+        let kept = self.settings.workers / KEPT_FOR_NEW;
+        self.slots.available_permits().saturating_sub(kept)
+    }
+
     /// Claims due jobs, one for each worker that is free; the orders of those
     /// that may be asked for at once come with them.
     async fn claim(&self) -> Result<Vec<Handed>> {
-        if self.slots.available_permits() == 0 {
+        if self.places_to_claim() == 0 {
             return Ok(Vec::new());
         }
         // An idle worker must not keep taking SQLite's writer.
@@ -176,7 +185,7 @@ impl Mall {
         }
         let mut tx = self.store.begin().await?;
         // Only now: waiting for the transaction may have taken a while, and more workers may be free.
-        let free = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX);
+        let free = u32::try_from(self.places_to_claim()).unwrap_or(u32::MAX);
         let Ok(mut slots) = Arc::clone(&self.slots).try_acquire_many_owned(free) else {
             return Ok(Vec::new());
         };

@@ -167,10 +167,7 @@ impl Client {
         members: Map<String, Value>,
     ) -> Result<(u16, String), Error> {
         let mut members = members;
-        // What stands in the path does not stand in the query or the body too.
-        let named: Map<String, Value> =
-            call.path_names().filter_map(|name| members.remove_entry(name)).collect();
-        let path = call.filled_path(|name| named.get(name).map(plain).unwrap_or_default());
+        let path = filled(call, &mut members);
         let url = format!("{}{}{path}", self.base, self.path_prefix(call.service));
         let request = match call.method {
             Method::Post => self
@@ -205,16 +202,26 @@ fn system_millis() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn query(members: &Map<String, Value>) -> String {
-    wire::params::write_query(members.iter().map(|(name, value)| (name.as_str(), plain(value))))
+/// The path of a call; what stands in it is taken from the members.
+fn filled(call: &Call, members: &mut Map<String, Value>) -> String {
+    let mut path = call.path.to_owned();
+    for name in call.path_names() {
+        let value = members.remove(name).unwrap_or_default();
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let pair = wire::params::write_query([("", text)].into_iter());
+        // A path has no other sign for a space.
+        let text = pair.trim_start_matches('=').replace('+', "%20");
+        path = path.replace(&format!("{{{name}}}"), &text);
+    }
+    path
 }
 
-/// A value as the text of a path or a query.
-fn plain(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
+fn query(members: &Map<String, Value>) -> String {
+    let pairs = members.iter().map(|(name, value)| match value {
+        Value::String(text) => (name.as_str(), text.clone()),
+        other => (name.as_str(), other.to_string()),
+    });
+    wire::params::write_query(pairs)
 }
 
 fn unreadable(error: &serde_json::Error, text: &str) -> Error {

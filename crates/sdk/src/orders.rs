@@ -6,8 +6,7 @@ use wire::renewals::{
     AutoRenewalRecord, AutoRenewalRecordListAnswer, CANCEL_AUTO_RENEWAL_RECORD,
     QUERY_AUTO_RENEWAL_RECORD, QUERY_AUTO_RENEWAL_RECORD_LIST,
 };
-use wire::sims::{QUERY_SIM, QUERY_SIM_USAGE, SimAnswer, UsageAnswer};
-use wire::topup::{Order, OrderPage, QUERY_ORDER};
+use wire::topup::{Order, OrderPage, QUERY_ORDER, QUERY_SIM, QUERY_SIM_USAGE, SimStatus, SimUsage};
 use wire::vshop::{
     SINGLE_ORDER, SINGLE_QUERY_ORDER, SINGLE_SERVICE_PLAN_PAGE, SINGLE_VERIFY, SYN_ORDER_INFO,
     SingleOrderAnswer, SingleQueryOrderAnswer, SingleServicePlanPageAnswer, SingleVerifyAnswer,
@@ -184,16 +183,6 @@ impl Client {
         self.call(&RESULT_QUERY, vec![("payId", text(pay_id))]).await
     }
 
-    /// A SIM and its plans, as the mall and its carrier have them.
-    pub async fn sim(&self, iccid: &str) -> Result<SimAnswer, Error> {
-        self.call(&QUERY_SIM, vec![("sim_id", text(iccid))]).await
-    }
-
-    /// How much data a SIM used.
-    pub async fn sim_usage(&self, iccid: &str) -> Result<UsageAnswer, Error> {
-        self.call(&QUERY_SIM_USAGE, vec![("sim_id", text(iccid))]).await
-    }
-
     /// An order by `orderNo` or the mall's own id.
     pub async fn order(&self, order_id: &str) -> Result<Order, Error> {
         self.call(&QUERY_ORDER, vec![("order_id", text(order_id))]).await
@@ -202,6 +191,16 @@ impl Client {
     /// The most recent paid order of your own reference (`requestOrderId`, else `orderNo`).
     pub async fn order_by_purchase(&self, purchase_order_id: &str) -> Result<Order, Error> {
         self.call(&QUERY_ORDER, vec![("purchase_order_id", text(purchase_order_id))]).await
+    }
+
+    /// How a card stands: state, plans, usage.
+    pub async fn sim(&self, iccid: &str) -> Result<SimStatus, Error> {
+        self.call(&QUERY_SIM, vec![("sim_id", text(iccid))]).await
+    }
+
+    /// How much data a card used.
+    pub async fn sim_usage(&self, iccid: &str) -> Result<SimUsage, Error> {
+        self.call(&QUERY_SIM_USAGE, vec![("sim_id", text(iccid))]).await
     }
 
     /// A card's orders, the newest first, a page of 100 from 1 on.

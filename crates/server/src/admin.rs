@@ -8,6 +8,7 @@ mod files;
 mod partners;
 mod show;
 mod stock;
+mod timeline;
 mod work;
 
 use std::path::PathBuf;
@@ -129,8 +130,8 @@ enum View {
     Record,
     /// A list, with these of its items' fields as columns.
     List(&'static [&'static str], Paging),
-    /// The list `entries` of an object.
-    Entries(&'static [&'static str]),
+    /// An order's timeline.
+    Timeline,
     /// An answer without a body: what was done.
     Done(&'static str),
 }
@@ -168,9 +169,9 @@ impl Call {
         Self { view: View::Done(what), ..self }
     }
 
-    /// An object whose list `entries` is what people want to see, with these of its fields as columns.
-    fn entries(self, columns: &'static [&'static str]) -> Self {
-        Self { view: View::Entries(columns), ..self }
+    /// An order's timeline.
+    fn timeline(self) -> Self {
+        Self { view: View::Timeline, ..self }
     }
 
     /// The third part of the path is an order's number, whichever it is.
@@ -273,9 +274,9 @@ impl Session {
                 let answer = self.ask(&call).await?;
                 if self.json { self.print(&answer) } else { show::record(&answer) }
             }
-            View::Entries(columns) => {
+            View::Timeline => {
                 let answer = self.ask(&call).await?;
-                if self.json { self.print(&answer) } else { show::entries(&answer, columns) }
+                if self.json { self.print(&answer) } else { timeline::print(&answer) }
             }
             View::Done(what) => {
                 let answer = self.ask(&call).await?;

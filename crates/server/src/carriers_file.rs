@@ -5,6 +5,7 @@
 
 mod fields;
 mod seal;
+mod unique;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,12 +15,13 @@ use carriers::{
     Behaviour, Carrier, Carriers, CubeNotifications, CubeSettings, CubeV4, Endpoint, EsimAccess,
     EsimAccessSettings, EsimGo, EsimGoSettings, Served, SetupError, Simulator,
 };
-use domain::{Ctx, Mode};
-use serde_json::{Map, Value};
+use domain::{Ctx, Mode, Span};
+use serde_json::Value;
 use store::Sealer;
 
 use fields::Fields;
 pub(crate) use seal::{Args as SealArgs, run as seal};
+use unique::Unique;
 
 /// The most carriers of a file.
 const CARRIERS_MAX: usize = 50;
@@ -39,8 +41,9 @@ pub(crate) fn read(file: &Path, ctx: &Ctx, sealer: Option<&Sealer>) -> anyhow::R
 }
 
 fn parse(text: &str, ctx: &Ctx, sealer: Option<&Sealer>) -> anyhow::Result<Carriers> {
-    let file: Map<String, Value> =
-        serde_json::from_str(text).context("it is not a JSON object of carriers by their codes")?;
+    let not_it = "it is not a JSON object of carriers by their codes";
+    let Unique(file) = serde_json::from_str(text).context(not_it)?;
+    let Value::Object(file) = file else { anyhow::bail!(not_it) };
     anyhow::ensure!(file.len() <= CARRIERS_MAX, "it has more than {CARRIERS_MAX} carriers");
     let (mut carriers, mut mistakes) = (Carriers::new(), Vec::new());
     for (code, value) in file {
@@ -73,13 +76,15 @@ fn carrier(fields: &mut Fields<'_>, ctx: &Ctx) -> Option<Served> {
         "esim_access" => {
             let access_code = fields.secret("access_code");
             let secret_key = fields.optional_secret("secret_key");
+            let given = given(fields);
             let mut settings = EsimAccessSettings::new(access_code?, secret_key);
-            settings.endpoint = endpoint(fields, settings.endpoint);
+            given.change(&mut settings.endpoint);
             shared(EsimAccess::new(ctx.clone(), settings))
         }
         _ => {
-            let mut settings = EsimGoSettings::new(fields.secret("api_key")?);
-            settings.endpoint = endpoint(fields, settings.endpoint);
+            let (api_key, given) = (fields.secret("api_key"), given(fields));
+            let mut settings = EsimGoSettings::new(api_key?);
+            given.change(&mut settings.endpoint);
             shared(EsimGo::new(ctx.clone(), settings))
         }
     };
@@ -98,59 +103,71 @@ fn shared<C: Carrier + 'static>(
     Ok(Arc::new(made?))
 }
 
+/// All fields are read before anything that is missing ends it: what was read is no unknown field.
 fn cube(fields: &mut Fields<'_>) -> Option<CubeSettings> {
     let (key_id, private_key) = (fields.text("key_id"), fields.secret("private_key"));
-    let mut settings = CubeSettings::new(key_id?, private_key?);
-    settings.endpoint = endpoint(fields, settings.endpoint);
-    settings.api_version = fields.optional_text("api_version");
-    settings.suspend_unconfirmed = fields.flag("suspend_unconfirmed");
-    settings.notifications = fields.part("notifications", |fields| {
+    let (given, api_version) = (given(fields), fields.optional_text("api_version"));
+    let suspend_unconfirmed = fields.flag("suspend_unconfirmed");
+    let notifications = fields.part("notifications", |fields| {
         let key = fields.secret("key");
         let joined_by = fields.optional_text("joined_by").unwrap_or_default();
-        Some(CubeNotifications {
-            key_is_hex: fields.flag("key_is_hex"),
-            headers_first: fields.flag("headers_first"),
-            base64: fields.flag("base64"),
-            joined_by,
-            key: key?,
-        })
+        let (key_is_hex, headers_first) = (fields.flag("key_is_hex"), fields.flag("headers_first"));
+        let base64 = fields.flag("base64");
+        Some(CubeNotifications { key_is_hex, headers_first, base64, joined_by, key: key? })
     });
+    let settings = CubeSettings::new(key_id?, private_key?);
+    let mut settings = CubeSettings { api_version, suspend_unconfirmed, notifications, ..settings };
+    given.change(&mut settings.endpoint);
     Some(settings)
 }
 
-/// Where the carrier is and what it allows: what is not given is as published.
-fn endpoint(fields: &mut Fields<'_>, published: Endpoint) -> Endpoint {
-    let mut endpoint = published;
-    if let Some(base) = fields.optional_text("base") {
-        if base.starts_with("http://") && !is_loopback(&base) {
-            fields.wrong("base: without TLS only a server on this machine is asked; use https://");
-        }
-        endpoint.base = base;
+/// What the file says of where a carrier is and what it allows; the rest is as published.
+#[derive(Debug, Default)]
+struct Given {
+    base: Option<String>,
+    call_max: Option<Span>,
+    starts_per_second: Option<u32>,
+    in_flight: Option<u32>,
+    calls_per_day: Option<u32>,
+    wait_max: Option<Span>,
+}
+
+fn given(fields: &mut Fields<'_>) -> Given {
+    let base = fields.optional_text("base");
+    if base.as_ref().is_some_and(|base| !is_private(base)) {
+        fields.wrong(
+            "base: https://HOST/PATH is needed; without TLS only a server on this machine is asked",
+        );
     }
-    if let Some(seconds) = fields.seconds("call_max_seconds", 1, 120) {
-        endpoint.call_max = seconds;
-    }
-    let limits = &mut endpoint.limits;
-    let given = fields.part("limits", |fields| {
-        let mut given = *limits;
-        if let Some(number) = fields.number("starts_per_second", 1, 10_000) {
-            given.starts_per_second = number;
-        }
-        if let Some(number) = fields.number("in_flight", 1, 1_000) {
-            given.in_flight = number;
-        }
-        if let Some(number) = fields.number("calls_per_day", 1, 1_000_000_000) {
-            given.calls_per_day = Some(number);
-        }
-        if let Some(seconds) = fields.seconds("wait_max_seconds", 0, 60) {
-            given.wait_max = seconds;
-        }
-        Some(given)
+    let call_max = fields.seconds("call_max_seconds", 1, 120);
+    let limits = fields.part("limits", |fields| {
+        Some(Given {
+            starts_per_second: fields.number("starts_per_second", 1, 10_000),
+            in_flight: fields.number("in_flight", 1, 1_000),
+            calls_per_day: fields.number("calls_per_day", 1, 1_000_000_000),
+            wait_max: fields.seconds("wait_max_seconds", 0, 60),
+            ..Given::default()
+        })
     });
-    if let Some(given) = given {
-        *limits = given;
+    Given { base, call_max, ..limits.unwrap_or_default() }
+}
+
+impl Given {
+    fn change(self, endpoint: &mut Endpoint) {
+        let Endpoint { base, call_max, limits } = endpoint;
+        *base = self.base.unwrap_or_else(|| base.clone());
+        *call_max = self.call_max.unwrap_or(*call_max);
+        limits.starts_per_second = self.starts_per_second.unwrap_or(limits.starts_per_second);
+        limits.in_flight = self.in_flight.unwrap_or(limits.in_flight);
+        limits.calls_per_day = self.calls_per_day.or(limits.calls_per_day);
+        limits.wait_max = self.wait_max.unwrap_or(limits.wait_max);
     }
-    endpoint
+}
+
+/// Whether nobody between us and the address can read along. Only what is plainly so is: other spellings of
+/// `http` are read as such by others.
+fn is_private(base: &str) -> bool {
+    base.starts_with("https://") || (base.starts_with("http://") && is_loopback(base))
 }
 
 /// Whether an address names this machine.
@@ -213,7 +230,8 @@ mod tests {
     fn all_mistakes_are_told_at_once() {
         let told = mistakes(
             r#"{"simulator": {}, "a b": {}, "x": {"speaks": "smoke"}, "y": 1,
-            "c": {"speaks": "cube_v4", "private_key": "MIIB", "limit": {}, "modes": ["uat"]},
+            "c": {"speaks": "cube_v4", "private_key": "MIIB", "limit": {}, "modes": ["uat"],
+                "notifications": {"base64": 1}, "api_version": "2", "limits": {"in_flight": 0}},
             "go": {"speaks": "esim_go", "api_key": {"file": "/nowhere"}, "base": "http://go.example"}}"#,
         );
         for part in [
@@ -225,11 +243,27 @@ mod tests {
             "c: key_id: missing",
             "c: limit: no such field",
             "c: modes: a list of live and test",
+            "c: notifications: key: missing",
+            "c: notifications: base64: true or false",
+            "c: limits: in_flight: a number from 1 to 1000",
             "go: api_key: /nowhere cannot be read",
+            "go: base: https://HOST/PATH is needed",
         ] {
             assert!(told.contains(part), "{part}: {told}");
         }
+        // Only what nobody reads is unknown, whatever else is wrong.
+        assert_eq!(told.matches("no such field").count(), 1, "{told}");
         assert!(!told.contains("MIIB"), "{told}");
+    }
+
+    #[test]
+    fn a_name_that_is_there_twice_is_told_with_its_place() {
+        for text in [r#"{"go": {}, "go": {}}"#, r#"{"go": {"limits": [{"a": 1, "a": 1}]}}"#] {
+            let told = mistakes(text);
+            assert!(told.contains("is there twice at line 1"), "{told}");
+        }
+        assert!(mistakes("[]").contains("not a JSON object"));
+        assert!(mistakes(r#"{"go": "#).contains("line 1"));
     }
 
     #[test]
@@ -242,7 +276,12 @@ mod tests {
             ("http://localhost.example", false),
             ("http://10.0.0.1/", false),
         ] {
-            assert_eq!(is_loopback(base), here, "{base}");
+            assert_eq!(is_private(base), here, "{base}");
+        }
+        assert!(is_private("https://go.example/v2.5"));
+        for base in ["HTTP://go.example", " http://go.example", "ht\ttp://go.example", "go.example"]
+        {
+            assert!(!is_private(base), "{base:?}");
         }
     }
 }

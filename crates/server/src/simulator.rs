@@ -59,7 +59,7 @@ pub(crate) struct Args {
     public_key_file: Option<PathBuf>,
     /// eSIM Access: the secret that signs requests. eSIM Go: the API key. Cube: the notification key.
     /// Better given in the environment, since a command line can be seen by others.
-    #[arg(long, env = "SIMMALL_SIMULATOR_SECRET", hide_env_values = true)]
+    #[arg(long, env = "SIMMALL_SECRET", hide_env_values = true)]
     secret: Option<String>,
     /// Where webhooks are sent, as `http://HOST:PORT/PATH`; without it none are.
     #[arg(long, env = "SIMMALL_WEBHOOK_URL", value_name = "URL")]

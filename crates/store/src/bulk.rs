@@ -16,7 +16,7 @@ use domain::{Iccid, LocalizedText, Mode, Money, Timestamp};
 use crate::engine::{Tx, fetch_all, fetch_optional, on_engine, statements};
 use crate::error::{Result, Row};
 use crate::partners::words;
-use crate::plans::{json, texts};
+use crate::plans::{json, route, texts};
 
 /// How many rows one statement looks up or writes.
 pub const BATCH_ROWS: usize = 250;
@@ -109,6 +109,8 @@ static PACKAGES: LazyLock<Sized> = LazyLock::new(|| {
         r.carrier_product";
     Sized::select(columns, "packages", &["mode", "code"])
 });
+static ROUTES: LazyLock<Sized> =
+    LazyLock::new(|| Sized::select("r.code, r.route", "packages", &["mode", "code"]));
 static PLANS: LazyLock<Sized> = LazyLock::new(|| {
     let columns =
         "r.code, r.plan_id, r.package_code, r.name, r.description, r.periods, r.renewable,
@@ -157,9 +159,9 @@ static PUT_PRICES: LazyLock<Sized> = LazyLock::new(|| {
 /// All statements that are put together here, for the test that prepares them.
 #[cfg(test)]
 pub(crate) fn built() -> impl Iterator<Item = &'static str> {
-    let all =
-        [&SIMS, &PACKAGES, &PLANS, &PRICES, &PUT_SIMS, &PUT_PACKAGES, &PUT_PLANS, &PUT_PRICES];
-    all.into_iter().flat_map(|sized| [sized.one.as_str(), sized.many.as_str()])
+    let read = [&SIMS, &PACKAGES, &ROUTES, &PLANS, &PRICES];
+    let all = read.into_iter().chain([&PUT_SIMS, &PUT_PACKAGES, &PUT_PLANS, &PUT_PRICES]);
+    all.flat_map(|sized| [sized.one.as_str(), sized.many.as_str()])
 }
 
 /// Looks rows up by many keys, after some other values.
@@ -368,6 +370,12 @@ struct PlanIdRow {
 }
 
 #[derive(sqlx::FromRow)]
+struct RouteRow {
+    code: String,
+    route: String,
+}
+
+#[derive(sqlx::FromRow)]
 struct CodeRow {
     code: String,
 }
@@ -411,6 +419,20 @@ impl Tx {
     ) -> Result<Vec<(String, String)>> {
         let rows = look_up!(self, PlanIdRow, PLAN_IDS, plan_ids, [mode.as_str()]);
         Ok(rows.into_iter().map(|row| (row.code, row.plan_id)).collect())
+    }
+
+    /// The routes of the packages among these codes: carriers, each with its product.
+    pub async fn routes_among(
+        &mut self,
+        mode: Mode,
+        codes: &[&str],
+    ) -> Result<BTreeMap<String, Vec<(String, String)>>> {
+        let rows = look_up!(self, RouteRow, ROUTES, codes, [mode.as_str()]);
+        let parsed = rows.into_iter().map(|found| {
+            let route = route(&Row { table: "packages", key: &found.code }, &found.route)?;
+            Ok((found.code, route))
+        });
+        parsed.collect()
     }
 
     /// Adds SIMs to a partner's stock, or changes those that are in it. One in another's stock violates

@@ -38,7 +38,7 @@ statements! {
     LIVE_KEYS = "SELECT mode, partner_id, key_id, sealed FROM partner_keys
         WHERE retired_at IS NULL AND (mode, partner_id, key_id) > ($1, $2, $3)
         ORDER BY mode, partner_id, key_id LIMIT $4";
-    CARRIERS = "SELECT DISTINCT carrier FROM packages ORDER BY carrier LIMIT $1";
+    CARRIERS = "SELECT DISTINCT mode, carrier FROM packages ORDER BY mode, carrier LIMIT $1";
     /// A posting names two accounts and one amount, so that it sums to zero unless it is malformed.
     MALFORMED = "SELECT 'a posting that does not sum to zero' AS what, mode, partner_id,
         order_id AS id FROM postings WHERE debit = credit OR minor < 0 LIMIT $1";
@@ -56,9 +56,9 @@ statements! {
         AND NOT EXISTS (SELECT 1 FROM postings WHERE postings.mode = orders.mode
             AND postings.partner_id = orders.partner_id AND postings.order_id = orders.order_id
             AND postings.kind = 'sale') LIMIT $1";
-    NOT_TAKEN_BACK = "SELECT 'failed, but its sale is not taken back' AS what, mode, partner_id,
-        order_id AS id FROM orders
-        WHERE source = 'reported' AND state = 'FAILED' AND paid_at IS NOT NULL
+    NOT_TAKEN_BACK = "SELECT 'without a plan, but its sale is not taken back' AS what, mode,
+        partner_id, order_id AS id FROM orders WHERE source = 'reported'
+        AND state IN ('FAILED', 'REFUNDED') AND paid_at IS NOT NULL
         AND NOT EXISTS (SELECT 1 FROM postings WHERE postings.mode = orders.mode
             AND postings.partner_id = orders.partner_id AND postings.order_id = orders.order_id
             AND postings.kind = 'reversal') LIMIT $1";
@@ -199,10 +199,14 @@ impl Tx {
         rows.into_iter().map(KeyRow::into_key).collect()
     }
 
-    /// The carriers that packages name.
-    pub async fn carriers_in_use(&mut self) -> Result<Vec<String>> {
-        let rows = fetch_all!(self, (String,), CARRIERS, CARRIERS_MAX)?;
-        Ok(rows.into_iter().map(|(carrier,)| carrier).collect())
+    /// The carriers that each mode's packages name.
+    pub async fn carriers_in_use(&mut self) -> Result<Vec<(Mode, String)>> {
+        let rows = fetch_all!(self, (String, String), CARRIERS, CARRIERS_MAX)?;
+        let read = |(mode, carrier): (String, String)| {
+            let row = Row { table: "packages", key: &carrier };
+            Ok((row.parse("mode", &mode)?, carrier))
+        };
+        rows.into_iter().map(read).collect()
     }
 
     /// Where the books contradict themselves: at most [`FAULTS_MAX`] of each kind. Each kind is one

@@ -20,8 +20,7 @@ macro_rules! claim {
             "UPDATE jobs SET run_at = $2, fence = fence + 1,
             first_run_at = COALESCE(first_run_at, $1) WHERE (mode, partner_id, job_id) IN (
             SELECT mode, partner_id, job_id FROM jobs WHERE state = 'ready' AND run_at <= $1
-            AND kind IN ('provision', 'close_order', 'turn_plan', 'import', 'look_at_sim')
-            ORDER BY run_at LIMIT $3 ",
+            AND kind IN ('provision', 'close_order', 'turn_plan', 'import', 'look_at_sim') ORDER BY run_at LIMIT $3 ",
             $lock,
             ") RETURNING mode, partner_id, job_id, kind, subject, trace, fence, failures,
             first_run_at"
@@ -57,16 +56,16 @@ pub enum JobKind {
     CloseOrder,
     /// Ends the plan in use on a SIM and begins the next. The subject is the ICCID.
     TurnPlan,
+    /// Asks a SIM's carrier how it stands. The subject is the ICCID.
+    LookAtSim,
     /// Validates and applies an import, and deletes it when it is old. The subject is its id.
     Import,
-    /// Asks the carrier what became of a SIM and its plans. The subject is the ICCID.
-    LookAtSim,
 }
 
 impl JobKind {
     /// All kinds.
     pub const ALL: [Self; 5] =
-        [Self::Provision, Self::CloseOrder, Self::TurnPlan, Self::Import, Self::LookAtSim];
+        [Self::Provision, Self::CloseOrder, Self::TurnPlan, Self::LookAtSim, Self::Import];
 
     /// The word stored in the database.
     pub fn as_str(self) -> &'static str {
@@ -74,8 +73,8 @@ impl JobKind {
             Self::Provision => "provision",
             Self::CloseOrder => "close_order",
             Self::TurnPlan => "turn_plan",
-            Self::Import => "import",
             Self::LookAtSim => "look_at_sim",
+            Self::Import => "import",
         }
     }
 }

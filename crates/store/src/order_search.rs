@@ -1,4 +1,5 @@
-//! Orders as operators look for them: the newest first, by number, SIM, partner or state.
+//! Orders as operators look for them: the newest first, by number, SIM, partner or state; and those that
+//! wait for a person, the eldest first.
 //!
 //! Every statement walks one index from the cursor on and looks at [`SCAN_MAX`] orders at most (or
 //! one page), so that none takes long however many orders there are and however few of them are
@@ -97,6 +98,15 @@ statements! {
     REQUEST_NO_PAGE = page!(of_key!("o.request_order_id = $5 AND o.request_order_id <> ''"));
     REQUEST_NO_REACH = reach!(of_key!("o.request_order_id = $5 AND o.request_order_id <> ''"));
     ID_PAGE = page!(of_key!("o.order_id = $5"));
+    /// By the index of unsettled orders, whose condition stands here to the letter.
+    REVIEWS = concat!(
+        "SELECT (SELECT code FROM partners p WHERE p.mode = $1 AND p.partner_id = o.partner_id)
+            AS partner_code, partner_id AS owner, ",
+        order_columns!(),
+        " FROM orders o WHERE mode = $1 AND state = 'REVIEW' AND order_id > $2
+        AND state IN ('AWAITING_PAYMENT', 'CLOSED', 'FAILED', 'REVIEW', 'REFUNDING', 'REFUNDED')
+        AND (partner_id = $3 OR $3 = '') ORDER BY order_id LIMIT $4"
+    );
 }
 
 /// Which orders are wanted. Empty texts want all.
@@ -264,6 +274,19 @@ impl Tx {
             fetch_optional!(self, ReachRow, reach, word, &before, &least, &partner, key, look)?;
         let next = reach.filter(|reach| reach.scanned >= look).and_then(|reach| reach.last);
         Ok(OrdersPage { orders, next })
+    }
+
+    /// Orders that wait for a person, made after the one with this id: the eldest first.
+    pub async fn orders_waiting(
+        &mut self,
+        mode: Mode,
+        partner: Option<PartnerId>,
+        after_id: &str,
+        limit: i64,
+    ) -> Result<Vec<FoundOrder>> {
+        let partner = partner.map(|id| id.to_string()).unwrap_or_default();
+        let rows = fetch_all!(self, FoundRow, REVIEWS, mode.as_str(), after_id, partner, limit)?;
+        rows.into_iter().map(|row| row.into_found(mode)).collect()
     }
 
     /// An order of whichever partner, by our id.

@@ -145,6 +145,15 @@ pub(crate) fn texts(row: &Row<'_>, column: &'static str, json: &str) -> Result<L
     Ok(LocalizedText(map))
 }
 
+/// The carriers of a route, each with its product.
+pub(crate) fn route(row: &Row<'_>, text: &str) -> Result<Vec<(String, String)>> {
+    let pair = |word: &str| match word.split_once(':') {
+        Some((carrier, product)) => Ok((carrier.to_owned(), product.to_owned())),
+        None => Err(row.corrupt("route", format!("{word:?} has no product"))),
+    };
+    text.split_whitespace().map(pair).collect()
+}
+
 pub(crate) fn json(text: &LocalizedText) -> String {
     // A map of strings always has a JSON form.
     serde_json::to_string(&text.0).unwrap_or_default()
@@ -208,12 +217,7 @@ impl Tx {
     pub async fn package_route(&mut self, mode: Mode, code: &str) -> Result<Vec<(String, String)>> {
         let found = fetch_optional!(self, RouteRow, ROUTE, mode.as_str(), code)?;
         let row = Row { table: "packages", key: code };
-        let text = found.map(|found| found.route).unwrap_or_default();
-        let pair = |word: &str| match word.split_once(':') {
-            Some((carrier, product)) => Ok((carrier.to_owned(), product.to_owned())),
-            None => Err(row.corrupt("route", format!("{word:?} has no product"))),
-        };
-        text.split_whitespace().map(pair).collect()
+        route(&row, &found.map(|found| found.route).unwrap_or_default())
     }
 
     /// Adds a package.

@@ -33,6 +33,8 @@ pub struct Network {
     pub seed: u64,
     /// How long a call may take.
     pub call_max: Span,
+    /// The modes whose orders go there.
+    pub modes: Vec<Mode>,
 }
 
 /// A network that runs.
@@ -48,7 +50,8 @@ impl Network {
     /// A network in which nothing goes wrong.
     pub fn new(code: &'static str, protocol: Protocol) -> Self {
         let faults = Faults::preset("none").unwrap();
-        Self { code, protocol, faults, seed: 1, call_max: Span::seconds(5) }
+        let (call_max, modes) = (Span::seconds(5), Mode::ALL.to_vec());
+        Self { code, protocol, faults, seed: 1, call_max, modes }
     }
 }
 
@@ -92,7 +95,7 @@ impl Played {
                 Arc::new(EsimGo::new(ctx, EsimGoSettings { endpoint, ..settings }).unwrap())
             }
         };
-        (self.network.code.to_owned(), Served { carrier, modes: Mode::ALL.to_vec() })
+        (self.network.code.to_owned(), Served { carrier, modes: self.network.modes.clone() })
     }
 }
 

@@ -75,7 +75,7 @@ pub struct Call {
     pub service: Service,
     /// Its method.
     pub method: Method,
-    /// Its path below the prefix; fields of the path stand in braces.
+    /// Its path below the prefix.
     pub path: &'static str,
     /// Its name: the `tradeType` that `hmac-sha256` demands.
     pub name: &'static str,
@@ -90,34 +90,20 @@ pub struct Call {
 }
 
 impl Call {
-    /// All fields in order.
-    pub fn all_fields(&self) -> impl Iterator<Item = &'static Field> {
-        self.fields.iter().flat_map(|part| part.iter())
+    /// Whether a field stands in the path.
+    pub fn in_path(&self, name: &str) -> bool {
+        self.path_names().any(|part| part == name)
     }
 
-    /// The names of the fields that stand in the path, in the path's order.
+    /// The names of the fields that stand in the path.
     pub fn path_names(&self) -> impl Iterator<Item = &'static str> {
         self.path.split(['{', '}']).skip(1).step_by(2)
     }
 
-    /// The path with its fields filled in.
-    pub fn filled_path(&self, value: impl Fn(&str) -> String) -> String {
-        let mut path = String::new();
-        for (place, part) in self.path.split(['{', '}']).enumerate() {
-            if place % 2 == 0 {
-                path.push_str(part);
-            } else {
-                path.push_str(&encode_segment(&value(part)));
-            }
-        }
-        path
+    /// All fields in order.
+    pub fn all_fields(&self) -> impl Iterator<Item = &'static Field> {
+        self.fields.iter().flat_map(|part| part.iter())
     }
-}
-
-/// A text as one segment of a path.
-fn encode_segment(text: &str) -> String {
-    // The form's encoder writes a space as `+`, and a `+` as `%2B`.
-    form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
 /// A request that can be read from its parameters.
@@ -141,6 +127,6 @@ pub const CALLS: [Call; 12] = [
     crate::vshop::SYN_ORDER_INFO,
     crate::payment::RESULT_QUERY,
     crate::topup::QUERY_ORDER,
-    crate::sims::QUERY_SIM,
-    crate::sims::QUERY_SIM_USAGE,
+    crate::topup::QUERY_SIM,
+    crate::topup::QUERY_SIM_USAGE,
 ];

@@ -17,7 +17,6 @@ pub mod payment;
 pub mod redact;
 pub mod renewals;
 pub mod sign;
-pub mod sims;
 pub mod topup;
 pub mod vshop;
 

@@ -1,12 +1,15 @@
-//! Topup: orders, for those who manage many SIMs (section 8 of the vendor's pages; `snake_case`).
+//! Topup: orders and SIMs, for those who manage many SIMs (section 8 of the vendor's pages; `snake_case`).
 
 use domain::Iccid;
 use serde::{Deserialize, Serialize};
 
 use crate::call::{Call, Method, Request, Service, Shape};
 use crate::common::TOPUP;
-use crate::form::{Form, Kind, Problem, optional};
+use crate::form::{Field, Form, Kind, Problem, optional, required};
 use crate::vshop::{NUMBER_CHARS_MAX, PAGE_NO_MAX};
+
+/// The most plans that are told of a SIM.
+pub const SIM_PLANS_MAX: usize = 200;
 
 /// The most orders on one page.
 pub const PAGE_SIZE_MAX: u32 = 200;
@@ -163,4 +166,144 @@ pub struct OrderFailure {
     pub code: String,
     /// For people.
     pub message: String,
+}
+
+/// The SIM, in the path.
+const SIM_ID: &[Field] = &[required("sim_id", Kind::Iccid, "ICCID of the SIM (chosen)")];
+
+/// `GET /mall/sims/{sim_id}`, chosen.
+pub const QUERY_SIM: Call = Call {
+    service: Service::Topup,
+    method: Method::Get,
+    path: "/mall/sims/{sim_id}",
+    name: "querySim",
+    shape: Shape::Envelope,
+    summary: "How a SIM stands: state, plans, usage (chosen)",
+    doc: "What its network says is asked at most as often as the network allows; `as_of` and `asked_at` \
+          tell how old it is, and `stale` that the network could not be asked now.",
+    fields: &[TOPUP, SIM_ID],
+};
+
+/// `GET /mall/sims/{sim_id}/usage`, chosen.
+pub const QUERY_SIM_USAGE: Call = Call {
+    service: Service::Topup,
+    method: Method::Get,
+    path: "/mall/sims/{sim_id}/usage",
+    name: "querySimUsage",
+    shape: Shape::Envelope,
+    summary: "How much data a SIM used (chosen)",
+    doc: "What the network counted: of the plans on the SIM, or of the last 30 days where it counts by days. \
+          Asked of the network at most as often as it allows, like `querySim`; refused with `UNAVAILABLE` \
+          if it cannot be asked and never said anything.",
+    fields: &[TOPUP, SIM_ID],
+};
+
+/// How a SIM stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuerySim {
+    /// The SIM.
+    pub iccid: Iccid,
+}
+
+impl Request for QuerySim {
+    const CALL: Call = QUERY_SIM;
+    fn read(form: &mut Form<'_>) -> Option<Self> {
+        form.iccid("sim_id").map(|iccid| Self { iccid })
+    }
+}
+
+/// How much data a SIM used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuerySimUsage {
+    /// The SIM.
+    pub iccid: Iccid,
+}
+
+impl Request for QuerySimUsage {
+    const CALL: Call = QUERY_SIM_USAGE;
+    fn read(form: &mut Form<'_>) -> Option<Self> {
+        form.iccid("sim_id").map(|iccid| Self { iccid })
+    }
+}
+
+/// How a SIM stands (names chosen). Times are epoch milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SimStatus {
+    /// ICCID of the SIM.
+    pub sim_id: String,
+    /// `ready`, `suspended`, `expired` or `terminated`, as the mall has it.
+    pub status: String,
+    /// `pre_active`, `active`, `paused`, `expired`, `terminated`, or the network's own word.
+    pub network_status: String,
+    /// What runs and what waits, in the order of the SIM's queue, the first 200.
+    pub plans: Vec<SimPlan>,
+    /// How much data it used; `None` if the network never said.
+    pub usage: Option<SimUsage>,
+    /// When the network was asked how the SIM stands.
+    pub asked_at: i64,
+    /// Whether that was for an earlier call.
+    pub cached: bool,
+    /// Whether the network could not be asked now, so that this is older than it may be.
+    pub stale: bool,
+}
+
+/// A plan on a SIM (names chosen).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SimPlan {
+    /// Our own id of its order.
+    pub order_id: String,
+    /// `waiting` or `in_use`.
+    pub status: String,
+    /// The plan.
+    pub service_plan_code: String,
+    /// The plan's name.
+    pub service_plan_show_name: String,
+    /// The package's type.
+    pub package_type: String,
+    /// How many periods.
+    pub order_period: u32,
+    /// When it began.
+    pub effective_at: Option<i64>,
+    /// When it ends.
+    pub expire_at: Option<i64>,
+    /// Whole days left; of a waiting one its own whole length.
+    pub remaining_days: i64,
+    /// Its bytes by the network's word; `-1` unlimited, `null` where that is not certain.
+    pub total_bytes: Option<i64>,
+    /// Bytes used of it, likewise.
+    pub used_bytes: Option<i64>,
+    /// Bytes left of it, likewise.
+    pub remaining_bytes: Option<i64>,
+}
+
+/// How much data a SIM used (names chosen). It is never this minute's number: networks count late.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SimUsage {
+    /// ICCID of the SIM.
+    pub sim_id: String,
+    /// Bytes used.
+    pub used_bytes: i64,
+    /// Of how many; `-1` unlimited, `null` if the network does not say.
+    pub total_bytes: Option<i64>,
+    /// How many are left; `-1` unlimited, `null` if the network does not say.
+    pub remaining_bytes: Option<i64>,
+    /// When the network counted, if it says so.
+    pub as_of: Option<i64>,
+    /// When the network was asked.
+    pub asked_at: i64,
+    /// The parts of `used_bytes`, if the network gives them.
+    pub periods: Vec<UsedInPeriod>,
+    /// Whether the network was asked for an earlier call.
+    pub cached: bool,
+    /// Whether the network could not be asked now, so that this is older than it may be.
+    pub stale: bool,
+}
+
+/// A part of the usage (names chosen).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsedInPeriod {
+    /// The network's name of the period: a day as `yyyy-MM-dd`.
+    pub period: String,
+    /// Bytes used in it.
+    pub used_bytes: i64,
 }

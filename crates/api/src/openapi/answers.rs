@@ -32,8 +32,8 @@ pub fn data(call: &Call) -> Option<Value> {
         "SynOrderInfo" => syn_order_info(),
         "resultQuery" => result_query(),
         "queryOrder" => json!({"anyOf": [order(), order_page()]}),
-        "querySim" => sim(),
-        "querySimUsage" => usage(),
+        "querySim" => sim_status(),
+        "querySimUsage" => sim_usage(),
         _ => return None,
     })
 }
@@ -67,6 +67,65 @@ pub fn failure(codes: &[Code]) -> Value {
         "operateCode": {"const": "F"},
         "message": {"const": "fail"},
         "data": object(&data, &["field", "fields", "signContent", "hint"]),
+    });
+    object(&members, &[])
+}
+
+fn sim_status() -> Value {
+    let time = |what: &str| json!({"type": ["integer", "null"], "description": what});
+    let plan = json!({
+        "order_id": text("Our own id of its order (chosen)"),
+        "status": word("Whether it runs (chosen)", &["waiting", "in_use"]),
+        "service_plan_code": text("The plan (chosen)"),
+        "service_plan_show_name": text("The plan's name (chosen)"),
+        "package_type": package_type(),
+        "order_period": count("How many periods (chosen)", 1),
+        "effective_at": time("When it began, epoch milliseconds (chosen)"),
+        "expire_at": time("When it ends, epoch milliseconds (chosen)"),
+        "remaining_days": count("Whole days left; of a waiting one its own whole length (chosen)", 0),
+        "total_bytes": time("Its bytes by the network's word; -1 unlimited, null if not certain (chosen)"),
+        "used_bytes": time("How many are used, likewise (chosen)"),
+        "remaining_bytes": time("How many are left, likewise (chosen)"),
+    });
+    let members = json!({
+        "sim_id": text("ICCID of the SIM (chosen)"),
+        "status": word("As the mall has it (chosen)",
+            &["ready", "suspended", "expired", "terminated"]),
+        "network_status": text("pre_active, active, paused, expired, terminated, or the network's \
+            own word (chosen)"),
+        "plans": list("What runs and what waits (chosen)", &object(&plan, &[])),
+        "usage": {
+            "description": "How much data it used; null if the network never said (chosen)",
+            "anyOf": [sim_usage(), {"type": "null"}],
+        },
+        "asked_at": count("When the network was asked how the SIM stands, epoch milliseconds (chosen)", 0),
+        "cached": truth("Whether that was for an earlier call (chosen)"),
+        "stale": truth("Whether the network could not be asked now (chosen)"),
+    });
+    object(&members, &[])
+}
+
+fn truth(about: &str) -> Value {
+    json!({"type": "boolean", "description": about})
+}
+
+fn sim_usage() -> Value {
+    let part = json!({
+        "period": text("A day as yyyy-MM-dd, or the network's name of the period (chosen)"),
+        "used_bytes": count("Bytes used in it (chosen)", 0),
+    });
+    let number = |what: &str| json!({"type": "integer", "description": what});
+    let maybe = |what: &str| json!({"type": ["integer", "null"], "description": what});
+    let members = json!({
+        "sim_id": text("ICCID of the SIM (chosen)"),
+        "used_bytes": number("Bytes used (chosen)"),
+        "total_bytes": maybe("Of how many; -1 unlimited, null if the network does not say (chosen)"),
+        "remaining_bytes": maybe("How many are left, likewise (chosen)"),
+        "as_of": maybe("When the network counted, epoch milliseconds, if it says so (chosen)"),
+        "asked_at": number("When the network was asked, epoch milliseconds (chosen)"),
+        "periods": list("The parts of used_bytes, if the network gives them (chosen)", &object(&part, &[])),
+        "cached": truth("Whether the network was asked for an earlier call (chosen)"),
+        "stale": truth("Whether the network could not be asked now (chosen)"),
     });
     object(&members, &[])
 }
@@ -251,55 +310,6 @@ fn order_page() -> Value {
     object(&members, &[])
 }
 
-fn sim() -> Value {
-    let carrier = "What the carrier says; null if it was never heard (chosen)";
-    let carrier_states =
-        json!(["PRE_ACTIVE", "ACTIVE", "PAUSED", "EXPIRED", "TERMINATED", "OTHER", null]);
-    let plan = json!({
-        "order_id": text("The mall's own id of the order that bought it (chosen)"),
-        "order_status": word("1 not yet activated, 2 in use (chosen)", &["1", "2"]),
-        "service_plan_code": text("The plan (chosen)"),
-        "service_plan_show_name": text("The plan's name (chosen)"),
-        "package_type": package_type(),
-        "order_period": count("How many periods (chosen)", 1),
-        "effective_at": time_or_null("When it began to run (chosen)"),
-        "expire_at": time_or_null("When it ends (chosen)"),
-        "remaining_days": count("Whole days left; of a waiting one its own whole length (chosen)", 0),
-        "data_volume": volume_or_null("Its bytes by the carrier's word; -1 unlimited (chosen)"),
-        "used_volume": volume_or_null("Bytes used by the carrier's word (chosen)"),
-        "remaining_volume": volume_or_null("Bytes left by the carrier's word (chosen)"),
-    });
-    let members = json!({
-        "sim_id": like("ICCID of the SIM (chosen)", ICCID),
-        "status": word("What the mall knows (chosen)", &["READY", "SUSPENDED", "EXPIRED", "TERMINATED"]),
-        "carrier_status": {"enum": carrier_states, "description": carrier},
-        "plans": list("The one in use first, then those that wait (chosen)", &object(&plan, &[])),
-        "as_of": time_or_null("When the carrier was heard (chosen)"),
-        "cached": truth("Whether the carrier was asked for an earlier call (chosen)"),
-        "stale": truth("Whether that is older than the mall allows, as the carrier cannot be asked (chosen)"),
-    });
-    object(&members, &[])
-}
-
-fn usage() -> Value {
-    let part = json!({
-        "period": text("A day as yyyy-MM-dd, or the carrier's name of the period (chosen)"),
-        "used_volume": count("Bytes used in it (chosen)", 0),
-    });
-    let members = json!({
-        "sim_id": like("ICCID of the SIM (chosen)", ICCID),
-        "used_volume": count("Bytes used in all (chosen)", 0),
-        "data_volume": volume_or_null("Of how many bytes; -1 unlimited (chosen)"),
-        "remaining_volume": volume_or_null("Bytes left (chosen)"),
-        "periods": list("The parts of used_volume, if the carrier gives them (chosen)", &object(&part, &[])),
-        "as_of": count("When the carrier counted, epoch milliseconds (chosen)", 0),
-        "asked_at": count("When the carrier was asked, epoch milliseconds (chosen)", 0),
-        "cached": truth("Whether the carrier was asked for an earlier call (chosen)"),
-        "stale": truth("Whether that is older than the mall allows, as the carrier cannot be asked (chosen)"),
-    });
-    object(&members, &[])
-}
-
 /// An object of exactly these members, all there but the optional ones.
 fn object(members: &Value, optional: &[&str]) -> Value {
     let names = members.as_object().into_iter().flat_map(|members| members.keys());
@@ -345,15 +355,6 @@ fn list(about: &str, items: &Value) -> Value {
 
 fn count(about: &str, least: i64) -> Value {
     json!({"type": "integer", "minimum": least, "description": about})
-}
-
-fn truth(about: &str) -> Value {
-    json!({"type": "boolean", "description": about})
-}
-
-/// Bytes.
-fn volume_or_null(about: &str) -> Value {
-    json!({"type": ["integer", "null"], "minimum": -1, "description": about})
 }
 
 /// Epoch milliseconds.

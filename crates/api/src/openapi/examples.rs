@@ -110,11 +110,16 @@ pub fn answers(call: &Call) -> Vec<Example> {
             let page = json!({"total_count":1,"page_no":1,"page_size":100,"orders":[order()]});
             vec![example(order()), Example { name: "page", summary: "With sim_id", value: page }]
         }
-        "querySim" => vec![example(sim())],
-        "querySimUsage" => vec![example(json!({"as_of":1_654_585_900_000_i64,
-            "asked_at":1_654_585_900_000_i64,"cached":false,"data_volume":2_147_483_648_i64,
-            "periods":[],"remaining_volume":2_042_626_048_i64,"sim_id":SIM,"stale":false,
-            "used_volume":104_857_600_i64}))],
+        "querySim" => vec![example(json!({"sim_id":SIM,"status":"ready",
+            "network_status":"active","usage":usage(),"asked_at":1_654_585_746_965_i64,
+            "cached":false,"stale":false,"plans":[{
+                "order_id":"ord_01890a5d-ac96-774b-bcce-b302099a8057","status":"in_use",
+                "service_plan_code":"SP202111041459","service_plan_show_name":"biaoqianweikong",
+                "package_type":"2","order_period":1,"remaining_days":30,
+                "effective_at":1_654_585_749_000_i64,"expire_at":1_657_177_749_000_i64,
+                "total_bytes":2_147_483_648_i64,"used_bytes":734_003_200,
+                "remaining_bytes":1_413_480_448}]}))],
+        "querySimUsage" => vec![example(usage())],
         _ => Vec::new(),
     }
 }
@@ -184,14 +189,10 @@ fn order() -> Value {
         "transaction_id":"ch_3L7wXlLnVNBddzsl1phHDiSi"})
 }
 
-fn sim() -> Value {
-    json!({"as_of":1_654_585_900_000_i64,"cached":true,"carrier_status":"ACTIVE","sim_id":SIM,
-        "stale":false,"status":"READY","plans":[{"data_volume":2_147_483_648_i64,
-            "effective_at":1_654_585_749_000_i64,"expire_at":1_657_177_749_000_i64,
-            "order_id":"ord_01890a5d-ac96-774b-bcce-b302099a8057","order_period":1,
-            "order_status":"2","package_type":"2","remaining_days":30,
-            "remaining_volume":2_042_626_048_i64,"service_plan_code":"SP202111041459",
-            "service_plan_show_name":"biaoqianweikong","used_volume":104_857_600_i64}]})
+fn usage() -> Value {
+    json!({"sim_id":SIM,"used_bytes":734_003_200,"total_bytes":2_147_483_648_i64,
+        "remaining_bytes":1_413_480_448,"as_of":1_654_585_700_000_i64,
+        "asked_at":1_654_585_746_965_i64,"periods":[],"cached":false,"stale":false})
 }
 
 /// Adds the keyless signature.

@@ -10,8 +10,10 @@ use wire::renewals::{
     AutoRenewalHistory, AutoRenewalRecord, AutoRenewalRecordListAnswer, CancelAutoRenewalRecord,
     QueryAutoRenewalRecord, QueryAutoRenewalRecordList,
 };
-use wire::sims::{PlanOnSim, QuerySim, QuerySimUsage, SimAnswer, UsageAnswer, UsedInPeriod};
-use wire::topup::{Order, OrderFailure, OrderPage, QueryOrder};
+use wire::topup::{
+    Order, OrderFailure, OrderPage, QueryOrder, QuerySim, QuerySimUsage, SimPlan, SimStatus,
+    SimUsage, UsedInPeriod,
+};
 use wire::vshop::{
     QueuedOrder, ServicePlan, SingleOrder, SingleOrderAnswer, SingleQueryOrder,
     SingleQueryOrderAnswer, SingleServicePlanPage, SingleServicePlanPageAnswer, SingleVerify,
@@ -94,8 +96,8 @@ fn every_field_stands_with_its_meaning() {
                 assert_eq!(found["name"], field.name);
                 assert_eq!(found["description"], field.doc);
                 assert_eq!(found["required"], field.required);
-                let in_path = call.path.contains(&format!("{{{}}}", field.name));
-                assert_eq!(found["in"], if in_path { "path" } else { "query" });
+                let place = if call.in_path(field.name) { "path" } else { "query" };
+                assert_eq!(found["in"], place);
             }
         } else {
             let schema = &whole["components"]["schemas"][name(call, "Request")];
@@ -391,44 +393,44 @@ fn the_answers_about_orders_fit_their_schemas() {
 #[test]
 fn the_answers_about_sims_fit_their_schemas() {
     let t = String::new;
-    let plan = |number| PlanOnSim {
+    let usage = |total| SimUsage {
+        sim_id: t(),
+        used_bytes: 1,
+        total_bytes: total,
+        remaining_bytes: total,
+        as_of: total,
+        asked_at: 0,
+        periods: vec![UsedInPeriod { period: t(), used_bytes: 1 }],
+        cached: true,
+        stale: true,
+    };
+    check("querySimUsage", &usage(Some(-1)));
+    let plan = |time| SimPlan {
         order_id: t(),
-        order_status: "2".into(),
+        status: "waiting".into(),
         service_plan_code: t(),
         service_plan_show_name: t(),
         package_type: "2".into(),
         order_period: 1,
-        effective_at: number,
-        expire_at: number,
+        effective_at: time,
+        expire_at: time,
         remaining_days: 0,
-        data_volume: number,
-        used_volume: number,
-        remaining_volume: number,
+        total_bytes: time,
+        used_bytes: time,
+        remaining_bytes: time,
     };
-    for (number, said) in [(None, None), (Some(1), Some("OTHER".to_owned()))] {
-        let sim = SimAnswer {
-            sim_id: t(),
-            status: "READY".into(),
-            carrier_status: said,
-            plans: vec![plan(number)],
-            as_of: number,
-            cached: true,
-            stale: false,
-        };
-        check("querySim", &sim);
-        let usage = UsageAnswer {
-            sim_id: t(),
-            used_volume: 1,
-            data_volume: number,
-            remaining_volume: number,
-            periods: vec![UsedInPeriod { period: t(), used_volume: 1 }],
-            as_of: 1,
-            asked_at: 1,
-            cached: false,
-            stale: true,
-        };
-        check("querySimUsage", &usage);
-    }
+    let status = |usage| SimStatus {
+        sim_id: t(),
+        status: "ready".into(),
+        network_status: t(),
+        plans: vec![plan(None), plan(Some(1))],
+        usage,
+        asked_at: 0,
+        cached: false,
+        stale: true,
+    };
+    check("querySim", &status(None));
+    check("querySim", &status(Some(usage(None))));
 }
 
 /// Whether a value fits a schema, patterns and references left aside: no crate of ours reads those.

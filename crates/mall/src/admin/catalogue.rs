@@ -130,6 +130,7 @@ impl Mall {
                         );
                         return Err(Problem::conflict("PACKAGE_IN_USE", detail).into());
                     }
+                    Self::check_own_route(&mut tx, mode, after).await?;
                     tx.update_package(mode, after).await?;
                 }
             }

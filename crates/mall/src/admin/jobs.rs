@@ -105,12 +105,12 @@ async fn still_needed(tx: &mut Tx, mode: Mode, job: &JobRecord) -> Result<Option
             ),
             _ => None,
         },
+        // It is asked again whenever somebody wants to know.
+        Ok(JobKind::LookAtSim) => None,
         Ok(JobKind::Import) => Some(
             "it validates and applies an import, and deletes it when it is old: retry the job"
                 .to_owned(),
         ),
-        // Whatever it would have found, the next one finds.
-        Ok(JobKind::LookAtSim) => None,
         Err(_) => Some("this node does not know such jobs; ask a newer one".to_owned()),
     })
 }

@@ -4,7 +4,7 @@ use domain::id::OrderId;
 use domain::order::{Order, OrderState};
 use domain::payment::Payment;
 use domain::{Mode, Timestamp};
-use store::{JobKind, OrderFilter, OrdersPage, SimPlan};
+use store::{JobKind, OrderFilter, SimPlan};
 use wire::admin::{List, Problem, order as shape};
 
 use super::{Page, filtered, text, time};
@@ -101,20 +101,6 @@ impl Mall {
         query: OrderQuery,
         page: &Page,
     ) -> Result<List<shape::Order>> {
-        let found = self.find_orders(mode, query, page).await?;
-        Ok(List {
-            items: found.orders.iter().map(|found| shown(&found.order, &found.partner)).collect(),
-            next_cursor: found.next.map(hex::encode),
-        })
-    }
-
-    /// A page of orders.
-    pub(super) async fn find_orders(
-        &self,
-        mode: Mode,
-        query: OrderQuery,
-        page: &Page,
-    ) -> Result<OrdersPage> {
         let from = time("from", query.from.as_deref())?;
         let to = time("to", query.to.as_deref())?;
         let mut tx = self.store.read().await?;
@@ -129,7 +115,11 @@ impl Mall {
             to: to.unwrap_or(Timestamp::from_micros(i64::MAX)),
             before_id: page.after.clone(),
         };
-        Ok(tx.search_orders(&filter, page.limit).await?)
+        let found = tx.search_orders(&filter, page.limit).await?;
+        Ok(List {
+            items: found.orders.iter().map(|found| shown(&found.order, &found.partner)).collect(),
+            next_cursor: found.next.map(hex::encode),
+        })
     }
 
     /// An order with all that belongs to it.

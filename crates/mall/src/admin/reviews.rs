@@ -11,8 +11,8 @@ use serde_json::json;
 use store::{Attempt, AttemptState, FoundOrder, JobKind, Tx};
 use wire::admin::{List, Problem, order as shape};
 
-use super::orders::{OrderQuery, shown};
-use super::{Change, Operator, Page, text};
+use super::orders::shown;
+use super::{Change, Operator, Page, Wrong, filtered, text};
 use crate::Mall;
 use crate::attempts::live_attempt;
 use crate::delivery::Delivery;
@@ -44,37 +44,57 @@ async fn found(tx: &mut Tx, mode: Mode, id: &str) -> Result<FoundOrder> {
     Ok(tx.find_order(mode, id).await?.ok_or_else(unknown)?)
 }
 
+fn review(order: &Order, partner: String, attempts: &[Attempt]) -> Option<shape::Review> {
+    let OrderState::Review { paid_at, reason } = &order.state else { return None };
+    let last = attempts.last();
+    let heard_at = last.and_then(|attempt| attempt.lines().last());
+    Some(shape::Review {
+        order_id: order.id.to_string(),
+        partner,
+        order_no: order.order_no.clone(),
+        iccid: order.iccid.as_str().to_owned(),
+        carrier: order.carrier.clone(),
+        paid_at: text(*paid_at),
+        code: reason.code.clone(),
+        message: reason.message.clone(),
+        attempts: i64::try_from(attempts.len()).unwrap_or(i64::MAX),
+        sent_at: last.map(|attempt| text(attempt.sent_at)),
+        heard_at: heard_at.map(|(at, _)| at.to_owned()),
+        said: last.map(|attempt| attempt.words().to_owned()).unwrap_or_default(),
+    })
+}
+
+/// What was found out, if the request fits it.
+fn read(resolve: &shape::Resolve) -> Result<Finding> {
+    let finding = Finding::read(&resolve.finding)?;
+    let mut wrong = Wrong::default();
+    if resolve.reason.trim().is_empty() {
+        wrong.add("reason", "needs a word: how is that known?");
+    }
+    if resolve.upstream_id.is_some() && finding != Finding::Provisioned {
+        wrong.add("upstream_id", "only an order that is `provisioned` has one");
+    }
+    wrong.check()?;
+    Ok(finding)
+}
+
 impl Mall {
-    /// Orders that wait for a person, the newest first.
+    /// Orders that wait for a person, the eldest first.
     pub async fn list_reviews(
         &self,
         mode: Mode,
-        partner: Option<String>,
+        partner: Option<&str>,
         page: &Page,
     ) -> Result<List<shape::Review>> {
-        let state = Some("REVIEW".to_owned());
-        let query = OrderQuery { partner, state, ..OrderQuery::default() };
-        let orders = self.find_orders(mode, query, page).await?;
-        let (mut items, mut tx) = (Vec::new(), self.store.read().await?);
-        for FoundOrder { order, partner } in &orders.orders {
+        let mut tx = self.store.read().await?;
+        let partner = filtered(&mut tx, mode, partner).await?;
+        let waiting = tx.orders_waiting(mode, partner, &page.after, page.limit_and_one()).await?;
+        let mut reviews = Vec::with_capacity(waiting.len());
+        for FoundOrder { order, partner } in waiting {
             let attempts = tx.attempts(mode, order.partner_id, order.id).await?;
-            let last = attempts.last();
-            let OrderState::Review { paid_at, reason } = &order.state else { continue };
-            items.push(shape::Review {
-                order_id: order.id.to_string(),
-                partner: partner.clone(),
-                order_no: order.order_no.clone(),
-                iccid: order.iccid.as_str().to_owned(),
-                carrier: order.carrier.clone(),
-                paid_at: text(*paid_at),
-                code: reason.code.clone(),
-                message: reason.message.clone(),
-                attempts: i64::try_from(attempts.len()).unwrap_or(i64::MAX),
-                sent_at: last.map(|attempt| text(attempt.sent_at)),
-                said: last.map(|attempt| attempt.words().to_owned()).unwrap_or_default(),
-            });
+            reviews.extend(review(&order, partner, &attempts));
         }
-        Ok(List { items, next_cursor: orders.next.map(hex::encode) })
+        Ok(page.list(reviews, |review| review.order_id.clone(), |review| review))
     }
 
     /// Decides about an order that waits for a person.
@@ -85,7 +105,7 @@ impl Mall {
         id: &str,
         resolve: &shape::Resolve,
     ) -> Result<shape::Order> {
-        let finding = Finding::read(&resolve.finding)?;
+        let finding = read(resolve)?;
         let after = self
             .retry(|| async {
                 let mut tx = self.store.begin().await?;

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use domain::Mode;
+use domain::package::Package;
+use store::Tx;
 use wire::admin::{Problem, catalogue as shape};
 
 use super::{Change, Operator, Wrong, json};
@@ -12,6 +14,17 @@ use crate::error::Result;
 fn shown(route: &[(String, String)]) -> shape::Route {
     let words = route.iter().map(|(carrier, product)| format!("{carrier}:{product}"));
     shape::Route { route: words.collect() }
+}
+
+/// A carrier of a route with its product, as `CARRIER:PRODUCT`.
+pub(crate) fn read_hop(word: &str) -> std::result::Result<(String, String), String> {
+    let Some((carrier, product)) = word.split_once(':') else {
+        return Err(format!("{word:?} is not CARRIER:PRODUCT"));
+    };
+    if carrier.is_empty() || product.is_empty() || word.chars().any(char::is_whitespace) {
+        return Err(format!("{word:?} lacks its carrier or product, or has a space in it"));
+    }
+    Ok((carrier.to_owned(), product.to_owned()))
 }
 
 impl Mall {
@@ -41,6 +54,9 @@ impl Mall {
                 return Err(Problem::field("route", detail).into());
             }
             let before = tx.package_route(mode, code).await?;
+            if before == *after {
+                return Ok(shown(after));
+            }
             tx.set_package_route(mode, code, after).await?;
             let change = Change {
                 action: "package.route",
@@ -56,22 +72,27 @@ impl Mall {
         .await
     }
 
+    /// Refuses a package whose carrier is one of its own route.
+    pub(super) async fn check_own_route(tx: &mut Tx, mode: Mode, package: &Package) -> Result<()> {
+        let route = tx.package_route(mode, &package.code).await?;
+        if route.iter().any(|(carrier, _)| *carrier == package.carrier) {
+            let detail = "this carrier is in the package's route: take it out of there before";
+            return Err(Problem::field("carrier", detail).into());
+        }
+        Ok(())
+    }
+
     fn read_route(&self, mode: Mode, wanted: &shape::Route) -> Result<Vec<(String, String)>> {
         let (mut wrong, mut route) = (Wrong::default(), Vec::new());
         let mut carriers = BTreeSet::new();
         for word in &wanted.route {
-            let Some((carrier, product)) = word.split_once(':') else {
-                wrong.add("route", format!("{word:?} is not CARRIER:PRODUCT"));
-                continue;
-            };
-            if product.is_empty() || word.chars().any(char::is_whitespace) {
-                wrong.add("route", format!("{word:?} has no product, or a space in it"));
-            } else if self.carrier(mode, carrier).is_none() {
+            let Some((carrier, product)) = wrong.read("route", read_hop(word)) else { continue };
+            if self.carrier(mode, &carrier).is_none() {
                 wrong.add("route", format!("there is no carrier {carrier:?} in {mode} mode"));
-            } else if !carriers.insert(carrier) {
+            } else if !carriers.insert(carrier.clone()) {
                 wrong.add("route", format!("{carrier} is there twice"));
             }
-            route.push((carrier.to_owned(), product.to_owned()));
+            route.push((carrier, product));
         }
         wrong.check()?;
         Ok(route)

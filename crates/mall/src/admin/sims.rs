@@ -66,12 +66,17 @@ impl Mall {
         if self.carrier(mode, carrier).is_some() {
             return Ok(());
         }
+        let detail = format!("there is no such carrier; {}", self.known_carriers(mode));
+        Err(Problem::field("carrier", detail).into())
+    }
+
+    /// The codes that could have been named.
+    pub(crate) fn known_carriers(&self, mode: Mode) -> String {
         let there = self.carriers.keys().map(String::as_str);
         let mut known: Vec<&str> =
             there.filter(|code| self.carrier(mode, code).is_some()).collect();
         known.sort_unstable();
-        let detail = format!("there is no such carrier; there are: {}", known.join(", "));
-        Err(Problem::field("carrier", detail).into())
+        format!("in {mode} mode there are: {}", known.join(", "))
     }
 
     /// Adds a SIM to a partner's stock, or changes it. One with plans keeps its carrier.

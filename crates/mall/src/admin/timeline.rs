@@ -47,19 +47,15 @@ impl Mall {
             all.extend(put_on_sim(&order, &plan, attempts.is_empty()));
         }
         all.extend(tx.postings_of_order(whose, order_id).await?.iter().map(booked));
+        let mut objects = vec![format!("orders/{id}")];
         for kind in [JobKind::Provision, JobKind::CloseOrder] {
-            all.extend(tx.job_record(whose, kind.job_id(id)).await?.iter().map(standing));
+            let job_id = kind.job_id(id);
+            all.extend(tx.job_record(whose, job_id).await?.iter().map(standing));
+            objects.push(format!("jobs/{job_id}"));
         }
-        let acts = AuditFilter {
-            token_id: String::new(),
-            action: String::new(),
-            mode: String::new(),
-            object: format!("orders/{id}"),
-            from: Timestamp::from_micros(i64::MIN),
-            to: Timestamp::from_micros(i64::MAX),
-            before_id: "b".to_owned(),
-        };
-        all.extend(tx.audit_page(&acts, SHOWN_MAX).await?.iter().map(act));
+        for object in objects {
+            all.extend(tx.audit_page(&acts_on(object), SHOWN_MAX).await?.iter().map(act));
+        }
         // What happened at one time stays in the order of an order's life.
         all.sort_by_key(|happened| happened.0);
         all.truncate(shape::TIMELINE_MAX);
@@ -161,6 +157,20 @@ fn standing(job: &JobRecord) -> Happened {
     let what = format!("the job {} is {}, then: {why}", job.kind, job.state);
     let details = json!({"job_id": job.id.to_string(), "failures": job.failures});
     Happened(job.run_at, "job", what, details)
+}
+
+/// All that operators did to an object.
+fn acts_on(object: String) -> AuditFilter {
+    AuditFilter {
+        token_id: String::new(),
+        action: String::new(),
+        mode: String::new(),
+        object,
+        from: Timestamp::from_micros(i64::MIN),
+        to: Timestamp::from_micros(i64::MAX),
+        // After every entry's id.
+        before_id: "b".to_owned(),
+    }
 }
 
 fn act(entry: &SealedEntry) -> Happened {

@@ -8,7 +8,7 @@ use domain::{Mode, Timestamp};
 use sha2::{Digest, Sha256};
 use store::{Import, ImportError, PartnerPrice, Tx};
 
-use super::lines::{Line, Numbered, PriceLine, SimLine, error};
+use super::lines::{Line, Numbered, PackageLine, PriceLine, SimLine, error};
 use crate::admin::alike;
 use crate::error::{Error, Result};
 
@@ -43,7 +43,7 @@ impl Effect {
 fn keys(line: &Line) -> Vec<(&'static str, String)> {
     match line {
         Line::Sim(sim) => vec![("iccid", sim.iccid.as_str().to_owned())],
-        Line::Package(package) => vec![("code", package.code.clone())],
+        Line::Package(line) => vec![("code", line.package.code.clone())],
         Line::Plan(plan) => vec![("code", plan.code.clone()), ("plan_id", plan.plan_id.clone())],
         Line::Price(price) => {
             vec![("valid_from", format!("{} {}", series(price), price.valid_from.as_micros()))]
@@ -220,7 +220,7 @@ async fn sims(tx: &mut Tx, import: &Import, rows: &[Numbered]) -> Result<Vec<Eff
 
 async fn packages(tx: &mut Tx, mode: Mode, rows: &[Numbered]) -> Result<Vec<Effect>> {
     let code = |row: &'_ Numbered| match &row.1 {
-        Line::Package(package) => Some(package.code.clone()),
+        Line::Package(line) => Some(line.package.code.clone()),
         _ => None,
     };
     let codes: Vec<String> = rows.iter().filter_map(code).collect();
@@ -228,12 +228,14 @@ async fn packages(tx: &mut Tx, mode: Mode, rows: &[Numbered]) -> Result<Vec<Effe
     let standing = tx.packages_among(mode, &codes).await?;
     let standing: HashMap<&str, _> =
         standing.iter().map(|package| (package.code.as_str(), package)).collect();
+    let routes = tx.routes_among(mode, &codes).await?;
     let mut effects = Vec::with_capacity(rows.len());
     for (_, line) in rows {
-        let Line::Package(package) = line else {
+        let Line::Package(line) = line else {
             effects.push(mixed());
             continue;
         };
+        let PackageLine { package, route } = &**line;
         let standing = standing.get(package.code.as_str()).copied();
         let user = match standing {
             Some(standing) if !alike(standing, package) => {
@@ -242,7 +244,20 @@ async fn packages(tx: &mut Tx, mode: Mode, rows: &[Numbered]) -> Result<Vec<Effe
             _ => None,
         };
         effects.push(match user {
-            None => Effect::of(standing, &**package),
+            None => {
+                let before = routes.get(&package.code);
+                let after = route.as_ref().or(before);
+                let mut others = after.into_iter().flatten();
+                let goes_to_own = others.any(|(carrier, _)| *carrier == package.carrier);
+                match Effect::of(standing, package) {
+                    _ if goes_to_own => {
+                        let what = "this carrier is in the package's route already";
+                        Effect::Impossible("carrier", what.to_owned())
+                    }
+                    Effect::Unchanged if after != before => Effect::Changed,
+                    effect => effect,
+                }
+            }
             Some(plan) => {
                 let what = format!(
                     "the plan {plan} gives this package, so that its unit, calendar and carrier \

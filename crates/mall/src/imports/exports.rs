@@ -3,11 +3,12 @@
 use csv::{Terminator, WriterBuilder};
 use domain::Mode;
 use domain::import::ImportKind;
+use domain::package::Package;
 use store::{PartnerPrice, Tx};
 use wire::admin::Problem;
 use wire::admin::import::EXPORT_ROWS_MAX;
 
-use super::lines::{Line, PriceLine, SimLine, cells, fields};
+use super::lines::{Line, PackageLine, PriceLine, SimLine, cells, fields};
 use crate::Mall;
 use crate::error::{Error, Result};
 
@@ -103,7 +104,13 @@ async fn packages(tx: &mut Tx, mode: Mode, after: &str) -> Result<Rows> {
     let packages = tx.packages_after(mode, after, EXPORT_ROWS_MAX).await?;
     let last = packages.last().filter(|_| is_full(packages.len()));
     let last = last.map(|package| package.code.clone());
-    Ok((packages.into_iter().map(|package| Line::Package(Box::new(package))).collect(), last))
+    let codes: Vec<&str> = packages.iter().map(|package| package.code.as_str()).collect();
+    let mut routes = tx.routes_among(mode, &codes).await?;
+    let line = |package: Package| {
+        let route = Some(routes.remove(&package.code).unwrap_or_default());
+        Line::Package(Box::new(PackageLine { package, route }))
+    };
+    Ok((packages.into_iter().map(line).collect(), last))
 }
 
 async fn plans(tx: &mut Tx, mode: Mode, after: &str) -> Result<Rows> {

@@ -238,7 +238,7 @@ impl Mall {
         effects: &[Effect],
     ) -> Result<()> {
         let (mut sims, mut packages) = (Vec::new(), Vec::new());
-        let (mut plans, mut prices) = (Vec::new(), Vec::new());
+        let (mut routes, mut plans, mut prices) = (Vec::new(), Vec::new(), Vec::new());
         for ((_, line), effect) in rows.iter().zip(effects) {
             if !matches!(effect, Effect::New | Effect::Changed) {
                 continue;
@@ -250,7 +250,10 @@ impl Mall {
                     carrier: sim.carrier.clone(),
                     state: sim.state,
                 }),
-                Line::Package(package) => packages.push((**package).clone()),
+                Line::Package(line) => {
+                    packages.push(line.package.clone());
+                    routes.extend(line.route.as_ref().map(|route| (&line.package.code, route)));
+                }
                 Line::Plan(plan) => plans.push((**plan).clone()),
                 Line::Price(price) => prices.push(price),
             }
@@ -260,6 +263,9 @@ impl Mall {
             tx.put_sims(mode, owner, &sims, now).await?;
         }
         tx.put_packages(mode, &packages).await?;
+        for (code, route) in routes {
+            tx.set_package_route(mode, code, route).await?;
+        }
         tx.put_plans(mode, &plans).await?;
         if !prices.is_empty() {
             let known = Known::load(tx, mode, rows).await?;

@@ -13,21 +13,41 @@ use domain::plan::PriceKind;
 use domain::sim::SimState;
 use domain::{Currency, Iccid, Money, Timestamp, territory};
 use store::{CataloguePlan, ImportError};
+use wire::admin::catalogue::{ROUTE_MAX, ROUTE_WORD_CHARS_MAX};
 use wire::admin::import::{LINE_BYTES_MAX, UNLIMITED, columns};
 use wire::admin::{Field, check_text};
+
+use crate::admin::read_hop;
 
 /// The most countries of a package, and the most numbers of periods of a plan.
 const ITEMS_MAX: usize = 250;
 /// The most periods that can be bought at once.
 const PERIODS_MAX: u32 = 999;
+/// The place of a column that a file does not have.
+const MISSING: usize = usize::MAX;
 
 /// A row of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Line {
     Sim(SimLine),
-    Package(Box<Package>),
+    Package(Box<PackageLine>),
     Plan(Box<CataloguePlan>),
     Price(Box<PriceLine>),
+}
+
+impl Line {
+    /// The carriers that it names, each with its column.
+    pub(crate) fn carriers(&self) -> Vec<(&'static str, &str)> {
+        match self {
+            Self::Sim(sim) => vec![("carrier", &sim.carrier)],
+            Self::Package(line) => {
+                let others = line.route.iter().flatten();
+                let others = others.map(|(carrier, _)| ("route", carrier.as_str()));
+                std::iter::once(("carrier", line.package.carrier.as_str())).chain(others).collect()
+            }
+            Self::Plan(_) | Self::Price(_) => Vec::new(),
+        }
+    }
 }
 
 /// A SIM as a file has it.
@@ -36,6 +56,14 @@ pub(crate) struct SimLine {
     pub iccid: Iccid,
     pub carrier: String,
     pub state: SimState,
+}
+
+/// A package as a file has it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct PackageLine {
+    pub package: Package,
+    /// Its other carriers, each with its product; `None` where the file has no such column.
+    pub route: Option<Vec<(String, String)>>,
 }
 
 /// A price as a file has it.
@@ -151,8 +179,8 @@ fn number(count: usize) -> i64 {
 /// Where each column of the kind stands in the file.
 fn order(kind: ImportKind, names: &[String]) -> Vec<usize> {
     let place = |field: &Field| names.iter().position(|name| name == field.name);
-    // A header that lacks one was refused.
-    fields(kind).iter().map(|field| place(field).unwrap_or(usize::MAX)).collect()
+    // A header that lacks one that must be there was refused.
+    fields(kind).iter().map(|field| place(field).unwrap_or(MISSING)).collect()
 }
 
 fn header_text(kind: ImportKind) -> String {
@@ -172,7 +200,8 @@ fn check_header(kind: ImportKind, names: &[String], line_no: i64) -> Vec<ImportE
             errors.push(error(line_no, &shown, "the column is there twice"));
         }
     }
-    for field in fields(kind).iter().filter(|field| !names.iter().any(|name| name == field.name)) {
+    let needed = fields(kind).iter().filter(|field| field.required);
+    for field in needed.filter(|field| !names.iter().any(|name| name == field.name)) {
         errors.push(error(line_no, field.name, "the column is missing"));
     }
     errors
@@ -189,11 +218,11 @@ struct Cells<'a> {
 
 impl<'a> Cells<'a> {
     fn line(&mut self, kind: ImportKind) -> Option<Line> {
-        if self.record.len() != self.places.len() {
+        let columns = self.places.iter().filter(|place| **place != MISSING).count();
+        if self.record.len() != columns {
             let what = format!(
-                "{} cells instead of {}; a comma or a quote may be missing or too many",
-                self.record.len(),
-                self.places.len()
+                "{} cells instead of {columns}; a comma or a quote may be missing or too many",
+                self.record.len()
             );
             self.errors.push(error(self.line_no, "", what));
             return None;
@@ -303,7 +332,20 @@ impl<'a> Cells<'a> {
         let area = self.name();
         let countries = self.next(|_, text| list(text, country));
         let (carrier, carrier_product) = (self.text(), self.text());
-        Some(Line::Package(Box::new(Package {
+        let has_route = self.places.last().is_some_and(|place| *place != MISSING);
+        let route = self.next(|field, text| {
+            let route = list(checked(field, text)?, hop)?;
+            let carriers = route.iter().map(|(carrier, _)| carrier).chain(&carrier);
+            let mut carriers: Vec<&String> = carriers.collect();
+            carriers.sort_unstable();
+            match carriers.windows(2).find(|pair| pair.first() == pair.last()) {
+                _ if route.len() > ROUTE_MAX => Err(format!("more than {ROUTE_MAX}")),
+                Some(twice) => Err(format!("a carrier is there twice: {twice:?}")),
+                None => Ok(route),
+            }
+        });
+        let route = if has_route { Some(route?) } else { None };
+        let package = Package {
             code: code?,
             kind: kind?,
             calendar: calendar?,
@@ -312,7 +354,8 @@ impl<'a> Cells<'a> {
             countries: countries?,
             carrier: carrier?,
             carrier_product: carrier_product?,
-        })))
+        };
+        Some(Line::Package(Box::new(PackageLine { package, route })))
     }
 
     fn plan(&mut self) -> Option<Line> {
@@ -404,6 +447,15 @@ fn country(word: &str) -> Result<String, String> {
     if code { Ok(word.to_owned()) } else { Err(format!("{word:?} is no ISO 3166-1 code")) }
 }
 
+fn hop(word: &str) -> Result<(String, String), String> {
+    match word.chars().count() {
+        1..=ROUTE_WORD_CHARS_MAX => read_hop(word),
+        _ => {
+            Err(format!("a carrier with its product has {ROUTE_WORD_CHARS_MAX} characters at most"))
+        }
+    }
+}
+
 fn period(word: &str) -> Result<u32, String> {
     let count = whole(word).and_then(|count| u32::try_from(count).ok());
     let count = count.filter(|count| (1..=PERIODS_MAX).contains(count));
@@ -420,7 +472,11 @@ pub(crate) fn cells(line: &Line) -> Vec<String> {
             let iccid = sim.iccid.as_str().to_owned();
             vec![iccid, sim.carrier.clone(), sim.state.as_str().to_owned()]
         }
-        Line::Package(package) => {
+        Line::Package(line) => {
+            let PackageLine { package, route } = &**line;
+            let hops = route.iter().flatten();
+            let hops: Vec<_> =
+                hops.map(|(carrier, product)| format!("{carrier}:{product}")).collect();
             let volume = match package.volume {
                 Volume::Unlimited => UNLIMITED.to_owned(),
                 Volume::Bytes(bytes) => bytes.to_string(),
@@ -436,6 +492,7 @@ pub(crate) fn cells(line: &Line) -> Vec<String> {
                 package.countries.join(" "),
                 package.carrier.clone(),
                 package.carrier_product.clone(),
+                hops.join(" "),
             ]
         }
         Line::Plan(plan) => {

@@ -21,12 +21,6 @@ pub(super) fn list(list: &Value, columns: &[&str]) -> anyhow::Result<()> {
     }
 }
 
-/// The list `entries` of an object.
-pub(super) fn entries(record: &Value, columns: &[&str]) -> anyhow::Result<()> {
-    let items = record.get("entries").and_then(Value::as_array);
-    say(&table(items.map_or(&[][..], Vec::as_slice), columns))
-}
-
 fn table(items: &[Value], columns: &[&str]) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
@@ -90,7 +84,7 @@ fn is_texts(members: &Map<String, Value>) -> bool {
 }
 
 /// A value in one cell. What a terminal would act on is left out.
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     let plain = match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),

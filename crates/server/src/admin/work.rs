@@ -35,8 +35,8 @@ pub(super) enum OrderCommand {
     },
     /// Show an order with its payment, plan, postings and jobs.
     Show {
-        /// Its id.
-        order_id: String,
+        /// Its id, orderNo, payId or requestOrderId.
+        number: String,
     },
     /// Show all that happened to an order, in its order: requests, payment, every attempt, plan, operators' acts.
     Explain {
@@ -62,7 +62,7 @@ impl OrderCommand {
                 let call = call.only("state", state).only("iccid", iccid).only("number", number);
                 call.only("plan", plan).only("from", from).only("to", to).list(columns, paging)
             }
-            Self::Show { order_id } => Call::get([mode, "orders", &order_id]),
+            Self::Show { number } => Call::get([mode, "orders", &number]).of_order(),
             Self::Explain { number } => timeline(mode, &number),
         }
     }
@@ -70,12 +70,12 @@ impl OrderCommand {
 
 /// All that happened to an order, for people line by line.
 fn timeline(mode: &str, number: &str) -> Call {
-    Call::get([mode, "orders", number, "timeline"]).of_order().entries(&["at", "kind", "what"])
+    Call::get([mode, "orders", number, "timeline"]).of_order().timeline()
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ReviewCommand {
-    /// List orders that wait for a person, the newest first.
+    /// List orders that wait for a person, the eldest first.
     List {
         /// Only of the partner with this code.
         #[arg(long)]

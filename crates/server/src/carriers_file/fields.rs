@@ -154,6 +154,10 @@ impl<'a> Fields<'a> {
             _ => Err(HOW.to_owned()),
         };
         match read {
+            Ok(text) if text.is_empty() => {
+                self.wrong(&format!("{name}: the secret is empty"));
+                None
+            }
             Ok(text) => Some(Secret::new(text)),
             Err(why) => {
                 self.wrong(&format!("{name}: {why}"));

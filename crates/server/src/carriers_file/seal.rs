@@ -33,9 +33,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     );
     let mut text = String::new();
     stdin.by_ref().take(SECRET_BYTES_MAX + 1).read_to_string(&mut text).context("the secret")?;
+    let fits = u64::try_from(text.len()).is_ok_and(|length| length <= SECRET_BYTES_MAX);
+    anyhow::ensure!(fits, "the secret is longer than {SECRET_BYTES_MAX} bytes");
     let text = text.trim();
     anyhow::ensure!(!text.is_empty(), "the secret is empty");
-    anyhow::ensure!(text.len() < 64 * 1024, "the secret is longer than 64 KiB");
     let nonce = clock::system_ctx().random();
     let bytes = sealer.seal(nonce, &seal_row(&args.field), text)?;
     say(&format!("{{\"sealed\": \"{}\"}}", hex::encode(bytes)))

@@ -14,8 +14,7 @@ use wire::renewals::{
     CANCEL_AUTO_RENEWAL_RECORD, QUERY_AUTO_RENEWAL_RECORD, QUERY_AUTO_RENEWAL_RECORD_LIST,
 };
 use wire::sign::Scheme;
-use wire::sims::{QUERY_SIM, QUERY_SIM_USAGE};
-use wire::topup::QUERY_ORDER;
+use wire::topup::{QUERY_ORDER, QUERY_SIM, QUERY_SIM_USAGE};
 use wire::vshop::{
     SINGLE_ORDER, SINGLE_QUERY_ORDER, SINGLE_SERVICE_PLAN_PAGE, SINGLE_VERIFY, SYN_ORDER_INFO,
 };
@@ -48,12 +47,12 @@ fn requests(shop: &TestPartner) -> Vec<(Call, Value)> {
         (CANCEL_AUTO_RENEWAL_RECORD, "N1"),
         (RESULT_QUERY, "N1"),
         (QUERY_ORDER, "N1"),
+        (QUERY_SIM, ""),
+        (QUERY_SIM_USAGE, ""),
     ]
     .map(|(call, number)| (call, sample(&call, &shop.sims[0], number)))
     .into();
-    for call in [QUERY_ORDER, QUERY_SIM, QUERY_SIM_USAGE] {
-        requests.push((call, json!({"sim_id": shop.sims[0]})));
-    }
+    requests.push((QUERY_ORDER, json!({"sim_id": shop.sims[0]})));
     requests
 }
 
@@ -105,9 +104,9 @@ async fn each_success_has_its_published_shape(engine: Engine) {
              servicePlanShowName",
         ),
         ("queryOrder", envelope),
-        ("queryOrder", envelope),
         ("querySim", envelope),
         ("querySimUsage", envelope),
+        ("queryOrder", envelope),
     ];
     let tops = tops_of_all_answers(&mall, &shop).await;
     let seen: Vec<(&str, &str)> = tops.iter().map(|(name, top)| (*name, top.as_str())).collect();

@@ -2,6 +2,7 @@
 
 mod admin_cli;
 mod backup;
+mod carriers;
 mod crash;
 mod database;
 mod demo;

@@ -7,7 +7,9 @@ use domain::{Mode, Role, Span};
 use mall::Settings;
 use sdk::admin::import::{Import, NewImport};
 use sdk::admin::{Client, Error, examine};
-use testkit::{Engine, Recipe, TestMall, TestPartner, on_both_engines};
+use serde_json::json;
+use testkit::{Engine, Network, Recipe, TestMall, TestPartner, on_both_engines};
+use upstream::Protocol;
 
 use crate::steps::{at_once, set_credit, settle_nodes};
 

@@ -8,8 +8,8 @@ use testkit::{Engine, Network, Recipe, TestMall, TestPartner, on_both_engines};
 use upstream::{Protocol, Reply, Request};
 
 use crate::raw::{Answer, send};
-use crate::usage::{figure, sold};
 use crate::steps::{assert_owes, at_once, code, daily, queue};
+use crate::usage::{figure, sold};
 
 on_both_engines!(
     a_plan_taken_back_upstream_ends_and_the_next_one_begins,
@@ -116,10 +116,7 @@ async fn a_sim_terminated_upstream_is_sold_nothing_more(engine: Engine) {
     let refused = client.syn_order_info(&daily(&partner, &sim, "N2", 1)).await;
     assert_eq!(code(refused), "SIM_NOT_SELLABLE");
     let told = client.sim(&sim).await.unwrap();
-    assert_eq!(
-        (told.status.as_str(), told.carrier_status.as_deref()),
-        ("TERMINATED", Some("TERMINATED"))
-    );
+    assert_eq!((told.status.as_str(), told.network_status.as_str()), ("terminated", "terminated"));
     assert_owes(&mall, &partner, 800).await;
     mall.stop().await;
 }

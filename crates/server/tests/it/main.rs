@@ -29,6 +29,7 @@ mod request_log;
 mod saga;
 mod seeing;
 mod signatures;
-mod usage;
+mod sims;
 mod slow_clients;
 mod steps;
+mod usage;

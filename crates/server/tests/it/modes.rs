@@ -1,9 +1,10 @@
 //! The prefix of a path selects the mode, and the two modes share nothing.
 
-use domain::Mode;
 use domain::sim::{Sim, SimState};
+use domain::{Mode, Role, Span};
 use serde_json::{Value, json};
-use testkit::{Engine, Recipe, TestMall, TestPartner, on_both_engines};
+use testkit::{Engine, Network, Recipe, TestMall, TestPartner, on_both_engines};
+use upstream::Protocol;
 use wire::call::CALLS;
 use wire::payment::RESULT_QUERY;
 use wire::sign::Scheme;
@@ -17,6 +18,7 @@ on_both_engines!(
     each_service_has_a_prefix_per_mode,
     the_root_means_what_the_operator_set,
     the_modes_share_nothing,
+    a_carrier_serves_its_modes_only,
 );
 
 /// Makes a call at a path, signed by the partner.
@@ -148,5 +150,42 @@ async fn the_modes_share_nothing(engine: Engine) {
     let crossed = live.client_with(&mall, Scheme::HmacSha256, &test.key);
     let refused = crossed.single_verify(iccid).await.unwrap_err();
     assert_eq!(refused.code(), Some("SIGN_MISMATCH"));
+    mall.stop().await;
+}
+
+async fn a_carrier_serves_its_modes_only(engine: Engine) {
+    let network = Network::new("network", Protocol::EsimAccess);
+    let networks = vec![Network { modes: vec![Mode::Live], ..network }];
+    let mall = TestMall::with(engine, Recipe { networks, ..Recipe::default() }).await;
+    let admin = mall.admin(Role::Operator).await;
+    for (mode, serves) in [(Mode::Test, false), (Mode::Live, true)] {
+        let shop = mall.add_partner("P100", mode, |_| ()).await;
+        // Whoever brings in what it cannot serve is told so.
+        let path = format!("/{mode}/partners/P100/sims/89440000000000009999");
+        let put = admin.put(&path, &json!({"carrier": "network"})).await;
+        let new = json!({"kind": "sims", "partner": "P100", "file_name": "sims.csv"});
+        let import = admin.post(&format!("/{mode}/imports"), &new).await.body;
+        let part = format!("/{mode}/imports/{}/parts/1", import["import_id"].as_str().unwrap());
+        let rows = "iccid,carrier,state\n89440000000000009998,network,ready\n";
+        let staged = admin.put_csv(&part, rows).await.done();
+        assert_eq!(staged["error_count"], json!(i32::from(!serves)), "{staged}");
+        assert_eq!(put.status, if serves { 200 } else { 400 }, "{}", put.body);
+        if !serves {
+            let others = "in test mode there are: simulator";
+            assert!(put.body.to_string().contains(others), "{}", put.body);
+            assert!(staged.to_string().contains(others), "{staged}");
+        }
+        // What is sold all the same waits: nothing is asked, nothing is lost.
+        mall.add_plan_of(&shop, "network").await;
+        let sim = mall.add_sim(&shop, "", "network", SimState::Ready).await;
+        let client = shop.client(&mall);
+        client.syn_order_info(&shop.paid_order_at("network", &sim, "N1")).await.unwrap();
+        mall.advance(Span::minutes(1)).await;
+        let order = client.order("N1").await.unwrap();
+        let expected = if serves { "PROVISIONED" } else { "PAID" };
+        assert_eq!((order.status.as_str(), order.failure), (expected, None), "{mode}");
+        assert_eq!(mall.network("network").bundles(&sim).len(), usize::from(serves), "{mode}");
+        assert_eq!(mall.network("network").journal().is_empty(), !serves, "{mode}");
+    }
     mall.stop().await;
 }

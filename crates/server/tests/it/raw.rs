@@ -69,21 +69,25 @@ pub async fn post(mall: &TestMall, path: &str, body: impl Into<reqwest::Body>) -
     .await
 }
 
-/// Gets fields as a query; those that the path names in braces stand there.
+/// Gets fields as a query.
 pub async fn get(mall: &TestMall, path: &str, fields: &Map<String, Value>) -> Answer {
-    let (mut path, mut fields) = (path.to_owned(), fields.clone());
-    fields.retain(|name, value| {
-        let bytes: Vec<String> =
-            plain(value).bytes().map(|byte| format!("%{byte:02X}")).collect();
-        let encoded = bytes.concat();
-        let filled = path.replace(&format!("{{{name}}}"), &encoded);
-        let stands_there = filled != path;
-        path = filled;
-        !stands_there
-    });
+    let (path, fields) = filled(path, fields);
     let pairs = fields.iter().map(|(name, value)| (name.as_str(), plain(value)));
     let query = wire::params::write_query(pairs);
     send(mall, "GET", &format!("{path}?{query}"), |request| request).await
+}
+
+/// A path with the fields that it names, and the other fields.
+pub fn filled(path: &str, fields: &Map<String, Value>) -> (String, Map<String, Value>) {
+    let (mut path, mut rest) = (path.to_owned(), fields.clone());
+    for (name, value) in fields {
+        let place = format!("{{{name}}}");
+        if path.contains(&place) {
+            path = path.replace(&place, &plain(value));
+            rest.remove(name);
+        }
+    }
+    (path, rest)
 }
 
 fn plain(value: &Value) -> String {

@@ -9,6 +9,8 @@ use super::record::{Kind, records};
 pub const COUNTRIES_MAX: usize = 250;
 /// The most carriers of a route, beside the package's own.
 pub const ROUTE_MAX: usize = 5;
+/// The most characters of a carrier of a route with its product.
+pub const ROUTE_WORD_CHARS_MAX: usize = 200;
 /// The most numbers of periods of a plan.
 pub const PERIODS_MAX: usize = 100;
 
@@ -60,7 +62,7 @@ records! {
     /// Which other carriers may provide a package if its own refuses an order for good.
     Route {
         /// Words of `CARRIER:PRODUCT`, in the order in which they are asked.
-        route: Vec<String> = Kind::List(&Kind::Text { min: 3, max: 200 }, ROUTE_MAX),
+        route: Vec<String> = Kind::List(&Kind::Text { min: 3, max: ROUTE_WORD_CHARS_MAX }, ROUTE_MAX),
     }
     /// What is sold.
     Plan {

@@ -40,6 +40,11 @@ const fn column(name: &'static str, kind: Kind, doc: &'static str) -> Field {
     Field { name, kind, required: true, doc }
 }
 
+/// A column that a file may lack: what the mall has then stays as it is.
+const fn optional(name: &'static str, kind: Kind, doc: &'static str) -> Field {
+    Field { name, kind, required: false, doc }
+}
+
 /// The columns of SIMs.
 pub const SIM_COLUMNS: &[Field] = &[
     column("iccid", Kind::Iccid, "The number on the card: 18 to 22 digits. Unique in the mode"),
@@ -81,6 +86,13 @@ pub const PACKAGE_COLUMNS: &[Field] = &[
     column("countries", FREE, "ISO 3166-1 codes with a space between: `AT BE CH`"),
     column("carrier", Kind::Code, "The carrier that provides it"),
     column("carrier_product", FREE, "That carrier's own product id"),
+    optional(
+        "route",
+        FREE,
+        "Which other carriers are asked where that one refuses for good, in their order: \
+        `CARRIER:PRODUCT` with a space between. May be empty, and the column may be missing: then \
+        the route stays as it is",
+    ),
 ];
 
 /// The columns of plans.

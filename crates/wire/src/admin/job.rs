@@ -4,7 +4,7 @@ use super::record::kinds::{COUNT, FREE, MODE};
 use super::record::{Kind, records};
 
 /// The kinds of jobs.
-pub const KINDS: &[&str] = &["provision", "close_order", "turn_plan", "import", "look_at_sim"];
+pub const KINDS: &[&str] = &["provision", "close_order", "turn_plan", "look_at_sim", "import"];
 /// The states of jobs.
 pub const STATES: &[&str] = &["ready", "dead"];
 

@@ -137,6 +137,8 @@ records! {
         attempts: i64 = COUNT,
         /// When it was last about to be sent; left out where it never was.
         sent_at: Option<String> = Kind::Time,
+        /// When something was last heard of that: as a rule since when it waits.
+        heard_at: Option<String> = Kind::Time,
         /// The carrier's last words, without secrets, or why there are none.
         said: String = LONG,
     }

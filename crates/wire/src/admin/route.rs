@@ -336,7 +336,7 @@ routes! {
     Get "/{mode}/orders/{order_id}/timeline" ShowTimeline Viewer
         "Show all that happened to an order, in its order"
         &[], Body::None => Answer::One(&Timeline::RECORD);
-    Get "/{mode}/reviews" ListReviews Viewer "List orders that wait for a person, the newest first"
+    Get "/{mode}/reviews" ListReviews Viewer "List orders that wait for a person, the eldest first"
         LEDGER, Body::None => Answer::List(&Review::RECORD);
     Post "/{mode}/orders/{order_id}/resolve" ResolveOrder Operator
         "Decide about an order that waits for a person"

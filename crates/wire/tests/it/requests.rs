@@ -4,8 +4,7 @@ use wire::call::CALLS;
 use wire::common::Common;
 use wire::payment::ResultQuery;
 use wire::renewals::{CancelAutoRenewalRecord, QueryAutoRenewalRecord, QueryAutoRenewalRecordList};
-use wire::sims::{QuerySim, QuerySimUsage};
-use wire::topup::QueryOrder;
+use wire::topup::{QueryOrder, QuerySim, QuerySimUsage};
 use wire::vshop::{
     SingleOrder, SingleQueryOrder, SingleServicePlanPage, SingleVerify, SynOrderInfo,
 };
@@ -47,21 +46,6 @@ fn every_request_reads_the_fields_of_its_table() {
     reads_its_table::<QuerySimUsage>();
     let names: std::collections::HashSet<_> = CALLS.iter().map(|call| call.name).collect();
     assert_eq!(names.len(), CALLS.len());
-}
-
-#[test]
-fn fields_of_a_path_are_filled_in_as_segments() {
-    for call in CALLS {
-        let names: Vec<&str> = call.path_names().collect();
-        let fields: Vec<&str> = call.all_fields().map(|field| field.name).collect();
-        assert!(names.iter().all(|name| fields.contains(name)), "{}", call.path);
-        assert!(!call.filled_path(|_| "x".to_owned()).contains(['{', '}']));
-    }
-    let call = wire::sims::QUERY_SIM_USAGE;
-    assert_eq!(
-        call.filled_path(|_| "../a b+c/é".to_owned()),
-        "/mall/sims/..%2Fa%20b%2Bc%2F%C3%A9/usage"
-    );
 }
 
 #[test]

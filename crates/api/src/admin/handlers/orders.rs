@@ -29,7 +29,8 @@ pub(crate) async fn timeline(call: Call) -> Outcome {
 }
 
 pub(crate) async fn list_reviews(call: Call) -> Outcome {
-    done(call.mall.list_reviews(call.mode()?, call.filter("partner"), &call.page()?).await)
+    let partner = call.filter("partner");
+    done(call.mall.list_reviews(call.mode()?, partner.as_deref(), &call.page()?).await)
 }
 
 pub(crate) async fn resolve(call: Call) -> Outcome {

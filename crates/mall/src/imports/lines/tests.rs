@@ -86,6 +86,38 @@ fn mistakes_are_told_apart() {
     }
 }
 
+/// A file from before there were routes is read as it was, and a route is read only where it can be one.
+#[test]
+fn the_route_of_a_package_may_be_missing() {
+    let header =
+        "code,unit,calendar,volume_bytes,area_en,area_zh,countries,carrier,carrier_product";
+    let row = "A,monthly,false,1,Europe,,DE,one,X";
+    let route = |rows: &[Numbered]| match rows {
+        [(_, Line::Package(line))] => line.route.clone(),
+        other => panic!("not one package: {other:?}"),
+    };
+    assert_eq!(route(&all(ImportKind::Packages, &format!("{header}\n{row}\n")).0), None);
+    let (rows, part) = all(ImportKind::Packages, &format!("{header}\n{row},two:Y\n"));
+    assert_eq!((rows.len(), places(&part)), (0, vec![(2, "")]), "a cell too many");
+    let with = |cell: &str| all(ImportKind::Packages, &format!("route,{header}\n{cell},{row}\n"));
+    let hop = |carrier: &str, product: &str| (carrier.to_owned(), product.to_owned());
+    assert_eq!(route(&with("").0), Some(Vec::new()));
+    let expected = vec![hop("two", "Y:1"), hop("three", "Z")];
+    assert_eq!(route(&with("two:Y:1 three:Z").0), Some(expected));
+    for wrong in [
+        "two".to_owned(),
+        ":X".to_owned(),
+        "two:".to_owned(),
+        "one:Y".to_owned(),
+        "two:Y two:Z".to_owned(),
+        "a:1 b:1 c:1 d:1 e:1 f:1".to_owned(),
+        format!("two:{}", "x".repeat(ROUTE_WORD_CHARS_MAX)),
+    ] {
+        let (rows, part) = with(&wrong);
+        assert_eq!((rows.len(), places(&part)), (0, vec![(2, "route")]), "{wrong}");
+    }
+}
+
 fn texts(least: usize) -> impl Strategy<Value = LocalizedText> {
     let text = "[=+@欧a-z'-][a-z\",;=+@ 欧'-]{0,9}";
     prop::collection::btree_map("(en|zh)", text, least..3).prop_map(LocalizedText)
@@ -107,7 +139,9 @@ fn any_line() -> impl Strategy<Value = (ImportKind, Line)> {
     let countries = prop::collection::btree_set("DE|FR|GB|JP|US|ZA", 0..6);
     let volume = prop::option::of(0..=i64::MAX.unsigned_abs());
     let package = (code(), 0..6_usize, any::<bool>(), volume, texts(1), countries, code());
-    let package = package.prop_map(|(code, kind, calendar, volume, area, countries, carrier)| {
+    let hops = prop::collection::btree_map("other-[a-z]{1,9}", "[A-Za-z:欧]{1,9}", 0..5);
+    let package = (package, hops).prop_map(|(package, hops)| {
+        let (code, kind, calendar, volume, area, countries, carrier) = package;
         let package = Package {
             kind: PackageType::ALL[kind],
             calendar,
@@ -118,7 +152,8 @@ fn any_line() -> impl Strategy<Value = (ImportKind, Line)> {
             carrier,
             code,
         };
-        (ImportKind::Packages, Line::Package(Box::new(package)))
+        let route = Some(hops.into_iter().collect());
+        (ImportKind::Packages, Line::Package(Box::new(PackageLine { package, route })))
     });
     let periods = prop::collection::btree_set(1_u32..1_000, 1..9);
     let plan = (code(), code(), code(), texts(1), texts(0), periods, any::<[bool; 2]>());

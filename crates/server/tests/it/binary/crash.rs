@@ -134,13 +134,21 @@ async fn crash(engine: Engine, rounds: u64, sabotage: bool) -> Vec<String> {
     assert!(u64::try_from(acknowledged.len()).unwrap() > rounds, "too few orders were made");
     wrong.extend(look(&store, &acknowledged, &network).await);
     store.close().await;
-    let mut doctor = simmall(["doctor"]);
+    let mut doctor = simmall(["doctor", "--deep"]);
     doctor.env("SIMMALL_DATABASE_URL", installation.database_url());
     let doctor = run(&mut doctor, "");
-    // The database of tests is not set up to survive a power cut, which the doctor finds as well.
-    let books = ["orders", "ledger", "jobs", "integrity"].map(|name| format!("fail  {name} "));
-    let told = |line: &&str| books.iter().any(|begin| line.starts_with(begin.as_str()));
-    wrong.extend(doctor.stdout.lines().filter(told).map(str::to_owned));
+    // Only what is said to be well is. PostgreSQL's files are not looked at, and its server is not set up to survive
+    // a power cut, which the doctor finds as well.
+    let names: &[&str] = match engine {
+        Engine::Sqlite => &["orders", "ledger", "jobs", "integrity"],
+        Engine::Postgres => &["orders", "ledger", "jobs"],
+    };
+    for name in names {
+        let well = format!("ok    {name} ");
+        if !doctor.stdout.lines().any(|line| line.starts_with(&well)) {
+            wrong.push(format!("the doctor does not find {name} well: {doctor:?}"));
+        }
+    }
     wrong
 }
 

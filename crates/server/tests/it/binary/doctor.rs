@@ -119,7 +119,7 @@ async fn each_fault_in_the_books_is_found(engine: Engine) {
         ),
         (
             "ledger",
-            "failed, but its sale is not taken back",
+            "without a plan, but its sale is not taken back",
             order(paid, "FAILED"),
             order("FAILED", paid),
         ),

@@ -39,7 +39,17 @@ fn flags(help: &str) -> Vec<(String, String)> {
 fn every_flag_has_its_variable_and_stands_in_the_help() {
     let names = subcommands();
     let expected = [
-        "serve", "demo", "migrate", "doctor", "backup", "restore", "sign", "openapi", "token",
+        "serve",
+        "demo",
+        "migrate",
+        "doctor",
+        "backup",
+        "restore",
+        "sign",
+        "seal",
+        "openapi",
+        "simulator",
+        "token",
         "admin",
     ];
     assert_eq!(names, expected);

@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 const LOST: &str = "the lease was lost";
 
 /// Waits until something is so.
-async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
+pub(super) async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
     for _ in 0..LOOKS_MAX {
         if so().await {
             return;

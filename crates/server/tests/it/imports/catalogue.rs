@@ -7,10 +7,11 @@ on_both_engines!(
     plans_need_their_packages_and_keep_their_ids,
     prices_are_in_force_one_at_a_time,
     a_catalogue_is_sold_at_once,
+    routes_come_with_their_packages,
 );
 
 const PACKAGES: &str = "code,unit,calendar,volume_bytes,area_en,area_zh,countries,carrier,\
-    carrier_product\n";
+    carrier_product,route\n";
 const PLANS: &str = "code,plan_id,package_code,name_en,name_zh,description_en,description_zh,\
     periods,renewable,on_sale\n";
 const PRICES: &str = "partner,plan,kind,currency,amount,valid_from,valid_to\n";
@@ -54,7 +55,7 @@ async fn plans_need_their_packages_and_keep_their_ids(engine: Engine) {
     let plan = |code: &str, id: &str, package: &str| {
         format!("{code},{id},{package},\"A, \"\"good\"\" one\",=1+1,,,1 3,true,true\n")
     };
-    let package = "PK-1,monthly,false,unlimited,Europe,欧洲,DE FR,simulator,X 1\n";
+    let package = "PK-1,monthly,false,unlimited,Europe,欧洲,DE FR,simulator,X 1,\n";
     let file = format!("{PACKAGES}{package}");
     let made = import(&mall, Mode::Live, ("packages", None), &file).await;
     assert_eq!(counts(&made), (1, 0, 0), "{:?}", made.errors);
@@ -86,6 +87,46 @@ async fn plans_need_their_packages_and_keep_their_ids(engine: Engine) {
     let bad = import(&mall, Mode::Live, ("plans", None), &file).await;
     assert_eq!(places(&bad), [(2, "plan_id")]);
     assert!(bad.errors[0].detail.contains("PL-1"), "{:?}", bad.errors);
+    mall.stop().await;
+}
+
+async fn routes_come_with_their_packages(engine: Engine) {
+    let networks =
+        vec![Network::new("first", Protocol::CubeV4), Network::new("second", Protocol::EsimAccess)];
+    let mall = TestMall::with(engine, Recipe { networks, ..Recipe::default() }).await;
+    let admin = mall.admin(Role::Operator).await;
+    let kind = ("packages", None);
+    let row = |carrier: &str, route: &str| {
+        format!("PK-1,monthly,false,unlimited,Europe,,DE,{carrier},X{route}\n")
+    };
+    let file = |route: &str| format!("{PACKAGES}{}", row("first", &format!(",{route}")));
+    let old =
+        |carrier: &str| format!("{}\n{}", PACKAGES.trim_end_matches(",route\n"), row(carrier, ""));
+    let route = || async { admin.get("/test/packages/PK-1/route").await.done()["route"].clone() };
+    // A file that knows no routes, then one that does.
+    assert_eq!(counts(&import(&mall, Mode::Test, kind, &old("first")).await), (1, 0, 0));
+    assert_eq!(route().await, json!([]));
+    let routed = file("second:Y simulator:Z");
+    assert_eq!(counts(&import(&mall, Mode::Test, kind, &routed).await), (0, 1, 0));
+    assert_eq!(route().await, json!(["second:Y", "simulator:Z"]));
+    let out = export(&mall, Mode::Test, "packages", None).await;
+    assert!(out.contains(&row("first", ",second:Y simulator:Z")), "{out}");
+    assert_eq!(
+        counts(&import(&mall, Mode::Test, kind, &file("second:Y simulator:Z")).await),
+        (0, 0, 1)
+    );
+    // What a file does not know stays.
+    assert_eq!(counts(&import(&mall, Mode::Test, kind, &old("first")).await), (0, 0, 1));
+    assert_eq!(route().await, json!(["second:Y", "simulator:Z"]));
+    let bad = import(&mall, Mode::Test, kind, &old("second")).await;
+    assert_eq!(places(&bad), [(2, "carrier")]);
+    for wrong in ["third:X", "first:X", "second"] {
+        let bad = import(&mall, Mode::Test, kind, &file(wrong)).await;
+        assert_eq!(places(&bad), [(2, "route")], "{wrong}");
+    }
+    assert_eq!(route().await, json!(["second:Y", "simulator:Z"]));
+    assert_eq!(counts(&import(&mall, Mode::Test, kind, &file("")).await), (0, 1, 0));
+    assert_eq!(route().await, json!([]));
     mall.stop().await;
 }
 
