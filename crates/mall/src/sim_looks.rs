@@ -15,6 +15,7 @@ use domain::{Iccid, Mode, Span, Timestamp, Zone};
 use store::{Job, JobKind, NewJob, Question, SimKey, SimPlan, SimQueue, Tx};
 use tokio::sync::{Mutex, watch};
 use tokio::time::MissedTickBehavior;
+use wire::topup::SIM_PLANS_MAX;
 
 use crate::Mall;
 use crate::delivery::{end_of_use, write_changes};
@@ -117,8 +118,8 @@ fn word(said: &PlanSaid) -> Option<PlanWord> {
     }
 }
 
-/// What a carrier certainly says of each plan of a queue, and of how many plans that it is asked about it says
-/// nothing certain.
+/// What a carrier certainly says of each plan of a queue; and where it tells plans apart, of how many of its own it
+/// says nothing certain. Carriers in this process forget, and are not believed about what they do not list.
 fn certain_words(
     queue: &[SimPlan],
     code: &str,
@@ -127,33 +128,52 @@ fn certain_words(
     now: Timestamp,
 ) -> (Vec<Option<PlanWord>>, usize) {
     let capabilities = carrier.capabilities();
+    let own = |plan: &SimPlan| plan.carrier == code;
+    let recognises = capabilities.has(Feature::Plans);
+    let places =
+        if recognises { matched(queue, code, &said.plans) } else { vec![None; queue.len()] };
+    let all_over =
+        !capabilities.in_process && all_over(queue.iter().filter(|it| own(it)), said, now);
+    let (mut words, mut unsure) = (Vec::with_capacity(queue.len()), 0);
+    for (plan, place) in queue.iter().zip(places) {
+        let word = match place.and_then(|place| said.plans.get(place)) {
+            Some(said) => word(said),
+            None if all_over && own(plan) => Some(over_word(plan, said)),
+            None => {
+                unsure += usize::from(recognises && own(plan));
+                None
+            }
+        };
+        words.push(word);
+    }
+    (words, unsure)
+}
+
+/// Whether everything that a carrier provided for a SIM is over. A plan came into the queue because the carrier
+/// had it: where all that it lists is over, so is that, unless it is so young that the list may lack it.
+fn all_over<'a>(
+    mut own: impl Iterator<Item = &'a SimPlan>,
+    said: &StateSaid,
+    now: Timestamp,
+) -> bool {
     let is_over =
         |plan: &PlanSaid| matches!(plan.state, PlanStateWord::Ended | PlanStateWord::Revoked);
-    let own = |plan: &&SimPlan| plan.carrier == code;
-    // A plan came into the queue because the carrier had it. Where all that it lists is over, so are they all,
-    // unless one is so young that the list may not have it yet. Carriers in this process forget.
-    let settled = |plan: &SimPlan| now.since(plan.queued.added_at) >= SETTLED_AFTER;
-    let all_over = !capabilities.in_process
-        && !said.plans.is_empty()
+    // A list that may be cut says nothing of what is missing.
+    let is_whole = (1..SIM_PLANS_MAX).contains(&said.plans.len());
+    is_whole
         && said.plans.iter().all(is_over)
-        && queue.iter().filter(own).all(settled);
-    if all_over {
-        let at = said.plans.iter().filter_map(|plan| plan.end_at).max();
-        let word = |plan: &SimPlan| match plan.queued.state {
-            SimPlanState::InUse { .. } => {
-                PlanWord::Ended { from: None, at: at.map(Timestamp::from_micros) }
-            }
-            _ => PlanWord::Revoked { at: None },
-        };
-        return (queue.iter().map(|plan| own(&plan).then(|| word(plan))).collect(), 0);
+        && own.all(|plan| now.since(plan.queued.added_at) >= SETTLED_AFTER)
+}
+
+/// The word on a plan that is over together with all others.
+fn over_word(plan: &SimPlan, said: &StateSaid) -> PlanWord {
+    match plan.queued.state {
+        SimPlanState::InUse { .. } => {
+            let at = said.plans.iter().filter_map(|plan| plan.end_at).max();
+            PlanWord::Ended { from: None, at: at.map(Timestamp::from_micros) }
+        }
+        _ => PlanWord::Revoked { at: None },
     }
-    if !capabilities.has(Feature::Plans) {
-        return (vec![None; queue.len()], 0);
-    }
-    let places = matched(queue, code, &said.plans);
-    let words = places.iter().map(|place| place.and_then(|place| word(said.plans.get(place)?)));
-    let unsure = queue.iter().zip(&places).filter(|(plan, place)| own(plan) && place.is_none());
-    (words.collect(), unsure.count())
 }
 
 /// A look that has its turn.
@@ -400,5 +420,95 @@ pub(crate) fn look_job((mode, partner_id, iccid): &SimKey, run_at: Timestamp) ->
         trace: crate::trace::text(),
         run_at,
         claimed_at: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::package::{PackageType, PlanLength};
+
+    fn at(minutes: i64) -> Timestamp {
+        Timestamp::from_micros(0) + Span::minutes(minutes)
+    }
+
+    fn ours(queue_no: i64, upstream_id: &str) -> SimPlan {
+        let length = PlanLength { unit: PackageType::Daily, periods: 1, calendar: false };
+        let in_use = SimPlanState::InUse { effective_at: at(0), expires_at: at(1_440) };
+        let state = if queue_no == 1 { in_use } else { SimPlanState::Waiting };
+        SimPlan {
+            queued: QueuedPlan { queue_no, added_at: at(0), length, state },
+            order_id: "ord_01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap(),
+            plan_code: "P".to_owned(),
+            show_name: String::new(),
+            carrier: "net".to_owned(),
+            carrier_product: "CP".to_owned(),
+            upstream_id: upstream_id.to_owned(),
+        }
+    }
+
+    fn theirs(order: Option<&str>, state: PlanStateWord, start: Option<i64>) -> PlanSaid {
+        PlanSaid {
+            id: "CP".to_owned(),
+            order: order.map(str::to_owned),
+            state,
+            data: None,
+            used: None,
+            start_at: start.map(|minutes| at(minutes).as_micros()),
+            end_at: None,
+        }
+    }
+
+    #[test]
+    fn a_plan_is_known_by_its_order_and_by_no_other() {
+        let queue = [ours(1, "R-1"), ours(2, "R-10")];
+        let active = PlanStateWord::Active;
+        let said = [theirs(Some("R-10-0"), active, None), theirs(Some("R-1-0"), active, None)];
+        assert_eq!(matched(&queue, "net", &said), [Some(1), Some(0)]);
+        assert_eq!(matched(&queue, "other", &said), [None, None]);
+        // Two of one order, or one of two: neither is certain.
+        let two = [theirs(Some("R-1-0"), active, None), theirs(Some("R-1-1"), active, None)];
+        assert_eq!(matched(&queue, "net", &two), [None, None]);
+        let same = [ours(1, "R-1"), ours(2, "R-1")];
+        assert_eq!(matched(&same, "net", &said), [None, None]);
+        assert_eq!(matched(&[ours(1, "")], "net", &said), [None]);
+    }
+
+    #[test]
+    fn a_plan_without_an_order_is_known_if_it_is_alone_and_began_together() {
+        let queue = [ours(1, "R-1")];
+        let of = |start| [theirs(None, PlanStateWord::Active, start)];
+        assert_eq!(matched(&queue, "net", &of(Some(10))), [Some(0)]);
+        assert_eq!(matched(&queue, "net", &of(Some(11))), [None]);
+        assert_eq!(matched(&queue, "net", &of(None)), [None]);
+        assert_eq!(matched(&[ours(1, "R-1"), ours(2, "R-2")], "net", &of(Some(0))), [None, None]);
+        let mut renamed = of(Some(0)).to_vec();
+        "LP".clone_into(&mut renamed[0].id);
+        assert_eq!(matched(&queue, "net", &renamed), [Some(0)], "the only one here and there");
+        renamed.push(theirs(Some("R-2"), PlanStateWord::Active, Some(0)));
+        assert_eq!(matched(&queue, "net", &renamed), [Some(0)]);
+        renamed[1].order = None;
+        "LQ".clone_into(&mut renamed[1].id);
+        assert_eq!(matched(&queue, "net", &renamed), [None], "two there");
+    }
+
+    #[test]
+    fn all_is_over_where_a_whole_list_says_so_of_plans_that_are_not_young() {
+        let queue = [ours(1, ""), ours(2, "")];
+        let said = |plans: &[PlanStateWord]| StateSaid {
+            state: SimWord::Active,
+            other: None,
+            plans: plans.iter().map(|state| theirs(None, *state, None)).collect(),
+        };
+        let over =
+            |plans: &[PlanStateWord], minutes| all_over(queue.iter(), &said(plans), at(minutes));
+        let (ended, revoked) = (PlanStateWord::Ended, PlanStateWord::Revoked);
+        assert!(over(&[ended, revoked], 60));
+        assert!(!over(&[ended, revoked], 59));
+        assert!(!over(&[], 60));
+        assert!(!over(&[ended; SIM_PLANS_MAX], 60));
+        for live in [PlanStateWord::Queued, PlanStateWord::Active, PlanStateWord::Other] {
+            assert!(!over(&[ended, live], 60), "{live:?}");
+        }
     }
 }
