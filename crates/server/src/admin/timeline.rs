@@ -19,12 +19,13 @@ pub(super) fn print(answer: &Value) -> anyhow::Result<()> {
 fn lines(answer: &Value) -> Vec<String> {
     let entries = answer["entries"].as_array().map_or(&[][..], Vec::as_slice);
     let mut lines = vec![head(&answer["order"])];
-    let Some(first) = entries.iter().find_map(at) else { return lines };
-    lines.push(format!("from {}", first.rfc3339()));
+    // Not from the first entry: a partner may have been paid long before it told.
+    let Some(made) = time(&answer["order"]["created_at"]) else { return lines };
+    lines.push(format!("made {}", made.rfc3339()));
     let cells: Vec<[String; 3]> = entries
         .iter()
         .map(|entry| {
-            let offset = at(entry).map(|at| offset(at.since(first))).unwrap_or_default();
+            let offset = time(&entry["at"]).map(|at| offset(at.since(made))).unwrap_or_default();
             [offset, show::text(&entry["kind"]), show::text(&entry["what"])]
         })
         .collect();
@@ -57,22 +58,28 @@ fn head(order: &Value) -> String {
     }
 }
 
-fn at(entry: &Value) -> Option<Timestamp> {
-    Timestamp::parse_rfc3339(entry["at"].as_str()?).ok()
+fn time(text: &Value) -> Option<Timestamp> {
+    Timestamp::parse_rfc3339(text.as_str()?).ok()
 }
 
-/// How long after the first entry, in the units in which one thinks of such a time.
+/// How long after the order was made, or before, in the units in which one thinks of such a time.
 fn offset(span: Span) -> String {
-    match span.as_micros() {
-        micros if micros < SECOND => format!("+{}.{:03} ms", micros / 1_000, micros % 1_000),
+    let micros = span.as_micros();
+    let sign = if micros < 0 { '-' } else { '+' };
+    format!("{sign}{}", length(micros.saturating_abs()))
+}
+
+fn length(micros: i64) -> String {
+    match micros {
+        micros if micros < SECOND => format!("{}.{:03} ms", micros / 1_000, micros % 1_000),
         micros if micros < MINUTE => {
-            format!("+{}.{:03} s", micros / SECOND, micros % SECOND / 1_000)
+            format!("{}.{:03} s", micros / SECOND, micros % SECOND / 1_000)
         }
         micros if micros < HOUR => {
-            format!("+{} min {:02} s", micros / MINUTE, micros % MINUTE / SECOND)
+            format!("{} min {:02} s", micros / MINUTE, micros % MINUTE / SECOND)
         }
-        micros if micros < DAY => format!("+{} h {:02} min", micros / HOUR, micros % HOUR / MINUTE),
-        micros => format!("+{} d {:02} h", micros / DAY, micros % DAY / HOUR),
+        micros if micros < DAY => format!("{} h {:02} min", micros / HOUR, micros % HOUR / MINUTE),
+        micros => format!("{} d {:02} h", micros / DAY, micros % DAY / HOUR),
     }
 }
 
@@ -85,6 +92,8 @@ mod tests {
     fn offsets_are_in_units_that_fit() {
         for (micros, told) in [
             (0, "+0.000 ms"),
+            (-28_100, "-28.100 ms"),
+            (-2 * DAY, "-2 d 00 h"),
             (12_345, "+12.345 ms"),
             (SECOND, "+1.000 s"),
             (61 * SECOND, "+1 min 01 s"),
@@ -98,18 +107,20 @@ mod tests {
     #[test]
     fn the_reason_stands_first_and_nothing_acts_on_the_terminal() {
         let answer = json!({
-            "order": {"order_id": "ord_1", "order_no": "N1", "partner": "P1", "state": "REVIEW",
+            "order": {"created_at": "2026-11-22T08:00:00Z", "order_id": "ord_1", "order_no": "N1", "partner": "P1", "state": "REVIEW",
                 "failure_code": "CARRIER_UNCLEAR", "failure_message": "lost"},
             "entries": [
+                {"at": "2026-11-22T07:00:00Z", "kind": "payment", "what": "paid"},
                 {"at": "2026-11-22T08:00:00Z", "kind": "order", "what": "made\u{1b}[31m"},
                 {"at": "2026-11-22T08:00:01.5Z", "kind": "attempt", "what": "sent"},
             ],
         });
         let expected = [
             "ord_1, N1 of P1: REVIEW, CARRIER_UNCLEAR: lost",
-            "from 2026-11-22T08:00:00Z",
-            "+0.000 ms  order    made[31m",
-            " +1.500 s  attempt  sent",
+            "made 2026-11-22T08:00:00Z",
+            "-1 h 00 min  payment  paid",
+            "  +0.000 ms  order    made[31m",
+            "   +1.500 s  attempt  sent",
         ];
         assert_eq!(lines(&answer), expected);
     }

@@ -98,7 +98,7 @@ pub(super) enum ReviewCommand {
         #[arg(long)]
         reason: String,
         /// The carrier's id of the order, with --provisioned.
-        #[arg(long, requires = "provisioned")]
+        #[arg(long)]
         upstream_id: Option<String>,
     },
 }

@@ -9,7 +9,7 @@ use sdk::admin::import::NewImport;
 use serde_json::Value;
 use testkit::{Engine, on_both_engines};
 
-use super::install::Installation;
+use super::install::{Installation, demo_client, demo_sim};
 use super::process::{Directory, Ended, Process, Server, run, simmall};
 
 on_both_engines!(
@@ -18,6 +18,7 @@ on_both_engines!(
     a_mall_that_was_killed_goes_on_with_an_import,
     what_cannot_be_done_is_explained,
     an_audit_log_is_verified_against_a_head,
+    an_order_that_waits_is_explained_and_decided,
 );
 
 /// A mall that runs, with the tokens of its operators.
@@ -306,5 +307,70 @@ async fn an_audit_log_is_verified_against_a_head(engine: Engine) {
     assert!(code == 1 && said.contains("does not hold at entry"), "{code} {said}");
     std::fs::write(&file, "no head").unwrap();
     assert!(office.fail(&format!("audit verify --head {file}")).1.contains(&file));
+    office.server.stop();
+}
+
+async fn an_order_that_waits_is_explained_and_decided(engine: Engine) {
+    let office = Office::open(engine).await;
+    let mut order = super::backup::paid_order(0, 1);
+    // A SIM whose network loses the reply, and cannot be asked what it did.
+    order.order.iccid = demo_sim(9005);
+    let number = order.order.order_no.clone();
+    demo_client(&office.server.url).syn_order_info(&order).await.unwrap();
+    assert_eq!(office.fail("review resolve NONE-7 --refund --reason x").0, 1);
+    let mut looks = 0;
+    while !office.say("review list --partner P000818").contains(&number) {
+        looks += 1;
+        assert!(looks < 1_000, "{}", office.say("order list"));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(office.say("review list --partner P012345"), "nothing\n");
+    let mut shown = office.say(&format!("review show {number}"));
+    // The log of requests is written behind them.
+    while !shown.contains("SynOrderInfo, signed md5") {
+        looks += 1;
+        assert!(looks < 1_000, "{shown}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        shown = office.say(&format!("review show {number}"));
+    }
+    assert_eq!(shown, office.say(&format!("order explain PAY-{number}")), "by any of its numbers");
+    let mut lines = shown.lines();
+    let head = lines.next().unwrap();
+    assert!(head.contains(&format!("{number} of P000818: REVIEW, CARRIER_UNCLEAR")), "{shown}");
+    assert!(lines.next().unwrap().starts_with("made 2"), "{shown}");
+    assert!(lines.clone().count() >= 4, "{shown}");
+    // The partner says that it was paid long before.
+    assert!(lines.next().unwrap().starts_with('-'), "{shown}");
+    assert!(
+        lines.any(|line| line.trim_start().starts_with('+') && line.contains("attempt 1: sent"))
+    );
+
+    // One decision, and with words.
+    let resolve = format!("review resolve {number}");
+    for (flags, status, said) in [
+        ("--reason x", 2, "--provisioned"),
+        ("--refund", 2, "--reason"),
+        ("--refund --provisioned --reason x", 2, "cannot be used"),
+        ("--refund --upstream-id U --reason x", 1, "upstream_id"),
+    ] {
+        let (code, told) = office.fail(&format!("{resolve} {flags}"));
+        assert!(code == status && told.contains(said), "{flags}: {code} {told}");
+    }
+    let mut decide = office.admin(&format!("{resolve} --provisioned --upstream-id UP-7 --json"));
+    let done = run(decide.args(["--reason", "their support says so"]), "").success();
+    let done: Value = serde_json::from_str(&done).unwrap();
+    assert_eq!((&done["state"], &done["upstream_id"]), (&"PROVISIONED".into(), &"UP-7".into()));
+    let (code, told) = office.fail(&format!("{resolve} --refund --reason x"));
+    assert!(code == 1 && told.contains("PROVISIONED"), "{told}");
+    assert_eq!(office.say("review list"), "nothing\n");
+    let told = office.say(&format!("order explain {number}"));
+    assert!(told.contains("their support says so") && told.contains("Jo did order.resolve"));
+    assert_eq!(office.json(&format!("order show {number}"))["order"]["upstream_id"], "UP-7");
+
+    let package = "package route PACKAGE20180428000007";
+    let (code, told) = office.fail(&format!("{package} --set simulator:X"));
+    assert!(code == 1 && told.contains("own carrier"), "{told}");
+    assert_eq!(office.json(&format!("{package} --none"))["route"], Value::Array(Vec::new()));
+    assert_eq!(office.json(package)["route"], Value::Array(Vec::new()));
     office.server.stop();
 }

@@ -47,7 +47,8 @@ async fn an_unmigrated_database_is_refused_and_a_migrated_one_is_served(engine: 
 async fn a_sealing_key_that_opens_nothing_is_refused(engine: Engine) {
     let installed = Installation::new(engine).await;
     let other = SEALING_KEY.replace('0', "1");
-    let mut serve = installed.serve([]);
+    // The addresses are taken first: others may have the usual ones.
+    let mut serve = installed.serve(["--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"]);
     let refusal = run(serve.env("SIMMALL_SEALING_KEY", &other), "").failure();
     assert!(refusal.contains("sealing key does not fit"), "{refusal}");
     assert!(!refusal.contains(&other), "{refusal}");
