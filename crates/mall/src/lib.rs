@@ -103,7 +103,8 @@ pub struct Settings {
     pub workers: usize,
     /// For how long the partners' requests are logged; `None`: not at all.
     pub request_log: Option<Span>,
-    /// How old a carrier's word on a SIM and its plans may be before it is asked again.
+    /// How old a carrier's word on a SIM and its plans may be before it is asked again; older where the carrier
+    /// allows fewer questions.
     pub sim_age_max: Span,
     /// The same of how much data a SIM used.
     pub usage_age_max: Span,

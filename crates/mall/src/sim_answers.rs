@@ -172,8 +172,8 @@ impl From<&CarrierPlan> for PlanSaid {
 impl Answer for StateSaid {
     const QUESTION: Question = Question::State;
 
-    fn age_max(settings: &Settings, _carrier: &dyn Carrier) -> Span {
-        settings.sim_age_max
+    fn age_max(settings: &Settings, carrier: &dyn Carrier) -> Span {
+        settings.sim_age_max.max(carrier.capabilities().fresh_for)
     }
 
     async fn ask(
