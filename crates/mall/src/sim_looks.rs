@@ -438,7 +438,7 @@ mod tests {
         let state = if queue_no == 1 { in_use } else { SimPlanState::Waiting };
         SimPlan {
             queued: QueuedPlan { queue_no, added_at: at(0), length, state },
-            order_id: "ord_01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap(),
+            order_id: "ord_01890a5dac96774bbcceb302099a8057".parse().unwrap(),
             plan_code: "P".to_owned(),
             show_name: String::new(),
             carrier: "net".to_owned(),
