@@ -5,6 +5,7 @@
 
 pub mod admin;
 mod answer;
+mod cashier_events;
 mod client_address;
 mod early;
 mod health;
@@ -73,6 +74,7 @@ pub fn router(mall: &Arc<Mall>, root_mode: Option<Mode>, request_time_max: Durat
         .route("/", get(|| ready(Redirect::to("/docs/"))))
         .route("/openapi.json", document)
         .merge(notifications::router(mall))
+        .merge(cashier_events::router(mall))
         .merge(health::for_everybody(mall))
         .merge(SwaggerUi::new("/docs").config(page))
         .method_not_allowed_fallback(|headers: HeaderMap| refuse(&headers, Code::MethodNotAllowed))

@@ -245,11 +245,12 @@ impl Mall {
             JobKind::Provision => self.provision(job, begun).await,
             JobKind::CloseOrder => self.close_order(job).await,
             JobKind::TurnPlan => self.turn_plan(job).await,
-            JobKind::LookAtSim => self.look_at_sim_job(job).await,
             JobKind::Import => self.import_job(job).await,
             JobKind::FollowPayment => Box::pin(self.follow_payment(job)).await,
             JobKind::Refund => Box::pin(self.refund(job)).await,
             JobKind::StrayPayment => Box::pin(self.stray_payment(job)).await,
+            // It carries a carrier's answer, and must not make every job's future as large.
+            JobKind::LookAtSim => Box::pin(self.look_upstream(job)).await,
         }
     }
 

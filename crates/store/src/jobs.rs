@@ -58,6 +58,8 @@ statements! {
         WHERE mode = $1 AND partner_id = $2 AND job_id = $3 AND fence = $4";
     EXTEND = "UPDATE jobs SET run_at = $5
         WHERE mode = $1 AND partner_id = $2 AND job_id = $3 AND fence = $4";
+    HASTEN = "UPDATE jobs SET run_at = $4
+        WHERE mode = $1 AND partner_id = $2 AND job_id = $3 AND state = 'ready' AND run_at > $5";
     BURY = "UPDATE jobs SET state = 'dead', last_error = $5
         WHERE mode = $1 AND partner_id = $2 AND job_id = $3 AND fence = $4";
     DUE = "SELECT CAST(MIN(run_at) AS BIGINT) AS run_at FROM jobs WHERE state = 'ready'";
@@ -397,6 +399,19 @@ impl Tx {
         let (mode, partner) = (job.mode.as_str(), job.partner_id.to_string());
         let (id, until) = (job.id.to_string(), lease_until.as_micros());
         held(execute!(self, EXTEND, mode, partner, id, job.fence, until)?)
+    }
+
+    /// Lets a job run at a time if it was put off beyond another one; whether it does. Whoever has the job at
+    /// this moment loses nothing but time if `put_off_beyond` is later than any lease; else it may be run twice,
+    /// and one of the two can write nothing.
+    pub(crate) async fn hasten(
+        &mut self,
+        (mode, partner): (&str, &str),
+        job: &JobId,
+        (at, put_off_beyond): (Timestamp, Timestamp),
+    ) -> Result<bool> {
+        let (job, at, beyond) = (job.to_string(), at.as_micros(), put_off_beyond.as_micros());
+        Ok(execute!(self, HASTEN, mode, partner, job, at, beyond)? == 1)
     }
 
     /// Gives a job up; it stays for a person to look at.

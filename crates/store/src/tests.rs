@@ -14,6 +14,7 @@ const MODULES: &[&[&str]] = &[
     crate::admin::sims::ALL,
     crate::admin::tokens::ALL,
     crate::attempts::ALL,
+    crate::carrier_sims::ALL,
     crate::figures::ALL,
     crate::bulk::ALL,
     crate::health::ALL,
@@ -31,7 +32,6 @@ const MODULES: &[&[&str]] = &[
     crate::renewals::ALL,
     crate::request_log::ALL,
     crate::sim_plans::ALL,
-    crate::sim_reports::ALL,
     crate::sims::ALL,
     crate::standing::ALL,
 ];

@@ -5,6 +5,11 @@ use domain::Mode;
 
 use crate::form::{Field, Form};
 
+/// Where carriers post their notifications (chosen); no call of a partner's.
+pub const CARRIER_NOTIFICATIONS: &str = "/carriers/{code}/notifications";
+/// Where Stripe sends its events, by mode (6.6).
+pub const STRIPE_WEBHOOK: &str = "/stripe/webhook/{mode}";
+
 /// One of the three services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Service {
