@@ -18,7 +18,10 @@ use crate::edge::Edge;
 use crate::process::LogLines;
 use crate::run::{Running, Wiring, bind, build, serve as serve_mall, start, told_to_stop};
 use crate::telemetry::{self, LogFormat, Telemetry};
-use crate::{admin, backup, carriers_file, clock, demo, doctor, sealing, sign, simulator, token};
+use crate::{
+    admin, backup, carriers_file, clock, demo, doctor, sealing, sign, simulator, stripe_double,
+    token,
+};
 
 /// The prefix of all variables.
 const PREFIX: &str = "SIMMALL_";
@@ -56,6 +59,8 @@ enum Command {
     Openapi,
     /// Play an upstream network over HTTP, with faults at will and a journal of what was really done.
     Simulator(simulator::Args),
+    /// Play Stripe over HTTP in test mode, with faults at will and a journal of what was really done.
+    StripeDouble(stripe_double::Args),
     /// Make operators' tokens on the database itself, with or without a running mall.
     #[command(subcommand)]
     Token(token::Command),
@@ -308,6 +313,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Simulator(args) => {
             let _telemetry = telemetry::start(&args.log, args.log_format)?;
             block_on(simulator::run(args))
+        }
+        Command::StripeDouble(args) => {
+            let _telemetry = telemetry::start(&args.log, args.log_format)?;
+            block_on(stripe_double::run(args))
         }
         Command::Serve(args) => {
             let telemetry = telemetry::start(&args.common.log, args.common.log_format)?;

@@ -20,6 +20,7 @@ mod run;
 mod sealing;
 mod sign;
 mod simulator;
+mod stripe_double;
 mod telemetry;
 mod token;
 
@@ -27,3 +28,4 @@ pub use clock::system_ctx;
 pub use listener::Limits;
 pub use run::{Running, Wiring, start};
 pub use simulator::serve as serve_upstream;
+pub use stripe_double::{StripeDouble, serve as serve_stripe_double};

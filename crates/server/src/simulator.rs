@@ -3,7 +3,7 @@
 
 mod body;
 mod control;
-mod webhooks;
+pub(crate) mod webhooks;
 
 use std::io;
 use std::net::SocketAddr;

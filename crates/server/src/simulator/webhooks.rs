@@ -21,7 +21,7 @@ const SEND_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Where webhooks go.
 #[derive(Debug, Clone)]
-pub(super) struct Target {
+pub(crate) struct Target {
     authority: String,
     address: String,
     path: String,
@@ -55,13 +55,22 @@ pub(super) async fn send_all(upstream: Arc<Upstream>, target: Target) {
 }
 
 async fn send(webhook: Webhook, target: &Target) -> anyhow::Result<u16> {
+    post(target, webhook.headers, webhook.body).await
+}
+
+/// Sends a request and says with which status it was answered.
+pub(crate) async fn post(
+    target: &Target,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+) -> anyhow::Result<u16> {
     let stream = TcpStream::connect(&target.address).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let mut request = hyper::Request::post(&target.path).header("host", &target.authority);
-    for (name, value) in webhook.headers {
+    for (name, value) in headers {
         request = request.header(name, value);
     }
-    let answered = sender.send_request(request.body(Full::new(Bytes::from(webhook.body)))?);
+    let answered = sender.send_request(request.body(Full::new(Bytes::from(body)))?);
     let answered = async move { anyhow::Ok(answered.await?.status().as_u16()) };
     tokio::pin!(answered);
     tokio::select! {

@@ -31,12 +31,23 @@ const FLOORS: &[(&str, Sees)] = &[
     (
         "server",
         Sees::Only(&[
-            "domain", "wire", "store", "carriers", "cashiers", "mall", "api", "web", "sdk",
+            "domain",
+            "wire",
+            "store",
+            "carriers",
+            "cashiers",
+            "mall",
+            "api",
+            "web",
+            "sdk",
             "upstream",
+            "stripe_double",
         ]),
     ),
     // The networks that carriers speak to, played: it must not share a client's mistakes.
     ("upstream", Sees::Only(&["domain"])),
+    // Stripe, played: it must not share a mistake of the client.
+    ("stripe_double", Sees::Only(&[])),
     // What a partner builds into a program of its own: the wire and nothing of the house.
     ("sdk", Sees::Only(&["wire"])),
     ("testkit", Sees::Everything),

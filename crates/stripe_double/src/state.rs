@@ -1,0 +1,223 @@
+//! What Stripe remembers: objects, time, what is still to happen, and the events of all that did. Touches nothing.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::VERSION;
+use crate::error::ApiError;
+use crate::webhooks::Webhooks;
+
+const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/// How many characters an id has behind its prefix.
+const ID_CHARS: usize = 24;
+/// The deepest path that is expanded.
+const EXPAND_DEPTH_MAX: usize = 4;
+
+/// What happens by itself at its time.
+#[derive(Debug, Clone)]
+pub(crate) enum Timer {
+    /// A payment that was processing succeeds.
+    Succeeds { intent: String, method: String },
+    /// A refund ends.
+    RefundEnds { refund: String, status: &'static str },
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    seed: u64,
+    made: u64,
+    objects: BTreeMap<String, Value>,
+    /// Ids by kind, in the order in which they were made.
+    kinds: BTreeMap<String, Vec<String>>,
+    timers: BTreeMap<(i64, u64), Timer>,
+    /// Seconds since 1970 by the double's clock, while something happens.
+    pub(crate) now: i64,
+    /// The request that is answered, and its idempotency key.
+    pub(crate) request: Value,
+    /// Payments that are confirmed now are processing for so many seconds first.
+    pub(crate) late_seconds: Option<i64>,
+    pub(crate) webhooks: Webhooks,
+    /// What really happened to money.
+    pub(crate) effects: Vec<Value>,
+}
+
+/// Letters and digits out of a text, always the same.
+pub(crate) fn scrambled(text: &str, chars: usize) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    let mut bytes: VecDeque<u8> = digest.iter().copied().collect();
+    let mut made = String::new();
+    while made.len() < chars {
+        let byte = bytes.pop_front().unwrap_or_default();
+        bytes.push_back(byte.wrapping_add(97));
+        let letter = LETTERS.get(usize::from(byte) % LETTERS.len()).copied().unwrap_or(b'0');
+        made.push(char::from(letter));
+    }
+    made
+}
+
+impl State {
+    pub(crate) fn new(seed: u64, webhooks: Webhooks) -> Self {
+        Self { seed, webhooks, ..Self::default() }
+    }
+
+    /// A new id: the same for the same seed and the same history.
+    pub(crate) fn id(&mut self, prefix: &str) -> String {
+        self.made = self.made.saturating_add(1);
+        let text = format!("{}/{}/{prefix}", self.seed, self.made);
+        format!("{prefix}_{}", scrambled(&text, ID_CHARS))
+    }
+
+    /// Keeps a new object, which has `id` and `object`.
+    pub(crate) fn add(&mut self, mut object: Value) -> String {
+        let text = |name: &str| object[name].as_str().unwrap_or_default().to_owned();
+        let (id, kind) = (text("id"), text("object"));
+        if object["created"].is_null() {
+            object["created"] = json!(self.now);
+        }
+        object["livemode"] = json!(false);
+        self.kinds.entry(kind).or_default().push(id.clone());
+        self.objects.insert(id.clone(), object);
+        id
+    }
+
+    pub(crate) fn get(&self, id: &str) -> Option<&Value> {
+        self.objects.get(id)
+    }
+
+    /// A field of an object; null if either is not there.
+    pub(crate) fn field(&self, id: &str, name: &str) -> Value {
+        self.objects.get(id).map(|object| object[name].clone()).unwrap_or_default()
+    }
+
+    pub(crate) fn text(&self, id: &str, name: &str) -> String {
+        self.field(id, name).as_str().unwrap_or_default().to_owned()
+    }
+
+    pub(crate) fn number(&self, id: &str, name: &str) -> i64 {
+        self.field(id, name).as_i64().unwrap_or_default()
+    }
+
+    /// The object of a kind; the error is that of a path (404) or of a parameter (400).
+    pub(crate) fn find(
+        &self,
+        kind: &str,
+        id: &str,
+        param: &str,
+        status: u16,
+    ) -> Result<&Value, ApiError> {
+        let found = self.objects.get(id).filter(|object| object["object"] == kind);
+        let found = found.filter(|object| object["deleted"].is_null());
+        found.ok_or_else(|| ApiError::no_such(status, kind, id, param))
+    }
+
+    /// The objects of a kind, newest first.
+    pub(crate) fn newest(&self, kind: &str) -> impl Iterator<Item = &Value> {
+        let ids = self.kinds.get(kind).map(Vec::as_slice).unwrap_or_default();
+        ids.iter().rev().filter_map(|id| self.objects.get(id))
+    }
+
+    /// Changes fields and says what they were.
+    pub(crate) fn merge(&mut self, id: &str, fields: Value) -> Value {
+        let mut previous = Map::new();
+        let Some(object) = self.objects.get_mut(id) else { return Value::Null };
+        if let Value::Object(fields) = fields {
+            for (name, value) in fields {
+                if object[&name] != value {
+                    previous.insert(name.clone(), object[&name].take());
+                    object[&name] = value;
+                }
+            }
+        }
+        previous.retain(|name, _| !name.starts_with('_'));
+        Value::Object(previous)
+    }
+
+    pub(crate) fn after(&mut self, seconds: i64, timer: Timer) {
+        self.made = self.made.saturating_add(1);
+        self.timers.insert((self.now.saturating_add(seconds), self.made), timer);
+    }
+
+    /// Takes the next that is due at a time, and makes it now.
+    pub(crate) fn next_due(&mut self, now: i64) -> Option<Timer> {
+        let entry = self.timers.first_entry().filter(|entry| entry.key().0 <= now)?;
+        self.now = entry.key().0;
+        Some(entry.remove())
+    }
+
+    /// An object as it is shown.
+    pub(crate) fn shown(&self, id: &str) -> Value {
+        self.get(id).map(shown).unwrap_or_default()
+    }
+
+    /// Tells of what happened to an object.
+    pub(crate) fn emit(&mut self, kind: &str, id: &str, previous: Value) {
+        let mut data = json!({"object": self.shown(id)});
+        if previous.as_object().is_some_and(|previous| !previous.is_empty()) {
+            data["previous_attributes"] = previous;
+        }
+        let event = self.id("evt");
+        let request = match &self.request {
+            Value::Null => json!({"id": null, "idempotency_key": null}),
+            request => request.clone(),
+        };
+        self.add(json!({
+            "id": event, "object": "event", "api_version": VERSION, "data": data,
+            "pending_webhooks": 1, "request": request, "type": kind,
+        }));
+        let body = serde_json::to_string_pretty(&self.shown(&event)).unwrap_or_default();
+        self.webhooks.plan(&event, body, self.now);
+    }
+
+    /// Notes what really happened to the money of an object.
+    pub(crate) fn note(&mut self, effect: &str, id: &str) {
+        let object = self.shown(id);
+        self.effects.push(json!({
+            "at": self.now, "effect": effect, "id": id, "amount": object["amount"],
+            "currency": object["currency"], "status": object["status"],
+            "payment_intent": object["payment_intent"], "metadata": object["metadata"],
+            "request": self.request, "told": "answered",
+        }));
+    }
+
+    /// Puts the objects that are asked for in the place of their ids.
+    pub(crate) fn expand(&self, value: &mut Value, path: &str) -> Result<(), ApiError> {
+        let parts: Vec<&str> = path.split('.').collect();
+        if parts.len() > EXPAND_DEPTH_MAX {
+            let message = format!("You cannot expand more than {EXPAND_DEPTH_MAX} levels.");
+            return Err(ApiError::param("expand", message));
+        }
+        self.expand_parts(value, &parts, path)
+    }
+
+    fn expand_parts(&self, value: &mut Value, parts: &[&str], path: &str) -> Result<(), ApiError> {
+        let Some((first, rest)) = parts.split_first() else { return Ok(()) };
+        if let Value::Array(items) = value {
+            return items.iter_mut().try_for_each(|item| self.expand_parts(item, parts, path));
+        }
+        let error =
+            || ApiError::param("expand", format!("This property cannot be expanded ({path})."));
+        if *first == "refunds" && value["object"] == "charge" {
+            let of_charge = |refund: &&Value| refund["charge"] == value["id"];
+            let data: Vec<Value> = self.newest("refund").filter(of_charge).map(shown).collect();
+            value["refunds"] = json!({"object": "list", "data": data, "has_more": false});
+        }
+        let field = value.get_mut(first).ok_or_else(error)?;
+        if let Value::String(id) = field {
+            *field = self.get(id).map(shown).ok_or_else(error)?;
+        } else if !field.is_null() && !field.is_object() && !field.is_array() {
+            return Err(error());
+        }
+        if field.is_null() { Ok(()) } else { self.expand_parts(field, rest, path) }
+    }
+}
+
+/// An object without what is the double's own.
+pub(crate) fn shown(object: &Value) -> Value {
+    let mut object = object.clone();
+    if let Value::Object(fields) = &mut object {
+        fields.retain(|name, _| !name.starts_with('_'));
+    }
+    object
+}
