@@ -6,6 +6,7 @@ use crate::call::{Answered, Call, Route};
 use crate::cards::{Behaviour, Card, authentication_required};
 use crate::customers;
 use crate::error::ApiError;
+use crate::invoices;
 use crate::money;
 use crate::state::{State, Timer};
 
@@ -162,6 +163,10 @@ pub(crate) fn succeed(state: &mut State, intent: &str, method: &str) {
     state.note("charge", &charge);
     state.emit("charge.succeeded", &charge, Value::Null);
     state.emit("payment_intent.succeeded", intent, Value::Null);
+    let invoice = state.text(intent, "invoice");
+    if !invoice.is_empty() {
+        invoices::paid(state, &invoice, &charge);
+    }
     if let Some(Behaviour::IsDisputed(reason)) = customers::card(state, method).map(|c| c.behaviour)
     {
         dispute(state, &charge, reason);

@@ -9,6 +9,7 @@
 mod auth;
 mod call;
 mod cards;
+mod catalog;
 mod charges;
 mod control;
 mod customers;
@@ -16,12 +17,15 @@ mod error;
 mod exchange;
 mod faults;
 mod idempotency;
+mod invoices;
 mod money;
 mod params;
 mod payment_intents;
 mod refunds;
 mod search;
+mod setup_intents;
 mod state;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod webhooks;
@@ -46,8 +50,16 @@ pub const VERSION: &str = "2025-02-24.acacia";
 const MICROS: i64 = 1_000_000;
 
 /// All calls.
-const TABLES: &[&[Route]] =
-    &[customers::ROUTES, payment_intents::ROUTES, charges::ROUTES, refunds::ROUTES];
+const TABLES: &[&[Route]] = &[
+    customers::ROUTES,
+    payment_intents::ROUTES,
+    charges::ROUTES,
+    refunds::ROUTES,
+    setup_intents::ROUTES,
+    catalog::ROUTES,
+    subscriptions::ROUTES,
+    invoices::ROUTES,
+];
 
 /// What a double is made of.
 #[derive(Debug, Clone, Default)]
@@ -103,6 +115,13 @@ impl Double {
                 Timer::RefundEnds { refund, status } => {
                     refunds::end(&mut self.state, &refund, status)
                 }
+                Timer::PeriodEnds { subscription } => {
+                    subscriptions::renew(&mut self.state, &subscription);
+                }
+                Timer::Expires { subscription } => {
+                    subscriptions::expire(&mut self.state, &subscription);
+                }
+                Timer::Collects { invoice } => invoices::collect(&mut self.state, &invoice),
             }
         }
         self.state.now = now;

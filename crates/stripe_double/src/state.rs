@@ -20,6 +20,12 @@ const EXPAND_DEPTH_MAX: usize = 4;
 pub(crate) enum Timer {
     /// A payment that was processing succeeds.
     Succeeds { intent: String, method: String },
+    /// A subscription's period is over.
+    PeriodEnds { subscription: String },
+    /// A first payment was waited for long enough.
+    Expires { subscription: String },
+    /// An invoice is to be paid.
+    Collects { invoice: String },
     /// A refund ends.
     RefundEnds { refund: String, status: &'static str },
 }

@@ -178,3 +178,51 @@ fn a_webhook_is_repeated_until_it_is_taken() {
     ask(double, "POST", "/_double/clock", r#"{"advance_seconds":86400}"#, "");
     assert_eq!(double.due_events(START), []);
 }
+
+#[test]
+fn a_subscription_renews_until_its_card_declines_for_good() {
+    let double = &mut double();
+    let id = |(status, object): (u16, Value)| {
+        assert_eq!(status, 200, "{object}");
+        object["id"].as_str().unwrap().to_owned()
+    };
+    let customer = id(ask(double, "POST", "/v1/customers", "", ""));
+    let product = id(ask(double, "POST", "/v1/products", "name=plan", ""));
+    let price = format!("currency=usd&unit_amount=499&product={product}&recurring[interval]=month");
+    let price = id(ask(double, "POST", "/v1/prices", &price, ""));
+    let attach = format!("customer={customer}");
+    let path = "/v1/payment_methods/pm_card_visa/attach";
+    let visa = id(ask(double, "POST", path, &attach, ""));
+    let path = "/v1/payment_methods/pm_card_chargeCustomerFail/attach";
+    let fails = id(ask(double, "POST", path, &attach, ""));
+    let body = |method: &str, more: &str| {
+        format!("customer={customer}&items[0][price]={price}&default_payment_method={method}{more}")
+    };
+    let strict = "&payment_behavior=error_if_incomplete";
+    let refused = ask(double, "POST", "/v1/subscriptions", &body(&fails, strict), "");
+    assert_eq!(refused.0, 402);
+    assert_eq!(ask(double, "GET", "/v1/subscriptions", "", "").1["data"], json!([]));
+    let expand = "&expand[]=latest_invoice.payment_intent";
+    let (_, begun) = ask(double, "POST", "/v1/subscriptions", &body(&visa, expand), "");
+    assert_eq!(begun["status"], "active");
+    assert_eq!(begun["latest_invoice"]["payment_intent"]["status"], "succeeded");
+    let subscription = begun["id"].as_str().unwrap().to_owned();
+    let path = format!("/v1/subscriptions/{subscription}");
+    let days = |double: &mut Double, days: i64| {
+        let body = json!({"advance_seconds": days * 86_400}).to_string();
+        ask(double, "POST", "/_double/clock", &body, "");
+    };
+    // June has 30 days; the second invoice is paid an hour later.
+    days(double, 31);
+    let invoices = format!("/v1/invoices?subscription={subscription}");
+    let (_, paid) = ask(double, "GET", &invoices, "", "");
+    let statuses = |list: &Value| -> Vec<Value> {
+        list["data"].as_array().unwrap().iter().map(|it| it["status"].clone()).collect()
+    };
+    assert_eq!(statuses(&paid), ["paid", "paid"]);
+    ask(double, "POST", &path, &format!("default_payment_method={fails}"), "");
+    days(double, 31);
+    assert_eq!(ask(double, "GET", &path, "", "").1["status"], "past_due");
+    days(double, 16);
+    assert_eq!(ask(double, "GET", &path, "", "").1["status"], "canceled");
+}
