@@ -1,56 +1,81 @@
-//! What carriers tell on their own account: taken, and answered at once. It is a reason to ask them, no more.
+//! Where carriers tell that something happened. What they tell is a reason to ask them, and no proof: it is
+//! taken whether or not it is signed, and whoever does not prove to be a carrier is counted as a caller that
+//! proves nothing.
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use domain::Locale;
-use http_body_util::{BodyExt, Limited};
-use mall::Mall;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use mall::{Mall, Notified};
 use wire::Code;
+use wire::answer::Envelope;
 
 use crate::ClientAddress;
 use crate::answer::Voice;
 use crate::signed::accepted_locale;
+use crate::time_limit::timed_out;
 
-/// The largest notification.
-const BODY_BYTES_MAX: usize = 64 * 1024;
+/// The largest body of a notification.
+const NOTIFICATION_BYTES_MAX: usize = 64 * 1024;
 
-/// The route that carriers call.
+/// The one route.
 pub(crate) fn router(mall: &Arc<Mall>) -> Router {
     Router::new()
-        .route("/carriers/{code}/notifications", post(notified))
+        .route(wire::call::CARRIER_NOTIFICATIONS, post(notified))
         .with_state(Arc::clone(mall))
 }
 
 async fn notified(
     State(mall): State<Arc<Mall>>,
-    Path(code): Path<String>,
-    headers: HeaderMap,
-    request: axum::extract::Request<Body>,
+    code: Result<Path<String>, axum::extract::rejection::PathRejection>,
+    request: Request,
 ) -> Response {
-    let voice = Voice::new(accepted_locale(&headers).unwrap_or(Locale::EnUs));
+    let voice = Voice::new(accepted_locale(request.headers()).unwrap_or(Locale::EnUs));
     let address = ClientAddress::of(request.extensions());
     if let Err(error) = mall.admit_address(address) {
         return voice.error(error);
     }
-    let Ok(body) = Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await else {
-        return voice.refuse(Code::PayloadTooLarge);
+    let (parts, body) = request.into_parts();
+    let blame = |refusal: Response| {
+        mall.blame_address(address);
+        refusal
     };
-    let text = |value: &axum::http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
-    let headers: Vec<(String, String)> =
-        headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
-    let headers: Vec<(&str, &str)> =
-        headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    match mall.carrier_notified(&code, &headers, &body.to_bytes()).await {
-        Ok(()) => StatusCode::OK.into_response(),
-        Err(error) => {
-            mall.blame_address(address);
-            voice.error(error)
+    let Ok(Path(code)) = code else { return blame(voice.refuse(Code::NotFound)) };
+    let body = match Limited::new(body, NOTIFICATION_BYTES_MAX).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            return blame(voice.refuse(Code::PayloadTooLarge));
         }
+        Err(error) if timed_out(&*error) => return blame(voice.refuse(Code::RequestTimeout)),
+        Err(_) => return blame(voice.refuse(Code::BadRequest)),
+    };
+    // A header that is no text is none of a carrier's.
+    let named = parts
+        .headers
+        .iter()
+        .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+    let headers: Vec<(&str, &str)> = named.collect();
+    match mall.carrier_notified(&code, &headers, &body).await {
+        Ok(Notified::Taken { signed: true }) => taken(),
+        Ok(Notified::Taken { signed: false }) => blame(taken()),
+        Ok(Notified::Unknown) => blame(voice.refuse(Code::NotFound)),
+        Ok(Notified::Unreadable) => blame(voice.refuse(Code::BadRequest)),
+        Ok(Notified::BadSignature) => {
+            let mut refusal = voice.refuse(Code::SignMismatch);
+            // Carriers go by the status, and 400 means to them that they wrote nonsense.
+            *refusal.status_mut() = StatusCode::UNAUTHORIZED;
+            blame(refusal)
+        }
+        Err(error) => voice.error(error),
     }
+}
+
+fn taken() -> Response {
+    Json(Envelope::success(serde_json::json!({}))).into_response()
 }

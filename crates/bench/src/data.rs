@@ -239,6 +239,8 @@ fn key() -> String {
 /// A database that an earlier run filled.
 async fn filled_before(url: &str, sims: u64, orders: u64) -> anyhow::Result<Database> {
     let store = open(url).await?;
+    // It may be from before the schema changed.
+    store.migrate().await?;
     let partner = store.read().await?.partner_by_code(Mode::Test, PARTNER).await?;
     store.close().await;
     let partner = partner.context("the filled database has no partner: delete it")?;

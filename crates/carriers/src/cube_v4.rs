@@ -250,6 +250,7 @@ impl Carrier for CubeV4 {
             Feature::CancelPlan,
             Feature::AsyncResult,
             Feature::Webhooks,
+            Feature::Plans,
             Feature::Suspend,
         ];
         let count = if self.suspend_unconfirmed { FEATURES.len() } else { FEATURES.len() - 1 };

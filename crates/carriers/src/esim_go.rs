@@ -144,7 +144,7 @@ impl Carrier for EsimGo {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             idempotency: Idempotency::None,
-            features: &[Feature::Quote, Feature::Snapshot, Feature::Webhooks],
+            features: &[Feature::Quote, Feature::Snapshot, Feature::Webhooks, Feature::Plans],
             // How a SIM that is named twice is billed is not published.
             periods_max: 1,
             key_chars_max: 50,

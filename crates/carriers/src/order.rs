@@ -187,6 +187,9 @@ pub enum Feature {
     AsyncResult,
     /// [`crate::Carrier::parse_webhook`].
     Webhooks,
+    /// [`crate::Carrier::list_plans`] lists every plan, with what tells which it is: its order, its product, or
+    /// when it began. What it says of a plan that is recognised is true.
+    Plans,
 }
 
 /// What a carrier can do, and within which limits.

@@ -85,8 +85,10 @@ pub enum PlanState {
     Active,
     /// Suspended.
     Paused,
-    /// Used up, expired or taken back.
+    /// Used up, expired, or ended in a way that the carrier does not tell.
     Ended,
+    /// Taken back before its time.
+    Revoked,
     /// Something else, in the carrier's word.
     Other(String),
 }
@@ -96,6 +98,8 @@ pub enum PlanState {
 pub struct CarrierPlan {
     /// The carrier's id of it; it need not be unique on a SIM.
     pub id: String,
+    /// The carrier's order that it came with, if it says so; more may stand behind the order's id.
+    pub order: Option<String>,
     /// Its state.
     pub state: PlanState,
     /// Its data.

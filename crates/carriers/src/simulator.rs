@@ -1,5 +1,15 @@
 //! The built-in network for demos and tests. It does what it is told, by the last digits of the ICCID
 //! or by a setting, and remembers what it *really* did.
+//!
+//! What it says of a SIM and its plans is a function of its orders and of the time. It, too, goes by the last
+//! digits of the ICCID:
+//!
+//! | ending | what it says |
+//! |---|---|
+//! | 9006 | nothing in the second half of each hour: it cannot be reached |
+//! | 9007 | plans are taken back an hour after they began |
+//! | 9008 | plans run a day longer |
+//! | 9009 | the SIM is terminated an hour after its first plan came |
 
 use std::collections::{HashMap, VecDeque};
 use std::str::FromStr;
@@ -7,11 +17,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use domain::{Ctx, Iccid, Span, Timestamp};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::{
-    Allowance, Capabilities, Carrier, CarrierPlan, CarrierSim, Idempotency, Line, Lookup,
-    PeriodUnit, PlanState, Product, Products, QueryError, SimState, Snapshot, SubmitError,
-    Submitted, UpstreamState, Usage, UsageRange,
+    Allowance, Capabilities, Carrier, CarrierPlan, CarrierSim, Feature, Headers, Idempotency, Line,
+    Lookup, PeriodUnit, PlanState, Product, Products, QueryError, SimState, Snapshot, SubmitError,
+    Submitted, UpstreamState, Usage, UsageRange, WebhookError, WebhookHint, tolerant,
 };
 
 /// How many orders the journal remembers; older ones are forgotten.
@@ -20,6 +32,14 @@ const JOURNAL_MAX: usize = 10_000;
 const PUT_OFF_TIMES: u32 = 2;
 /// For how long it is put off each time.
 const PUT_OFF: Span = Span::seconds(2);
+
+/// What a period of a plan holds, and what a SIM uses of it in a minute.
+const PERIOD_BYTES: u64 = 1 << 30;
+const MINUTE_BYTES: u64 = 1 << 20;
+/// When something happens to a SIM that has an ending for it.
+const LATER: Span = Span::minutes(60);
+/// The most bytes of a notification.
+const NOTIFICATION_BYTES_MAX: usize = 4_096;
 
 /// What the simulator does with an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,8 +119,7 @@ impl Simulator {
     }
 
     fn behaviour(&self, line: &Line) -> Behaviour {
-        let number = line.iccid.as_str();
-        match &number[number.len() - 4..] {
+        match ending(&line.iccid) {
             "9001" => Behaviour::Delay(Span::seconds(60)),
             "9002" => Behaviour::Refuse,
             "9003" => Behaviour::RetryLater,
@@ -139,9 +158,31 @@ impl Simulator {
     }
 
     fn submitted(&self, key: &str, ready_at: Timestamp) -> Submitted {
-        // The time stands in the id, so that a restarted simulator still knows it.
-        let upstream_id = format!("SIM-{}-{key}", ready_at.as_micros());
+        let upstream_id = upstream_id(ready_at, key);
         Submitted { upstream_id, state: self.state(ready_at), said: "simulated".to_owned() }
+    }
+
+    /// Whether questions about a SIM are answered now.
+    fn reach(&self, iccid: &Iccid) -> Result<(), QueryError> {
+        let into_hour = Span::micros(self.ctx.now().as_micros().rem_euclid(3_600_000_000));
+        if ending(iccid) == "9006" && into_hour >= Span::minutes(30) {
+            let message = "the simulator cannot be reached for SIMs of this kind".to_owned();
+            return Err(QueryError { message });
+        }
+        Ok(())
+    }
+
+    /// The orders that are done for a SIM, with their keys, the eldest first.
+    fn orders_on(&self, iccid: &Iccid) -> Vec<(String, Done)> {
+        let (now, journal) = (self.ctx.now(), self.journal());
+        let on_sim = |done: &Done| done.line.iccid == *iccid && done.ready_at <= now;
+        let known = journal.order.iter().filter_map(|key| Some((key, journal.done.get(key)?)));
+        let mut all: Vec<(String, Done)> = known
+            .filter(|(_, done)| on_sim(done))
+            .map(|(key, done)| (key.clone(), done.clone()))
+            .collect();
+        all.sort_by_key(|(_, done)| done.ready_at);
+        all
     }
 
     fn state(&self, ready_at: Timestamp) -> UpstreamState {
@@ -154,7 +195,7 @@ impl Carrier for Simulator {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             idempotency: Idempotency::Native,
-            features: &[],
+            features: &[Feature::Plans, Feature::Webhooks],
             periods_max: 10_000,
             key_chars_max: 50,
             deadline: Span::minutes(120),
@@ -240,32 +281,120 @@ impl Carrier for Simulator {
         Ok(self.submitted(key, Timestamp::from_micros(micros)))
     }
 
-    async fn get_sim(&self, _iccid: &Iccid) -> Result<CarrierSim, QueryError> {
-        Ok(CarrierSim { state: SimState::Active, said: "simulated".to_owned() })
+    async fn get_sim(&self, iccid: &Iccid) -> Result<CarrierSim, QueryError> {
+        self.reach(iccid)?;
+        let first = self.orders_on(iccid).first().map(|(_, done)| done.ready_at);
+        let gone =
+            ending(iccid) == "9009" && first.is_some_and(|first| first + LATER <= self.ctx.now());
+        let state = match first {
+            None => SimState::PreActive,
+            Some(_) if gone => SimState::Terminated,
+            Some(_) => SimState::Active,
+        };
+        Ok(CarrierSim { state, said: "simulated".to_owned() })
     }
 
     async fn list_plans(&self, iccid: &Iccid) -> Result<Vec<CarrierPlan>, QueryError> {
-        let now = self.ctx.now();
-        let journal = self.journal();
-        let on_sim = |done: &&Done| done.line.iccid == *iccid && done.ready_at <= now;
-        let mut done: Vec<&Done> = journal.done.values().filter(on_sim).collect();
-        done.sort_by_key(|done| done.ready_at);
-        let plan = |done: &Done| CarrierPlan {
-            id: done.line.product.clone(),
-            state: PlanState::Queued,
-            data: Allowance::Unknown,
-            used: None,
-            periods: Some(done.line.periods),
-            start_at: None,
-            end_at: None,
-        };
-        Ok(done.into_iter().map(plan).collect())
+        self.reach(iccid)?;
+        Ok(plans(&self.orders_on(iccid), self.ctx.now()))
     }
 
-    async fn get_usage(&self, _iccid: &Iccid, _range: UsageRange) -> Result<Usage, QueryError> {
-        let as_of = Some(self.ctx.now());
-        Ok(Usage { used: 0, total: Allowance::Unknown, as_of, periods: Vec::new() })
+    async fn get_usage(&self, iccid: &Iccid, _range: UsageRange) -> Result<Usage, QueryError> {
+        let plans = self.list_plans(iccid).await?;
+        let bytes = |plan: &CarrierPlan| match plan.data {
+            Allowance::Bytes(bytes) => bytes,
+            Allowance::Unlimited | Allowance::Unknown => 0,
+        };
+        let used = plans.iter().filter_map(|plan| plan.used).fold(0, u64::saturating_add);
+        let total = Allowance::Bytes(plans.iter().map(bytes).fold(0, u64::saturating_add));
+        Ok(Usage { used, total, as_of: Some(self.ctx.now()), periods: Vec::new() })
     }
+
+    /// `{"kind": …, "iccid": …, "upstream_id": …}`, unsigned.
+    fn parse_webhook(
+        &self,
+        _headers: &Headers<'_>,
+        body: &[u8],
+    ) -> Result<WebhookHint, WebhookError> {
+        if body.len() > NOTIFICATION_BYTES_MAX {
+            return Err(WebhookError::Unreadable);
+        }
+        let value: Value = serde_json::from_slice(body).map_err(|_| WebhookError::Unreadable)?;
+        let kind = tolerant::text(&value, &["kind"]).ok_or(WebhookError::Unreadable)?;
+        Ok(WebhookHint {
+            dedupe_id: hex::encode(Sha256::digest(body)),
+            kind,
+            iccid: tolerant::text(&value, &["iccid"]).and_then(|iccid| iccid.parse().ok()),
+            upstream_id: tolerant::text(&value, &["upstream_id"]),
+            key: None,
+            signed: false,
+        })
+    }
+}
+
+/// The last four digits.
+fn ending(iccid: &Iccid) -> &str {
+    let number = iccid.as_str();
+    &number[number.len() - 4..]
+}
+
+/// How long a period of a product is: 30 days for what is listed and for names that end in `-M`, a day for
+/// those in `-D`. Of others it does not say when they end.
+fn period(product: &str) -> Option<Span> {
+    match product {
+        "CP-1" | "CP-5" => Some(Span::days(30)),
+        other if other.ends_with("-M") => Some(Span::days(30)),
+        other if other.ends_with("-D") => Some(Span::days(1)),
+        _ => None,
+    }
+}
+
+/// The plans of a SIM's orders, which run one after another.
+fn plans(orders: &[(String, Done)], now: Timestamp) -> Vec<CarrierPlan> {
+    // When the plan before ends; `None` where nobody says.
+    let mut free_from = Some(Timestamp::from_micros(0));
+    let mut plans = Vec::with_capacity(orders.len());
+    for (key, done) in orders {
+        let Done { line, ready_at } = done;
+        let start_at = free_from.map(|free| free.max(*ready_at));
+        let length = period(&line.product).map(|period| {
+            let whole = period.as_micros().saturating_mul(i64::from(line.periods));
+            match ending(&line.iccid) {
+                "9007" => LATER,
+                "9008" => Span::micros(whole) + Span::days(1),
+                _ => Span::micros(whole),
+            }
+        });
+        let end_at = start_at.zip(length).map(|(start, length)| start + length);
+        free_from = end_at;
+        let state = match (start_at, end_at) {
+            (None, _) => PlanState::Queued,
+            (Some(start), _) if now < start => PlanState::Queued,
+            (_, Some(end)) if end <= now && ending(&line.iccid) == "9007" => PlanState::Revoked,
+            (_, Some(end)) if end <= now => PlanState::Ended,
+            _ => PlanState::Active,
+        };
+        let data = PERIOD_BYTES.saturating_mul(u64::from(line.periods));
+        let until = end_at.map_or(now, |end| end.min(now));
+        let ran = start_at.map_or(0, |start| until.since(start).as_micros().max(0) / 60_000_000);
+        let used = u64::try_from(ran).unwrap_or(0).saturating_mul(MINUTE_BYTES).min(data);
+        plans.push(CarrierPlan {
+            id: line.product.clone(),
+            order: Some(upstream_id(*ready_at, key)),
+            state,
+            data: Allowance::Bytes(data),
+            used: Some(used),
+            periods: Some(line.periods),
+            start_at: start_at.filter(|start| *start <= now),
+            end_at,
+        });
+    }
+    plans
+}
+
+/// The time stands in the id, so that a restarted simulator still knows it.
+fn upstream_id(ready_at: Timestamp, key: &str) -> String {
+    format!("SIM-{}-{key}", ready_at.as_micros())
 }
 
 #[cfg(test)]
@@ -344,6 +473,44 @@ mod tests {
         let unsaid = find("k5", "9005").await;
         assert!(matches!(unsaid, Ok(Lookup::CannotTell { .. })));
         assert!(simulator.did("k4") && !simulator.did("k2"));
+    }
+
+    #[tokio::test]
+    async fn plans_run_one_after_another_and_are_used_up_by_the_minute() {
+        let (clock, simulator) = simulator();
+        let bought = line("0000");
+        simulator.submit("k1", &bought).await.unwrap();
+        simulator.submit("k2", &bought).await.unwrap();
+        let at = async |minutes: i64| {
+            clock.0.store(minutes * 60_000_000, Ordering::Relaxed);
+            let plans = simulator.list_plans(&bought.iccid).await.unwrap();
+            plans.into_iter().map(|plan| (plan.state, plan.used.unwrap() >> 20)).collect::<Vec<_>>()
+        };
+        let month = 30 * 24 * 60;
+        assert_eq!(at(5).await, [(PlanState::Active, 5), (PlanState::Queued, 0)]);
+        assert_eq!(at(2_000).await, [(PlanState::Active, 1_024), (PlanState::Queued, 0)]);
+        assert_eq!(at(month + 1).await, [(PlanState::Ended, 1_024), (PlanState::Active, 1)]);
+        let range = UsageRange { from: Timestamp::from_micros(0), to: Timestamp::from_micros(0) };
+        let usage = simulator.get_usage(&bought.iccid, range).await.unwrap();
+        assert_eq!((usage.used, usage.total), (1_025 << 20, Allowance::Bytes(2 << 30)));
+    }
+
+    #[tokio::test]
+    async fn endings_choose_what_is_said_of_a_sim() {
+        let (clock, simulator) = simulator();
+        for ending in ["9006", "9007", "9008", "9009"] {
+            simulator.submit(ending, &line(ending)).await.unwrap();
+        }
+        let plan = async |ending| simulator.list_plans(&line(ending).iccid).await;
+        assert!(plan("9006").await.is_ok());
+        clock.0.store(1_800_000_000, Ordering::Relaxed);
+        assert!(plan("9006").await.is_err());
+        clock.0.store(3_600_000_000, Ordering::Relaxed);
+        assert_eq!(plan("9007").await.unwrap()[0].state, PlanState::Revoked);
+        let longer = plan("9008").await.unwrap()[0].end_at;
+        assert_eq!(longer, Some(Timestamp::from_micros(0) + Span::days(31)));
+        let state = simulator.get_sim(&line("9009").iccid).await.unwrap().state;
+        assert_eq!(state, SimState::Terminated);
     }
 
     #[test]

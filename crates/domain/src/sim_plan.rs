@@ -1,7 +1,7 @@
 //! The plans on one SIM: one in use, the others wait and run one after another, driven by the clock.
 
 use crate::package::PlanLength;
-use crate::time::{Timestamp, Zone};
+use crate::time::{Span, Timestamp, Zone};
 
 /// Where a bought plan stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,11 +108,90 @@ pub fn schedule(queue: &[QueuedPlan], zone: &Zone) -> Vec<(i64, Timestamp, Times
     times
 }
 
+/// The least by which a carrier's end of a plan has to differ to be taken over: carriers count in seconds.
+const END_DIFFERS: Span = Span::seconds(1);
+
+/// What a carrier says became of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlanWord {
+    /// It runs, until a time if the carrier knows it.
+    Runs {
+        /// When it ends.
+        until: Option<Timestamp>,
+    },
+    /// It came to its end.
+    Ended {
+        /// When it began, if the carrier says so.
+        from: Option<Timestamp>,
+        /// When it ended or would have, if the carrier says so.
+        at: Option<Timestamp>,
+    },
+    /// It was taken back.
+    Revoked {
+        /// When, if the carrier says so.
+        at: Option<Timestamp>,
+    },
+}
+
+/// Takes over what a carrier says of the plans of a queue, and brings it up to `now`: what is over there is
+/// over here, the next one begins when it was, and ends that moved move here. `words` has one for each plan,
+/// `None` where the carrier says nothing of it. What would contradict the order of the queue is left alone;
+/// gives how often that was. The other parameters are those of [`advance`].
+pub fn take_over(
+    queue: &mut [QueuedPlan],
+    words: &[Option<PlanWord>],
+    mut free_since: Option<Timestamp>,
+    now: Timestamp,
+    zone: &Zone,
+) -> usize {
+    let (mut doubts, mut one_is_live) = (0, false);
+    for (plan, word) in queue.iter_mut().zip(words) {
+        let over_at = |at: &Option<Timestamp>| at.map_or(now, |at| at.min(now));
+        match (plan.state, word) {
+            (
+                SimPlanState::InUse { effective_at, expires_at },
+                Some(PlanWord::Runs { until: Some(until) }),
+            ) => {
+                let differs = until.since(expires_at).as_micros().saturating_abs();
+                if *until > now && *until > effective_at && differs >= END_DIFFERS.as_micros() {
+                    plan.state = SimPlanState::InUse { effective_at, expires_at: *until };
+                }
+            }
+            (SimPlanState::InUse { effective_at, .. }, Some(PlanWord::Ended { at, .. })) => {
+                let expires_at = over_at(at).max(effective_at);
+                plan.state = SimPlanState::Finished { effective_at, expires_at };
+                free_since = Some(expires_at);
+            }
+            (SimPlanState::InUse { effective_at, .. }, Some(PlanWord::Revoked { at })) => {
+                plan.state = SimPlanState::Revoked;
+                free_since = Some(over_at(at).max(effective_at));
+            }
+            (SimPlanState::Waiting, Some(PlanWord::Revoked { .. })) => {
+                plan.state = SimPlanState::Revoked;
+            }
+            (SimPlanState::Waiting, Some(PlanWord::Ended { from: Some(from), at: Some(at) })) => {
+                let effective_at = free_since.map_or(*from, |free| free.max(*from));
+                let expires_at = (*at).min(now);
+                if one_is_live || effective_at >= expires_at {
+                    doubts += 1;
+                } else {
+                    plan.state = SimPlanState::Finished { effective_at, expires_at };
+                    free_since = Some(expires_at);
+                }
+            }
+            (SimPlanState::Waiting, Some(PlanWord::Ended { .. })) => doubts += 1,
+            _ => {}
+        }
+        one_is_live |= matches!(plan.state, SimPlanState::InUse { .. } | SimPlanState::Waiting);
+    }
+    advance(queue, free_since, now, zone);
+    doubts
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::package::PackageType;
-    use crate::time::Span;
     use proptest::prelude::*;
 
     fn queue(lengths: &[u32], added_hours: &[i64]) -> Vec<QueuedPlan> {
@@ -165,7 +244,87 @@ mod tests {
         );
     }
 
+    #[test]
+    fn what_is_over_at_the_carrier_is_over_here_and_the_next_one_begins() {
+        let mut plans = queue(&[2, 1, 1], &[0, 1, 2]);
+        advance(&mut plans, None, hour(10), &Zone::UTC);
+        let words = [Some(PlanWord::Ended { from: None, at: Some(hour(48)) }), None, None];
+        assert_eq!(take_over(&mut plans, &words, None, hour(10), &Zone::UTC), 0);
+        let finished = SimPlanState::Finished { effective_at: hour(0), expires_at: hour(10) };
+        assert_eq!(plans[0].state, finished);
+        let in_use = SimPlanState::InUse { effective_at: hour(10), expires_at: hour(34) };
+        assert_eq!(plans[1].state, in_use);
+        // Taken back at a time that is known: the next one began then.
+        let words = [None, Some(PlanWord::Revoked { at: Some(hour(11)) }), None];
+        take_over(&mut plans, &words, Some(hour(10)), hour(12), &Zone::UTC);
+        assert_eq!(plans[1].state, SimPlanState::Revoked);
+        let in_use = SimPlanState::InUse { effective_at: hour(11), expires_at: hour(35) };
+        assert_eq!(plans[2].state, in_use);
+    }
+
+    #[test]
+    fn ends_move_and_what_contradicts_the_queue_is_left_alone() {
+        let mut plans = queue(&[1, 1], &[0, 0]);
+        advance(&mut plans, None, hour(1), &Zone::UTC);
+        let runs = |until| Some(PlanWord::Runs { until: Some(until) });
+        take_over(&mut plans, &[runs(hour(30)), None], None, hour(1), &Zone::UTC);
+        let in_use = SimPlanState::InUse { effective_at: hour(0), expires_at: hour(30) };
+        assert_eq!(plans[0].state, in_use);
+        // Nearly the same, in the past, or before it began: nothing moves.
+        for until in [hour(30) + Span::millis(900), hour(0), hour(-1)] {
+            take_over(&mut plans, &[runs(until), None], None, hour(1), &Zone::UTC);
+            assert_eq!(plans[0].state, in_use);
+        }
+        // The one that waits behind it cannot have ended.
+        let ended = PlanWord::Ended { from: Some(hour(0)), at: Some(hour(1)) };
+        assert_eq!(take_over(&mut plans, &[None, Some(ended)], None, hour(2), &Zone::UTC), 1);
+        assert_eq!(plans[1].state, SimPlanState::Waiting);
+    }
+
+    fn any_word() -> impl Strategy<Value = Option<PlanWord>> {
+        let time = || prop::option::of((-10_i64..200).prop_map(hour));
+        prop_oneof![
+            Just(None),
+            time().prop_map(|until| Some(PlanWord::Runs { until })),
+            (time(), time()).prop_map(|(from, at)| Some(PlanWord::Ended { from, at })),
+            time().prop_map(|at| Some(PlanWord::Revoked { at })),
+        ]
+    }
+
     proptest! {
+        /// Whatever a carrier says: one plan in use at most, nothing ends before it began, nothing runs beside
+        /// another, and nothing that is over comes back.
+        #[test]
+        fn a_carriers_words_never_break_a_queue(
+            lengths in prop::collection::vec(1_u32..4, 1..6),
+            rounds in prop::collection::vec((0_i64..40, prop::collection::vec(any_word(), 6)), 1..6),
+        ) {
+            let mut plans = queue(&lengths, &vec![0; lengths.len()]);
+            let (mut now, mut free) = (0, None);
+            for (step, words) in rounds {
+                now += step;
+                let before = plans.clone();
+                take_over(&mut plans, &words, free, hour(now), &Zone::UTC);
+                for (old, new) in before.iter().zip(&plans) {
+                    let over = !matches!(old.state, SimPlanState::Waiting | SimPlanState::InUse { .. });
+                    prop_assert!(!over || old == new);
+                }
+                let mut end = hour(-100);
+                for plan in &plans {
+                    if let Some((from, to)) = plan.state.times() {
+                        prop_assert!(from <= to && end <= from, "{plans:?}");
+                        end = to;
+                    }
+                    if let SimPlanState::Finished { expires_at, .. } = plan.state {
+                        prop_assert!(expires_at <= hour(now));
+                        free = free.max(Some(expires_at));
+                    }
+                }
+                let in_use = plans.iter().filter(|plan| matches!(plan.state, SimPlanState::InUse { .. }));
+                prop_assert!(in_use.count() <= 1);
+            }
+        }
+
         /// One long sleep or many small steps: the same plans at the same times, no overlap, one in use.
         #[test]
         fn late_is_as_good_as_often(

@@ -15,12 +15,12 @@ mod error;
 pub mod failpoints;
 mod figures;
 mod health;
+mod hints;
 mod imports;
 mod intake;
 mod keys;
 mod limits;
 pub mod metrics;
-mod notifications;
 mod orders;
 mod payments;
 mod plans;
@@ -31,14 +31,17 @@ mod renewals;
 mod reports;
 mod request_log;
 mod sighting;
-mod sim_reports;
+mod sim_answers;
+mod sim_looks;
+mod sim_queries;
+mod sim_words;
 mod sims;
 pub mod trace;
 mod turns;
 mod worker;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use carriers::{Carrier, Carriers};
@@ -56,7 +59,7 @@ use crate::intake::Intake;
 use crate::limits::Limits;
 use crate::reconcile::Reconciler;
 use crate::request_log::RequestLog;
-use crate::sim_reports::Questions;
+use crate::sim_looks::LookPlaces;
 use crate::worker::Handed;
 
 pub use admin::{Operator, run_sealer};
@@ -64,6 +67,7 @@ pub use auth::Credentials;
 pub use cache::Known;
 pub use error::{Diagnosis, Error, Hint, Refusal, Result};
 pub use health::Check;
+pub use hints::Notified;
 pub use imports::ExportPage;
 pub use keys::NewKey;
 pub use limits::{RateLimit, address_block};
@@ -72,6 +76,7 @@ pub use queries::Found;
 pub use reconcile::{Reconciled, run_reconciler};
 pub use request_log::{Answered, run_request_log};
 pub use sighting::Sighting;
+pub use sim_looks::run_sim_sweep;
 pub use store::SUCCESS;
 pub use worker::{run_checkpoints, run_workers};
 
@@ -99,6 +104,16 @@ pub struct Settings {
     pub workers: usize,
     /// For how long the partners' requests are logged; `None`: not at all.
     pub request_log: Option<Span>,
+    /// How old a carrier's word on a SIM and its plans may be before it is asked again; older where the carrier
+    /// allows fewer questions.
+    pub sim_age_max: Span,
+    /// The same of how much data a SIM used.
+    pub usage_age_max: Span,
+    /// SIMs with a plan in use are looked at when their carrier was not heard of them for so long; `None`:
+    /// only when a carrier says that something happened.
+    pub sim_look_age: Option<Span>,
+    /// How many of those a node looks at in a minute: carriers allow few questions.
+    pub sim_looks_per_minute: u32,
     /// How many requests a partner may make; `None` is no limit.
     pub partner_rate: Option<RateLimit>,
     /// How many calls that do not prove who makes them an address may make; `None` is no limit.
@@ -123,6 +138,10 @@ impl Default for Settings {
             poll: Span::millis(500),
             workers: 64,
             request_log: Some(Span::days(30)),
+            sim_age_max: Span::seconds(60),
+            usage_age_max: Span::minutes(20),
+            sim_look_age: Some(Span::days(1)),
+            sim_looks_per_minute: 1,
             partner_rate: None,
             address_rate: None,
             token_rate: None,
@@ -142,12 +161,16 @@ pub struct Mall {
     bell: Notify,
     /// Rung when an entry of the audit log waits for its place in the chain.
     audit_bell: Notify,
+    /// Rung when a carrier answered, or did not, what others wait for too.
+    answer_bell: Notify,
     /// How many jobs this process runs or is about to claim.
     jobs_in_hand: AtomicUsize,
     /// Held by the one search for a wrong signature's cause that may run at a time.
     searching: Semaphore,
     /// A place for each job that may run at once; none before the workers run, and none after.
     slots: Arc<Semaphore>,
+    /// Whether the last claim left due jobs behind.
+    behind: AtomicBool,
     /// Takes jobs that were claimed as they were written to the workers.
     handing: mpsc::UnboundedSender<Handed>,
     /// The workers' end of it, until they run.
@@ -166,9 +189,9 @@ pub struct Mall {
     last_check: LastCheck,
     last_look: LastLook,
     reconciler: Reconciler,
+    look_places: LookPlaces,
     /// How many more orders each carrier outside of this process may be asked for at a time.
     carrier_places: HashMap<String, Semaphore>,
-    questions: Questions,
     /// What is remembered of callers, to hold those back that ask too much.
     limits: Limits,
 }
@@ -224,9 +247,11 @@ impl Mall {
             settings,
             bell,
             audit_bell,
+            answer_bell: Notify::new(),
             jobs_in_hand,
             searching: Semaphore::new(1),
             slots: Arc::new(Semaphore::new(0)),
+            behind: AtomicBool::new(false),
             handing,
             handed: Mutex::new(Some(handed)),
             cache: Cache::default(),
@@ -239,8 +264,8 @@ impl Mall {
             last_check: LastCheck::default(),
             last_look: LastLook::default(),
             reconciler: Reconciler::default(),
+            look_places: LookPlaces::default(),
             carrier_places,
-            questions: Questions::default(),
             limits,
         }
     }

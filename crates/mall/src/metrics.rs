@@ -22,7 +22,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
-use store::JobKind;
+use store::{JobKind, Question};
 
 /// Upper ends of the classes of latency, in seconds.
 const LATENCY_SECONDS: [f64; 13] =
@@ -137,6 +137,25 @@ struct Lost {
     reason: &'static str,
 }
 
+/// A question to a carrier about a SIM.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Asked {
+    carrier: String,
+    question: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfCarrier {
+    carrier: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Hinted {
+    carrier: String,
+    outcome: &'static str,
+}
+
 /// How a job's run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum JobOutcome {
@@ -171,6 +190,9 @@ pub struct Metrics {
     mismatches: Family<Signed, Counter>,
     causes: Family<Caused, Counter>,
     not_logged: Family<Lost, Counter>,
+    sim_questions: Family<Asked, Counter>,
+    plans_left_alone: Family<OfCarrier, Counter>,
+    hints: Family<Hinted, Counter>,
     pub(crate) orders_open: Family<InState, Gauge>,
     pub(crate) paid_without_plan: Family<OfMode, Gauge>,
     pub(crate) plans_without_payment: Family<OfMode, Gauge>,
@@ -216,6 +238,9 @@ impl Metrics {
             mismatches: Family::default(),
             causes: Family::default(),
             not_logged: Family::default(),
+            sim_questions: Family::default(),
+            plans_left_alone: Family::default(),
+            hints: Family::default(),
             orders_open: Family::default(),
             paid_without_plan: Family::default(),
             plans_without_payment: Family::default(),
@@ -248,6 +273,12 @@ impl Metrics {
         registry.register("sign_mismatch_causes", help, self.causes.clone());
         let help = "Entries that the request log did not take";
         registry.register("request_log_lost", help, self.not_logged.clone());
+        let help = "Questions to carriers about SIMs, by this process";
+        registry.register("sim_questions", help, self.sim_questions.clone());
+        let help = "Plans on SIMs that a look found no certain word about at their carrier";
+        registry.register("sim_plans_left_alone", help, self.plans_left_alone.clone());
+        let help = "Notifications of carriers";
+        registry.register("carrier_notifications", help, self.hints.clone());
     }
 
     fn register_gauges(&self) {
@@ -343,6 +374,24 @@ impl Metrics {
             NotLogged::NoPartner => "no_partner",
         };
         self.not_logged.get_or_create(&Lost { reason }).inc();
+    }
+
+    /// A carrier was asked about a SIM.
+    pub(crate) fn sim_question(&self, carrier: &str, question: Question, answered: bool) {
+        let (carrier, question) = (carrier.to_owned(), question.as_str());
+        let outcome = if answered { "answered" } else { "failed" };
+        self.sim_questions.get_or_create(&Asked { carrier, question, outcome }).inc();
+    }
+
+    /// A look at a SIM left plans as they were, because what its carrier says of them is not certain.
+    pub(crate) fn plans_left_alone(&self, carrier: &str, count: usize) {
+        let of = OfCarrier { carrier: carrier.to_owned() };
+        self.plans_left_alone.get_or_create(&of).inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
+    /// A notification came in the name of a carrier that there is.
+    pub(crate) fn hint(&self, carrier: &str, outcome: &'static str) {
+        self.hints.get_or_create(&Hinted { carrier: carrier.to_owned(), outcome }).inc();
     }
 
     /// All figures in the text format of Prometheus.

@@ -26,8 +26,9 @@ use crate::worker::Next;
 
 /// How long to wait before a node that knows the order's carrier may have come.
 const NO_CARRIER_PAUSE: Span = Span::seconds(20);
-/// How long an order waits, at least, whose carrier has its share of the workers, and why.
+/// How long an order waits, at least and at most, whose carrier has its share of the workers, and why.
 const CROWDED_PAUSE: Span = Span::seconds(1);
+const CROWDED_PAUSE_MAX: Span = Span::seconds(20);
 const CROWDED: &str = "its carrier has its share of the workers";
 /// How much longer than its client a call is waited for.
 const CALL_GRACE: Span = Span::seconds(1);
@@ -86,7 +87,10 @@ impl Mall {
             None => match self.place_at_carrier(job).await? {
                 Some(place) => place,
                 None => {
-                    return Ok(Next::At(self.ctx.now() + self.crowded_pause(), CROWDED.to_owned()));
+                    return Ok(Next::At(
+                        self.ctx.now() + self.crowded_pause(job),
+                        CROWDED.to_owned(),
+                    ));
                 }
             },
         };
@@ -127,10 +131,13 @@ impl Mall {
         })
     }
 
-    /// How long an order waits whose carrier has its share of the workers: not all of them come back at once.
-    fn crowded_pause(&self) -> Span {
+    /// How long an order waits whose carrier has its share of the workers. They come back the more rarely the longer
+    /// they have waited, so that many of them do not keep the workers busy; and not all at once.
+    fn crowded_pause(&self, job: &Job) -> Span {
         let [jitter] = self.ctx.random::<1>();
-        CROWDED_PAUSE + Span::millis(i64::from(jitter) * 20)
+        let waited = self.ctx.now().since(job.first_run_at).as_micros();
+        let pause = Span::micros(waited / 4).max(CROWDED_PAUSE).min(CROWDED_PAUSE_MAX);
+        pause + Span::millis(i64::from(jitter) * 20)
     }
 
     /// How long a call to a carrier may take: a little longer than its client lets it.

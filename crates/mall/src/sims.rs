@@ -68,7 +68,7 @@ pub(crate) async fn turned_queue(
 }
 
 /// What runs and what waits on a SIM now.
-async fn queue_now(
+pub(crate) async fn queue_now(
     tx: &mut Tx,
     partner: &Partner,
     iccid: &Iccid,
@@ -157,12 +157,7 @@ fn queued_order(plan: &QueuedPlan, name: String, now: Timestamp, zone: &Zone) ->
         SimPlanState::InUse { expires_at, .. } => Some(expires_at),
         _ => None,
     };
-    let days = in_use.map_or_else(
-        // A waiting plan shows its own whole length.
-        || plan.length.end(now, zone).calendar_days_since(now, zone),
-        // On its last day a plan has none left, as on the published page.
-        |expires_at| expires_at.calendar_days_since(now, zone).max(0),
-    );
+    let days = days_left(plan, now, zone);
     QueuedOrder {
         order_status: if in_use.is_some() { "2" } else { "1" }.to_owned(),
         service_plan_show_name: name,
@@ -170,6 +165,16 @@ fn queued_order(plan: &QueuedPlan, name: String, now: Timestamp, zone: &Zone) ->
         unit: plan.length.unit.code().to_owned(),
         expire_date: in_use.map(|expires_at| expires_at.date(zone)),
         remaining_days: days.to_string(),
+    }
+}
+
+/// Whole days that a plan has left.
+pub(crate) fn days_left(plan: &QueuedPlan, now: Timestamp, zone: &Zone) -> i64 {
+    match plan.state {
+        // On its last day a plan has none left, as on the published page.
+        SimPlanState::InUse { expires_at, .. } => expires_at.calendar_days_since(now, zone).max(0),
+        // A waiting plan shows its own whole length.
+        _ => plan.length.end(now, zone).calendar_days_since(now, zone),
     }
 }
 

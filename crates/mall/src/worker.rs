@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use domain::order::Failure;
 use domain::{Span, Timestamp, TraceId};
-use store::{Job, JobKind, StoreError};
+use store::{Job, JobKind, StoreError, Tx};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -191,7 +191,7 @@ impl Mall {
         };
         let now = self.ctx.now();
         let until = now + self.settings.lease;
-        let jobs = tx.claim_jobs(now, until, i64::from(free)).await?;
+        let jobs = self.claim_fairly(&mut tx, (now, until), free).await?;
         // If one of them cannot be read, each looks for itself.
         let begun = self.begin_orders(&mut tx, &jobs).await;
         let mut begun = begun.unwrap_or_else(|error| {
@@ -207,13 +207,42 @@ impl Mall {
         Ok(jobs.into_iter().filter_map(hand).collect())
     }
 
+    /// Claims as many due jobs as places are free. Where more wait than can be run, half of the places go to orders
+    /// that came last: a backlog must not hold up new orders, nor they it.
+    async fn claim_fairly(
+        &self,
+        tx: &mut Tx,
+        (now, until): (Timestamp, Timestamp),
+        free: u32,
+    ) -> Result<Vec<Job>> {
+        let mut jobs = Vec::new();
+        if self.behind.load(Ordering::Relaxed) {
+            // A single place is the one's or the other's by chance.
+            let [chance] = self.ctx.random::<1>();
+            let half = if chance & 1 == 0 { free / 2 } else { free.div_ceil(2) };
+            if half > 0 {
+                jobs = tx.claim_new_orders(now, until, i64::from(half)).await?;
+            }
+        }
+        let left = usize::try_from(free).unwrap_or(usize::MAX).saturating_sub(jobs.len());
+        if left > 0 {
+            jobs.extend(tx.claim_jobs(now, until, i64::try_from(left).unwrap_or(i64::MAX)).await?);
+        }
+        self.behind.store(
+            u32::try_from(jobs.len()).is_ok_and(|claimed| claimed >= free),
+            Ordering::Relaxed,
+        );
+        Ok(jobs)
+    }
+
     async fn handle(&self, job: &Job, begun: Option<Begun>) -> Result<Next> {
         match job.kind {
             JobKind::Provision => self.provision(job, begun).await,
             JobKind::CloseOrder => self.close_order(job).await,
             JobKind::TurnPlan => self.turn_plan(job).await,
-            JobKind::LookAtSim => self.look_at_sim_job(job).await,
             JobKind::Import => self.import_job(job).await,
+            // It carries a carrier's answer, and must not make every job's future as large.
+            JobKind::LookAtSim => Box::pin(self.look_upstream(job)).await,
         }
     }
 

@@ -25,7 +25,7 @@ pub use orders::{NewOrder, PaidOrder};
 pub use wire::answer::Failure;
 pub use wire::payment::ResultQueryAnswer;
 pub use wire::renewals::{AutoRenewalRecord, AutoRenewalRecordListAnswer};
-pub use wire::topup::{Order, OrderPage};
+pub use wire::topup::{Order, OrderPage, SimStatus, SimUsage};
 pub use wire::vshop::{
     SingleOrderAnswer, SingleQueryOrderAnswer, SingleServicePlanPageAnswer, SingleVerifyAnswer,
     SynOrderInfoAnswer,

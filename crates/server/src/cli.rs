@@ -17,6 +17,7 @@ use store::{Options, Sealer, Store};
 use crate::edge::Edge;
 use crate::process::LogLines;
 use crate::run::{Running, Wiring, bind, build, serve as serve_mall, start, told_to_stop};
+use crate::sim_settings::SimSettings;
 use crate::telemetry::{self, LogFormat, Telemetry};
 use crate::{
     admin, backup, carriers_file, clock, demo, doctor, sealing, sign, simulator, stripe_double,
@@ -123,6 +124,8 @@ struct Common {
     #[command(flatten)]
     networks: Networks,
     #[command(flatten)]
+    sims: SimSettings,
+    #[command(flatten)]
     edge: Edge,
 }
 
@@ -222,7 +225,7 @@ impl Common {
             request_log: (self.request_log_days > 0).then(|| Span::days(self.request_log_days)),
             ..Settings::default()
         };
-        let settings = self.edge.settle(settings);
+        let settings = self.sims.settle(self.edge.settle(settings));
         let (limits, proxies) = (self.edge.limits()?, self.edge.proxies());
         let (simulator, listen, root_mode) = (self.simulator, self.listen, root_mode.mode());
         let admin_listen = Some(self.admin_listen);

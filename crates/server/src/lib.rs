@@ -19,6 +19,7 @@ mod process;
 mod run;
 mod sealing;
 mod sign;
+mod sim_settings;
 mod simulator;
 mod stripe_double;
 mod telemetry;

@@ -121,8 +121,9 @@ pub(crate) fn serve(
     let seals = mall::run_sealer(Arc::clone(&mall), stopped.clone());
     let checkpoints = mall::run_checkpoints(Arc::clone(&mall), stopped.clone());
     let reconciler = mall::run_reconciler(Arc::clone(&mall), stopped.clone());
+    let sweep = mall::run_sim_sweep(Arc::clone(&mall), stopped.clone());
     let workers = tokio::spawn(async move {
-        tokio::join!(jobs, seals, checkpoints, reconciler);
+        tokio::join!(jobs, seals, checkpoints, reconciler, sweep);
     });
     let (limits, proxies) = (wiring.limits, wiring.proxies.clone());
     let router = api::router(&mall, wiring.root_mode, limits.request_time_max);

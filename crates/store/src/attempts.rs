@@ -37,8 +37,6 @@ statements! {
     /// The eldest order of a SIM that was not sent yet.
     NEXT_OF_SIM = "SELECT partner_id, order_id FROM orders WHERE mode = $1 AND partner_id = $2
         AND iccid = $3 AND state = 'PAID' ORDER BY order_id LIMIT 1";
-    HASTEN = "UPDATE jobs SET run_at = $4 WHERE mode = $1 AND partner_id = $2 AND job_id = $3
-        AND state = 'ready' AND run_at > $4";
     /// Live attempts at a carrier that a notification can be about. Keys are ours, and so are ids made of them.
     BY_UPSTREAM = "SELECT partner_id, order_id FROM attempts WHERE mode = $1 AND carrier = $2
         AND upstream_id = $3 AND state IN ('reading', 'sending', 'accepted', 'unclear') LIMIT 10";
@@ -298,8 +296,8 @@ impl Tx {
         let Some(next) = fetch_optional!(self, NamedRow, NEXT_OF_SIM, mode, &partner, sim)? else {
             return Ok(false);
         };
-        let job = JobKind::Provision.job_id(&next.order_id).to_string();
-        Ok(execute!(self, HASTEN, mode, &partner, job, now.as_micros())? == 1)
+        let job = JobKind::Provision.job_id(&next.order_id);
+        self.hasten((mode, &partner), &job, (now, now)).await
     }
 
     /// The orders that a carrier's own id of an attempt in progress may mean, and whose they are.

@@ -13,14 +13,18 @@ use crate::engine::{Engine, Store, Tx, execute, fetch_all, fetch_optional, state
 use crate::error::{Result, Row, StoreError};
 use crate::many::{execute_many, pieces};
 
-/// The columns of a claimed job.
+/// A claim: which due jobs, in which order, and how they are locked meanwhile.
 macro_rules! claim {
-    ($lock:literal) => {
+    ($which:literal, $order:literal, $lock:literal) => {
         concat!(
             "UPDATE jobs SET run_at = $2, fence = fence + 1,
             first_run_at = COALESCE(first_run_at, $1) WHERE (mode, partner_id, job_id) IN (
             SELECT mode, partner_id, job_id FROM jobs WHERE state = 'ready' AND run_at <= $1
-            AND kind IN ('provision', 'close_order', 'turn_plan', 'import', 'look_at_sim') ORDER BY run_at LIMIT $3 ",
+            AND ",
+            $which,
+            " ORDER BY ",
+            $order,
+            " LIMIT $3 ",
             $lock,
             ") RETURNING mode, partner_id, job_id, kind, subject, trace, fence, failures,
             first_run_at"
@@ -28,12 +32,33 @@ macro_rules! claim {
     };
 }
 
+/// Those that have waited longest.
+macro_rules! claim_oldest {
+    ($lock:literal) => {
+        claim!(
+            "kind IN ('provision', 'close_order', 'turn_plan', 'import', 'look_at_sim')",
+            "run_at",
+            $lock
+        )
+    };
+}
+
+/// Of the orders that nobody has begun, those that came last.
+macro_rules! claim_new_orders {
+    ($lock:literal) => {
+        claim!("kind = 'provision' AND first_run_at IS NULL", "run_at DESC", $lock)
+    };
+}
+
 statements! {
-    CLAIM_SQLITE = claim!("");
+    CLAIM_SQLITE = claim_oldest!("");
+    CLAIM_NEW_SQLITE = claim_new_orders!("");
     RESCHEDULE = "UPDATE jobs SET run_at = $5, failures = $6, last_error = $7
         WHERE mode = $1 AND partner_id = $2 AND job_id = $3 AND fence = $4";
     EXTEND = "UPDATE jobs SET run_at = $5
         WHERE mode = $1 AND partner_id = $2 AND job_id = $3 AND fence = $4";
+    HASTEN = "UPDATE jobs SET run_at = $4
+        WHERE mode = $1 AND partner_id = $2 AND job_id = $3 AND state = 'ready' AND run_at > $5";
     BURY = "UPDATE jobs SET state = 'dead', last_error = $5
         WHERE mode = $1 AND partner_id = $2 AND job_id = $3 AND fence = $4";
     DUE = "SELECT CAST(MIN(run_at) AS BIGINT) AS run_at FROM jobs WHERE state = 'ready'";
@@ -42,7 +67,8 @@ statements! {
 }
 
 /// SQLite has no row locks and needs none: it has one writer.
-pub(crate) const CLAIM_POSTGRES: &str = claim!("FOR UPDATE SKIP LOCKED");
+pub(crate) const CLAIM_POSTGRES: &str = claim_oldest!("FOR UPDATE SKIP LOCKED");
+pub(crate) const CLAIM_NEW_POSTGRES: &str = claim_new_orders!("FOR UPDATE SKIP LOCKED");
 
 /// The fence of a job that is claimed as it is written.
 const CLAIMED_FENCE: i64 = 1;
@@ -218,7 +244,7 @@ impl Store {
 }
 
 impl Tx {
-    /// Claims at most `limit` due jobs until `lease_until`.
+    /// Claims at most `limit` due jobs until `lease_until`, those that have waited longest.
     pub async fn claim_jobs(
         &mut self,
         now: Timestamp,
@@ -229,6 +255,30 @@ impl Tx {
             Engine::Sqlite => CLAIM_SQLITE,
             Engine::Postgres => CLAIM_POSTGRES,
         };
+        self.claim(statement, now, lease_until, limit).await
+    }
+
+    /// Claims at most `limit` jobs of paid orders that nobody has begun until `lease_until`, those that came last.
+    pub async fn claim_new_orders(
+        &mut self,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<Job>> {
+        let statement = match self.engine() {
+            Engine::Sqlite => CLAIM_NEW_SQLITE,
+            Engine::Postgres => CLAIM_NEW_POSTGRES,
+        };
+        self.claim(statement, now, lease_until, limit).await
+    }
+
+    async fn claim(
+        &mut self,
+        statement: &'static str,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<Job>> {
         let (now, until) = (now.as_micros(), lease_until.as_micros());
         let rows = fetch_all!(self, JobRow, statement, now, until, limit)?;
         // A row that cannot be read must not take the others with it; it comes up again and again.
@@ -330,6 +380,19 @@ impl Tx {
         let (mode, partner) = (job.mode.as_str(), job.partner_id.to_string());
         let (id, until) = (job.id.to_string(), lease_until.as_micros());
         held(execute!(self, EXTEND, mode, partner, id, job.fence, until)?)
+    }
+
+    /// Lets a job run at a time if it was put off beyond another one; whether it does. Whoever has the job at
+    /// this moment loses nothing but time if `put_off_beyond` is later than any lease; else it may be run twice,
+    /// and one of the two can write nothing.
+    pub(crate) async fn hasten(
+        &mut self,
+        (mode, partner): (&str, &str),
+        job: &JobId,
+        (at, put_off_beyond): (Timestamp, Timestamp),
+    ) -> Result<bool> {
+        let (job, at, beyond) = (job.to_string(), at.as_micros(), put_off_beyond.as_micros());
+        Ok(execute!(self, HASTEN, mode, partner, job, at, beyond)? == 1)
     }
 
     /// Gives a job up; it stays for a person to look at.

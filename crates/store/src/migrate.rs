@@ -7,13 +7,15 @@ use crate::engine::{Pools, Store, Tx, fetch_all, statements};
 use crate::error::{Result, StoreError};
 
 /// Number, name and text of each migration, in order. A released one never changes.
-const MIGRATIONS: [(i64, &str, &str); 6] = [
+const MIGRATIONS: [(i64, &str, &str); 8] = [
     (1, "mall", include_str!("../migrations/0001_mall.sql")),
     (2, "admin", include_str!("../migrations/0002_admin.sql")),
     (3, "imports", include_str!("../migrations/0003_imports.sql")),
     (4, "request log", include_str!("../migrations/0004_request_log.sql")),
     (5, "attempts", include_str!("../migrations/0005_attempts.sql")),
     (6, "sim reports", include_str!("../migrations/0006_sim_reports.sql")),
+    (7, "carrier sims", include_str!("../migrations/0007_carrier_sims.sql")),
+    (8, "new orders", include_str!("../migrations/0008_new_orders.sql")),
 ];
 
 statements! {

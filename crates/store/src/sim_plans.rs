@@ -17,7 +17,8 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT s.order_id, s.queue_no, s.unit, s.periods, s.calendar, s.state,
-            s.added_at, s.effective_at, s.expires_at, o.plan_code, o.show_name
+            s.added_at, s.effective_at, s.expires_at, o.plan_code, o.show_name, o.carrier,
+            o.carrier_product, o.upstream_id
             FROM sim_plans s JOIN orders o ON o.mode = s.mode AND o.partner_id = s.partner_id
             AND o.order_id = s.order_id WHERE s.mode = $1 AND s.partner_id = $2 ",
             $rest
@@ -48,6 +49,12 @@ pub struct SimPlan {
     pub plan_code: String,
     /// The plan's name as the client showed it; may be empty.
     pub show_name: String,
+    /// The carrier that provided it.
+    pub carrier: String,
+    /// The carrier's product.
+    pub carrier_product: String,
+    /// The carrier's own id of the order; may be empty.
+    pub upstream_id: String,
 }
 
 #[derive(sqlx::FromRow)]
@@ -63,6 +70,9 @@ struct SimPlanRow {
     expires_at: Option<i64>,
     plan_code: String,
     show_name: String,
+    carrier: String,
+    carrier_product: String,
+    upstream_id: String,
 }
 
 /// What runs and what waits on a SIM.
@@ -151,6 +161,9 @@ impl SimPlanRow {
             order_id: row.parse("order_id", &self.order_id)?,
             plan_code: self.plan_code,
             show_name: self.show_name,
+            carrier: self.carrier,
+            carrier_product: self.carrier_product,
+            upstream_id: self.upstream_id,
         })
     }
 }

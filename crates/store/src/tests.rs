@@ -14,6 +14,7 @@ const MODULES: &[&[&str]] = &[
     crate::admin::sims::ALL,
     crate::admin::tokens::ALL,
     crate::attempts::ALL,
+    crate::carrier_sims::ALL,
     crate::figures::ALL,
     crate::bulk::ALL,
     crate::health::ALL,
@@ -29,7 +30,6 @@ const MODULES: &[&[&str]] = &[
     crate::renewals::ALL,
     crate::request_log::ALL,
     crate::sim_plans::ALL,
-    crate::sim_reports::ALL,
     crate::sims::ALL,
     crate::standing::ALL,
 ];
@@ -77,7 +77,9 @@ async fn every_statement_is_prepared_on_postgres() {
     store.migrate().await.unwrap();
     store.check_schema().await.unwrap();
     let mut connection = PgConnection::connect(&url).await.unwrap();
-    let own = crate::health::POSTGRES.iter().chain([&crate::jobs::CLAIM_POSTGRES]);
+    let own = crate::health::POSTGRES
+        .iter()
+        .chain([&crate::jobs::CLAIM_POSTGRES, &crate::jobs::CLAIM_NEW_POSTGRES]);
     let own = MODULES.iter().copied().flatten().chain(own).copied();
     for statement in own.chain(crate::bulk::built()) {
         let prepared = connection.prepare(statement.into_sql_str()).await;

@@ -5,6 +5,9 @@ use domain::Mode;
 
 use crate::form::{Field, Form};
 
+/// Where carriers post their notifications (chosen); no call of a partner's.
+pub const CARRIER_NOTIFICATIONS: &str = "/carriers/{code}/notifications";
+
 /// One of the three services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Service {

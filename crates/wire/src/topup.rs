@@ -8,6 +8,9 @@ use crate::common::TOPUP;
 use crate::form::{Field, Form, Kind, Problem, optional, required};
 use crate::vshop::{NUMBER_CHARS_MAX, PAGE_NO_MAX};
 
+/// The most plans that are told of a SIM.
+pub const SIM_PLANS_MAX: usize = 200;
+
 /// The most orders on one page.
 pub const PAGE_SIZE_MAX: u32 = 200;
 
@@ -189,7 +192,9 @@ pub const QUERY_SIM_USAGE: Call = Call {
     name: "querySimUsage",
     shape: Shape::Envelope,
     summary: "How much data a SIM used (chosen)",
-    doc: "Asked of the network at most as often as it allows, like `querySim`.",
+    doc: "What the network counted: of the plans on the SIM, or of the last 30 days where it counts by days. \
+          Asked of the network at most as often as it allows, like `querySim`; refused with `UNAVAILABLE` \
+          if it cannot be asked and never said anything.",
     fields: &[TOPUP, SIM_ID],
 };
 
@@ -230,10 +235,16 @@ pub struct SimStatus {
     pub status: String,
     /// `pre_active`, `active`, `paused`, `expired`, `terminated`, or the network's own word.
     pub network_status: String,
-    /// What runs and what waits, in the order of the SIM's queue.
+    /// What runs and what waits, in the order of the SIM's queue, the first 200.
     pub plans: Vec<SimPlan>,
-    /// How much data it used.
-    pub usage: SimUsage,
+    /// How much data it used; `None` if the network never said.
+    pub usage: Option<SimUsage>,
+    /// When the network was asked how the SIM stands.
+    pub asked_at: i64,
+    /// Whether that was for an earlier call.
+    pub cached: bool,
+    /// Whether the network could not be asked now, so that this is older than it may be.
+    pub stale: bool,
 }
 
 /// A plan on a SIM (names chosen).
@@ -243,10 +254,26 @@ pub struct SimPlan {
     pub order_id: String,
     /// `waiting` or `in_use`.
     pub status: String,
+    /// The plan.
+    pub service_plan_code: String,
+    /// The plan's name.
+    pub service_plan_show_name: String,
+    /// The package's type.
+    pub package_type: String,
+    /// How many periods.
+    pub order_period: u32,
     /// When it began.
     pub effective_at: Option<i64>,
     /// When it ends.
     pub expire_at: Option<i64>,
+    /// Whole days left; of a waiting one its own whole length.
+    pub remaining_days: i64,
+    /// Its bytes by the network's word; `-1` unlimited, `null` where that is not certain.
+    pub total_bytes: Option<i64>,
+    /// Bytes used of it, likewise.
+    pub used_bytes: Option<i64>,
+    /// Bytes left of it, likewise.
+    pub remaining_bytes: Option<i64>,
 }
 
 /// How much data a SIM used (names chosen). It is never this minute's number: networks count late.
@@ -264,6 +291,19 @@ pub struct SimUsage {
     pub as_of: Option<i64>,
     /// When the network was asked.
     pub asked_at: i64,
-    /// Whether the network could not be asked now, so that this is older than it allows.
+    /// The parts of `used_bytes`, if the network gives them.
+    pub periods: Vec<UsedInPeriod>,
+    /// Whether the network was asked for an earlier call.
+    pub cached: bool,
+    /// Whether the network could not be asked now, so that this is older than it may be.
     pub stale: bool,
+}
+
+/// A part of the usage (names chosen).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsedInPeriod {
+    /// The network's name of the period: a day as `yyyy-MM-dd`.
+    pub period: String,
+    /// Bytes used in it.
+    pub used_bytes: i64,
 }

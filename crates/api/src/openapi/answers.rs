@@ -76,8 +76,16 @@ fn sim_status() -> Value {
     let plan = json!({
         "order_id": text("Our own id of its order (chosen)"),
         "status": word("Whether it runs (chosen)", &["waiting", "in_use"]),
+        "service_plan_code": text("The plan (chosen)"),
+        "service_plan_show_name": text("The plan's name (chosen)"),
+        "package_type": package_type(),
+        "order_period": count("How many periods (chosen)", 1),
         "effective_at": time("When it began, epoch milliseconds (chosen)"),
         "expire_at": time("When it ends, epoch milliseconds (chosen)"),
+        "remaining_days": count("Whole days left; of a waiting one its own whole length (chosen)", 0),
+        "total_bytes": time("Its bytes by the network's word; -1 unlimited, null if not certain (chosen)"),
+        "used_bytes": time("How many are used, likewise (chosen)"),
+        "remaining_bytes": time("How many are left, likewise (chosen)"),
     });
     let members = json!({
         "sim_id": text("ICCID of the SIM (chosen)"),
@@ -86,12 +94,26 @@ fn sim_status() -> Value {
         "network_status": text("pre_active, active, paused, expired, terminated, or the network's \
             own word (chosen)"),
         "plans": list("What runs and what waits (chosen)", &object(&plan, &[])),
-        "usage": sim_usage(),
+        "usage": {
+            "description": "How much data it used; null if the network never said (chosen)",
+            "anyOf": [sim_usage(), {"type": "null"}],
+        },
+        "asked_at": count("When the network was asked how the SIM stands, epoch milliseconds (chosen)", 0),
+        "cached": truth("Whether that was for an earlier call (chosen)"),
+        "stale": truth("Whether the network could not be asked now (chosen)"),
     });
     object(&members, &[])
 }
 
+fn truth(about: &str) -> Value {
+    json!({"type": "boolean", "description": about})
+}
+
 fn sim_usage() -> Value {
+    let part = json!({
+        "period": text("A day as yyyy-MM-dd, or the network's name of the period (chosen)"),
+        "used_bytes": count("Bytes used in it (chosen)", 0),
+    });
     let number = |what: &str| json!({"type": "integer", "description": what});
     let maybe = |what: &str| json!({"type": ["integer", "null"], "description": what});
     let members = json!({
@@ -101,8 +123,9 @@ fn sim_usage() -> Value {
         "remaining_bytes": maybe("How many are left, likewise (chosen)"),
         "as_of": maybe("When the network counted, epoch milliseconds, if it says so (chosen)"),
         "asked_at": number("When the network was asked, epoch milliseconds (chosen)"),
-        "stale": {"type": "boolean",
-            "description": "Whether the network could not be asked now (chosen)"},
+        "periods": list("The parts of used_bytes, if the network gives them (chosen)", &object(&part, &[])),
+        "cached": truth("Whether the network was asked for an earlier call (chosen)"),
+        "stale": truth("Whether the network could not be asked now (chosen)"),
     });
     object(&members, &[])
 }

@@ -111,9 +111,14 @@ pub fn answers(call: &Call) -> Vec<Example> {
             vec![example(order()), Example { name: "page", summary: "With sim_id", value: page }]
         }
         "querySim" => vec![example(json!({"sim_id":SIM,"status":"ready",
-            "network_status":"active","usage":usage(),"plans":[{
+            "network_status":"active","usage":usage(),"asked_at":1_654_585_746_965_i64,
+            "cached":false,"stale":false,"plans":[{
                 "order_id":"ord_01890a5d-ac96-774b-bcce-b302099a8057","status":"in_use",
-                "effective_at":1_654_585_749_000_i64,"expire_at":1_657_177_749_000_i64}]}))],
+                "service_plan_code":"SP202111041459","service_plan_show_name":"biaoqianweikong",
+                "package_type":"2","order_period":1,"remaining_days":30,
+                "effective_at":1_654_585_749_000_i64,"expire_at":1_657_177_749_000_i64,
+                "total_bytes":2_147_483_648_i64,"used_bytes":734_003_200,
+                "remaining_bytes":1_413_480_448}]}))],
         "querySimUsage" => vec![example(usage())],
         _ => Vec::new(),
     }
@@ -187,7 +192,7 @@ fn order() -> Value {
 fn usage() -> Value {
     json!({"sim_id":SIM,"used_bytes":734_003_200,"total_bytes":2_147_483_648_i64,
         "remaining_bytes":1_413_480_448,"as_of":1_654_585_700_000_i64,
-        "asked_at":1_654_585_746_965_i64,"stale":false})
+        "asked_at":1_654_585_746_965_i64,"periods":[],"cached":false,"stale":false})
 }
 
 /// Adds the keyless signature.

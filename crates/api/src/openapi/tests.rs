@@ -12,7 +12,7 @@ use wire::renewals::{
 };
 use wire::topup::{
     Order, OrderFailure, OrderPage, QueryOrder, QuerySim, QuerySimUsage, SimPlan, SimStatus,
-    SimUsage,
+    SimUsage, UsedInPeriod,
 };
 use wire::vshop::{
     QueuedOrder, ServicePlan, SingleOrder, SingleOrderAnswer, SingleQueryOrder,
@@ -388,6 +388,11 @@ fn the_answers_about_orders_fit_their_schemas() {
         orders: vec![order(Some(failure), None)],
     };
     check("queryOrder", &page);
+}
+
+#[test]
+fn the_answers_about_sims_fit_their_schemas() {
+    let t = String::new;
     let usage = |total| SimUsage {
         sim_id: t(),
         used_bytes: 1,
@@ -395,23 +400,37 @@ fn the_answers_about_orders_fit_their_schemas() {
         remaining_bytes: total,
         as_of: total,
         asked_at: 0,
+        periods: vec![UsedInPeriod { period: t(), used_bytes: 1 }],
+        cached: true,
         stale: true,
     };
     check("querySimUsage", &usage(Some(-1)));
     let plan = |time| SimPlan {
         order_id: t(),
         status: "waiting".into(),
+        service_plan_code: t(),
+        service_plan_show_name: t(),
+        package_type: "2".into(),
+        order_period: 1,
         effective_at: time,
         expire_at: time,
+        remaining_days: 0,
+        total_bytes: time,
+        used_bytes: time,
+        remaining_bytes: time,
     };
-    let status = SimStatus {
+    let status = |usage| SimStatus {
         sim_id: t(),
         status: "ready".into(),
         network_status: t(),
         plans: vec![plan(None), plan(Some(1))],
-        usage: usage(None),
+        usage,
+        asked_at: 0,
+        cached: false,
+        stale: true,
     };
-    check("querySim", &status);
+    check("querySim", &status(None));
+    check("querySim", &status(Some(usage(None))));
 }
 
 /// Whether a value fits a schema, patterns and references left aside: no crate of ours reads those.

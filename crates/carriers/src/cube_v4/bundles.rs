@@ -38,6 +38,7 @@ pub(super) fn plan(bundle: &Value) -> CarrierPlan {
     let periods = tolerant::count(bundle, &["cycles"]);
     CarrierPlan {
         id: tolerant::text(bundle, &["id"]).unwrap_or_default(),
+        order: None,
         state,
         data: tolerant::allowance(bundle, &["data_limit"]),
         used: tolerant::count(bundle, &["current_cycle_usage"]),

@@ -70,6 +70,7 @@ pub(super) fn sim_state(status: &str) -> SimState {
 pub(super) fn plan(profile: &Value) -> CarrierPlan {
     let status = status(profile);
     let state = match sim_state(&status) {
+        SimState::Terminated if status != "DELETED" => PlanState::Revoked,
         SimState::PreActive => PlanState::Queued,
         SimState::Active => PlanState::Active,
         SimState::Paused => PlanState::Paused,
@@ -78,6 +79,8 @@ pub(super) fn plan(profile: &Value) -> CarrierPlan {
     };
     CarrierPlan {
         id: tolerant::text(profile, &["esimTranNo", "iccid"]).unwrap_or_default(),
+        // Top-ups of later orders make the same profile larger.
+        order: None,
         state,
         data: tolerant::allowance(profile, &["totalVolume"]),
         used: tolerant::count(profile, &["orderUsage"]),

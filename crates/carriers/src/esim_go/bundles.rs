@@ -104,7 +104,8 @@ impl Assignment {
         let state = match word.as_str() {
             "processing" | "queued" => PlanState::Queued,
             "active" => PlanState::Active,
-            "depleted" | "expired" | "revoked" | "lapsed" => PlanState::Ended,
+            "revoked" => PlanState::Revoked,
+            "depleted" | "expired" | "lapsed" => PlanState::Ended,
             _ => PlanState::Other(word),
         };
         let unlimited = self.value.get("unlimited").and_then(Value::as_bool) == Some(true);
@@ -116,6 +117,7 @@ impl Assignment {
         };
         CarrierPlan {
             id: self.name.clone(),
+            order: tolerant::text(&self.value, &["assignmentReference", "reference"]),
             state,
             data: if unlimited { Allowance::Unlimited } else { total },
             used,

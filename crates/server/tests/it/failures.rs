@@ -81,6 +81,11 @@ fn decided(order: &Order) -> bool {
     !matches!(order.status.as_str(), "PAID" | "PROVISIONING")
 }
 
+#[expect(clippy::print_stderr, reason = "how many were tried is part of what is shown")]
+fn tell(what: &str) {
+    eprintln!("{what}");
+}
+
 async fn every_step_fails_in_every_way(engine: Engine) {
     let mall = TestMall::with(engine, networks()).await;
     let partner = mall.add_partner("P100", Mode::Test, |_| ()).await;
@@ -101,6 +106,13 @@ async fn every_step_fails_in_every_way(engine: Engine) {
             }
         }
     }
+    tell(&format!(
+        "{engine:?}: {tried} combinations of {} carriers, {} steps and {} failures; {met} of them met, {} in review",
+        CARRIERS.len(),
+        Point::ALL.len(),
+        WAYS.len(),
+        reviews.len(),
+    ));
     // Of the eight steps, the built-in carrier has four; there is nothing to read where nobody asks for it.
     assert_eq!((tried, met), (CARRIERS.len() * Point::ALL.len() * WAYS.len(), 112));
     // Only where nobody can tell is a person asked: at carriers without keys, if the worker is gone after the order

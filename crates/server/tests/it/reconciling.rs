@@ -17,6 +17,7 @@ on_both_engines!(
     an_order_whose_job_was_given_up_waits_for_a_person,
     a_job_that_was_put_off_for_days_is_not_waited_for,
     what_is_in_order_is_left_alone,
+    the_latest_order_does_not_wait_behind_all_others,
     many_triggers_give_one_plan,
 );
 
@@ -156,6 +157,31 @@ async fn what_is_in_order_is_left_alone(engine: Engine) {
     assert_eq!(figure(&mall, "simmall_orders_paid_without_plan").await, 0);
     assert_eq!(figure(&mall, "simmall_plans_without_payment").await, 0);
     assert_owes(&mall, &partner, 20 * 800).await;
+    mall.stop().await;
+}
+
+async fn the_latest_order_does_not_wait_behind_all_others(engine: Engine) {
+    let mall = TestMall::with(engine, without_workers()).await;
+    let partner = mall.add_partner("P100", Mode::Test, |_| ()).await;
+    let client = partner.client(&mall);
+    set_credit(&mall, &partner, 40 * 800).await;
+    for number in 1..=40 {
+        let order = partner.paid_order(&partner.sims[0], &format!("N{number}"));
+        client.syn_order_info(&order).await.unwrap();
+        mall.clock.advance(Span::seconds(1));
+    }
+    let settings = Settings { workers: 2, ..Recipe::default().settings };
+    let node = mall.another_node(Recipe { settings, ..Recipe::default() }).await;
+    mall.settle().await;
+    let mut places = Vec::new();
+    for number in ["N1", "N40"] {
+        let mut tx = mall.store().read().await.unwrap();
+        let order = tx.order_by_no(Mode::Test, partner.partner.id, number).await.unwrap().unwrap();
+        places.push(order.queue_no.unwrap());
+    }
+    // Both ends are served: which one gets a single free worker is left to chance.
+    assert!(places.iter().all(|place| *place <= 25), "{places:?}");
+    node.stop().await;
     mall.stop().await;
 }
 

@@ -2,6 +2,7 @@
 
 use domain::sim::SimState;
 use domain::{Mode, Span};
+use mall::Settings;
 use sdk::Client;
 use serde_json::{Value, json};
 use testkit::{Engine, Network, Recipe, TestMall, TestPartner, on_both_engines};
@@ -25,8 +26,9 @@ on_both_engines!(
 
 /// A mall with a network, a partner, and a SIM of it that has a plan.
 async fn with_plan(engine: Engine, network: Network) -> (TestMall, TestPartner, Client, String) {
-    let mall =
-        TestMall::with(engine, Recipe { networks: vec![network], ..Recipe::default() }).await;
+    let settings = Settings { usage_age_max: Span::minutes(5), ..Recipe::default().settings };
+    let recipe = Recipe { networks: vec![network], settings, ..Recipe::default() };
+    let mall = TestMall::with(engine, recipe).await;
     let partner = mall.add_partner("P100", Mode::Test, |_| ()).await;
     mall.add_plan_of(&partner, "network").await;
     let sim = mall.add_sim(&partner, "", "network", SimState::Ready).await;
@@ -74,7 +76,9 @@ async fn each_network_tells_how_a_sim_stands(engine: Engine) {
         assert_eq!(status.plans[0].status, "in_use");
         assert!(status.plans[0].expire_at > status.plans[0].effective_at);
         let usage = client.sim_usage(&sim).await.unwrap();
-        assert_eq!(usage, status.usage, "{protocol:?}");
+        assert!(usage.cached, "{protocol:?}");
+        let told = Some(sdk::SimUsage { cached: false, ..usage.clone() });
+        assert_eq!(told, status.usage, "{protocol:?}");
         assert!(usage.used_bytes > 0 && !usage.stale, "{protocol:?}: {usage:?}");
         if let Some(total) = usage.total_bytes {
             assert_eq!(usage.remaining_bytes, Some((total - usage.used_bytes).max(0)));
@@ -85,7 +89,7 @@ async fn each_network_tells_how_a_sim_stands(engine: Engine) {
     let mall = TestMall::start(engine).await;
     let partner = mall.add_partner("P100", Mode::Test, |_| ()).await;
     let usage = partner.client(&mall).sim_usage(&partner.sims[0]).await.unwrap();
-    assert_eq!((usage.used_bytes, usage.total_bytes, usage.stale), (0, None, false));
+    assert_eq!((usage.used_bytes, usage.total_bytes, usage.stale), (0, Some(0), false));
     mall.stop().await;
 }
 
@@ -97,7 +101,9 @@ async fn a_network_is_asked_as_rarely_as_it_allows(engine: Engine) {
     })
     .await;
     let first = answers[0].clone();
-    assert!(answers.iter().all(|answer| *answer == first), "{answers:?}");
+    assert_eq!(answers.iter().filter(|answer| !answer.cached).count(), 1);
+    assert!(answers.iter().all(|answer| answer.used_bytes == first.used_bytes), "{answers:?}");
+    assert!(answers.iter().all(|answer| answer.asked_at == first.asked_at));
     mall.clock.advance(Span::seconds(299));
     assert_eq!(client.sim_usage(&sim).await.unwrap().asked_at, first.asked_at);
     // Another node remembers it as well.
@@ -121,6 +127,8 @@ async fn what_was_said_last_is_told_where_nobody_answers(engine: Engine) {
     let other = mall.add_sim(&partner, "", "network", SimState::Ready).await;
     assert_eq!(code(client.sim_usage(&other).await), "UNAVAILABLE");
     mall.network("network").set_faults(Faults::preset("none").unwrap());
+    // It is not asked again at once.
+    mall.clock.advance(Span::minutes(1));
     assert!(!client.sim_usage(&sim).await.unwrap().stale);
     mall.stop().await;
 }
@@ -242,9 +250,8 @@ async fn a_notification_makes_us_ask(engine: Engine) {
 async fn a_notification_that_cannot_be_read_is_refused(engine: Engine) {
     let (mall, ..) = with_plan(engine, Network::new("network", Protocol::EsimGo)).await;
     assert_eq!(notify(&mall, "nobody", &json!({})).await, (404, "NOT_FOUND".to_owned()));
-    assert_eq!(notify(&mall, "simulator", &json!({})).await, (404, "NOT_FOUND".to_owned()));
-    let (status, code) = notify(&mall, "network", &json!([])).await;
-    assert_eq!(status, 400, "{code}");
+    assert_eq!(notify(&mall, "simulator", &json!({})).await, (400, "BAD_REQUEST".to_owned()));
+    assert_eq!(notify(&mall, "network", &json!([])).await, (401, "SIGN_MISMATCH".to_owned()));
     let long = json!({"x": "y".repeat(70_000)});
     assert_eq!(notify(&mall, "network", &long).await, (413, "PAYLOAD_TOO_LARGE".to_owned()));
     mall.stop().await;

@@ -4,7 +4,7 @@ use wire::call::CALLS;
 use wire::common::Common;
 use wire::payment::ResultQuery;
 use wire::renewals::{CancelAutoRenewalRecord, QueryAutoRenewalRecord, QueryAutoRenewalRecordList};
-use wire::topup::QueryOrder;
+use wire::topup::{QueryOrder, QuerySim, QuerySimUsage};
 use wire::vshop::{
     SingleOrder, SingleQueryOrder, SingleServicePlanPage, SingleVerify, SynOrderInfo,
 };
@@ -42,6 +42,8 @@ fn every_request_reads_the_fields_of_its_table() {
     reads_its_table::<SynOrderInfo>();
     reads_its_table::<ResultQuery>();
     reads_its_table::<QueryOrder>();
+    reads_its_table::<QuerySim>();
+    reads_its_table::<QuerySimUsage>();
     let names: std::collections::HashSet<_> = CALLS.iter().map(|call| call.name).collect();
     assert_eq!(names.len(), CALLS.len());
 }

@@ -25,7 +25,19 @@ pub(super) struct Network {
 
 impl Network {
     pub(super) fn start(speak: &str) -> Self {
-        let mut command = simmall(["simulator", "--speak", speak, "--faults=none"]);
+        Self::start_with(speak, "none", 1)
+    }
+
+    /// One that holds half of each answer back for a while, which is waited for.
+    pub(super) fn start_slow(speak: &str) -> Self {
+        let file = Directory::new();
+        let faults = r#"{"faults": [{"kind": "slow-body", "per_mille": 1000, "seconds": 4}]}"#;
+        std::fs::write(file.join("slow.json"), faults).unwrap();
+        Self::start_with(speak, &file.join("slow.json"), 6)
+    }
+
+    fn start_with(speak: &str, faults: &str, call_max_seconds: u8) -> Self {
+        let mut command = simmall(["simulator", "--speak", speak, "--faults", faults]);
         let server = Server::start_one(&mut command);
         let directory = Directory::new();
         std::fs::write(directory.join("key"), "test-key").unwrap();
@@ -38,7 +50,7 @@ impl Network {
             "modes": ["test"],
             "base": format!("{}{path}", server.url),
             key: {"file": directory.join("key")},
-            "call_max_seconds": 1,
+            "call_max_seconds": call_max_seconds,
             "limits": {"starts_per_second": 10_000, "in_flight": 64, "wait_max_seconds": 0},
         }});
         std::fs::write(directory.join("carriers.json"), file.to_string()).unwrap();

@@ -13,7 +13,7 @@ use super::install::{Installation, demo_client};
 use super::network::{Network, PARTNER, paid_order, stock};
 use super::process::Server;
 
-on_both_engines!(asleep_before_it_sends, asleep_with_an_answer);
+on_both_engines!(asleep_before_it_sends, asleep_with_an_answer, asleep_with_an_answer_unread);
 
 /// How often something is looked at that is about to happen: for a minute at least.
 const LOOKS_MAX: u32 = 1_200;
@@ -40,16 +40,34 @@ async fn claims(store: &Store, order_id: &str) -> Option<i64> {
     job.unwrap().map(|job| job.fence)
 }
 
-/// The first node sleeps at a step; gives the order's state in the end, and what the network really did.
-async fn sleep_at(engine: Engine, speak: &str, step: &str) -> (String, (u64, u64)) {
-    let (installation, network) = (Installation::new(engine).await, Network::start(speak));
+/// When the first node falls asleep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asleep<'a> {
+    /// At a step of its own.
+    At(&'a str),
+    /// When the network has done what it was asked, and answers slowly.
+    WhileAnswered,
+}
+
+/// The first node sleeps; gives the order's state in the end, and what the network really did.
+async fn sleep(engine: Engine, speak: &str, asleep: Asleep<'_>) -> (String, (u64, u64)) {
+    let slow = asleep == Asleep::WhileAnswered;
+    let network = if slow { Network::start_slow(speak) } else { Network::start(speak) };
+    let installation = Installation::new(engine).await;
     let (store, ctx) = (installation.store().await, server::system_ctx());
     let sims = stock(&store, &ctx, 1, 1_000_000).await;
     let options = ["--lease-seconds=2", &network.option()];
     let mut first = installation.serve(options);
-    let first = Server::start(first.env("FAILPOINTS", format!("{step}=1*return(stop)")));
+    if let Asleep::At(step) = asleep {
+        first.env("FAILPOINTS", format!("{step}=1*return(stop)"));
+    }
+    let first = Server::start(&mut first);
     let client = demo_client(&first.url);
     let order = client.syn_order_info(&paid_order(&sims[0], "N1")).await.unwrap();
+    if slow {
+        until("the network does it", async || network.done_and_repeated().await.0 == 1).await;
+        first.signal("STOP");
+    }
     until("the first node sleeps", async || first.is_stopped()).await;
     let before = claims(&store, &order.order_id).await.unwrap();
 
@@ -59,7 +77,7 @@ async fn sleep_at(engine: Engine, speak: &str, step: &str) -> (String, (u64, u64
     until("the second node has the job", taken).await;
     let decided = async || client.order("N1").await.unwrap().status == "PROVISIONED";
     // At a carrier without keys nobody can tell whether it was sent: it is looked for, until a person is asked.
-    let looked_for = speak == "esim-go" && step == "after-sending";
+    let looked_for = speak == "esim-go" && asleep == Asleep::At("after-sending");
     if !looked_for {
         until("the second node ends it", decided).await;
     }
@@ -74,6 +92,11 @@ async fn sleep_at(engine: Engine, speak: &str, step: &str) -> (String, (u64, u64
     assert_eq!(second.stop().code, Some(0));
     store.close().await;
     (status, network.done_and_repeated().await)
+}
+
+/// The first node sleeps at a step.
+async fn sleep_at(engine: Engine, speak: &str, step: &str) -> (String, (u64, u64)) {
+    sleep(engine, speak, Asleep::At(step)).await
 }
 
 fn ended(status: &str, done: u64) -> (String, (u64, u64)) {
@@ -98,5 +121,14 @@ async fn asleep_with_an_answer(engine: Engine) {
     );
     assert_eq!(unkeyed, ended("PROVISIONED", 1));
     // The second node asked again under the same key, which the network took for a repeat.
+    assert_eq!(native, ("PROVISIONED".to_owned(), (1, 1)));
+}
+
+async fn asleep_with_an_answer_unread(engine: Engine) {
+    let (unkeyed, native) = tokio::join!(
+        sleep(engine, "esim-go", Asleep::WhileAnswered),
+        sleep(engine, "esim-access", Asleep::WhileAnswered),
+    );
+    assert_eq!(unkeyed, ended("PROVISIONED", 1));
     assert_eq!(native, ("PROVISIONED".to_owned(), (1, 1)));
 }
