@@ -150,6 +150,31 @@ def faults(customer):
     assert error.code == "resource_missing" and error.request_id
 
 
+def subscribes(customer):
+    setup = stripe.SetupIntent.create(customer=customer)
+    stripe.SetupIntent.confirm(setup.id, payment_method="pm_card_visa", return_url="https://a.test")
+    method = stripe.SetupIntent.retrieve(setup.id).payment_method
+    assert stripe.PaymentMethod.retrieve(method).customer == customer
+    product = stripe.Product.create(name="plan")
+    price = stripe.Price.create(currency="usd", unit_amount=499, product=product.id, lookup_key="plan-30",
+                                recurring={"interval": "day", "interval_count": 30})
+    assert stripe.Price.list(lookup_keys=["plan-30"]).data[0].id == price.id
+    begun = stripe.Subscription.create(
+        customer=customer, items=[{"price": price.id}], default_payment_method=method, off_session=True,
+        metadata={"renewal": "ren_1"}, expand=["latest_invoice.payment_intent"], idempotency_key="s1")
+    assert begun.status == "active" and begun.latest_invoice.payment_intent.status == "succeeded"
+    refused(stripe.CardError, lambda: stripe.Subscription.create(
+        customer=customer, items=[{"price": price.id}], payment_behavior="error_if_incomplete",
+        default_payment_method="pm_card_chargeDeclined"), code="card_declined")
+    control("POST", "clock", {"advance_seconds": 30 * 86_400 + 3_600})
+    invoices = stripe.Invoice.list(subscription=begun.id).data
+    assert [(invoice.status, invoice.billing_reason) for invoice in invoices] == [
+        ("paid", "subscription_cycle"), ("paid", "subscription_create")]
+    assert stripe.Subscription.modify(begun.id, cancel_at_period_end=True).cancel_at_period_end
+    control("POST", "clock", {"advance_seconds": 30 * 86_400})
+    assert stripe.Subscription.retrieve(begun.id).status == "canceled"
+
+
 def events():
     """Every event is listed once, and delivered with a signature that Stripe's client believes."""
     control("POST", "clock", {"advance_seconds": 5})
@@ -161,7 +186,8 @@ def events():
     assert {event.id for event in received} == set(listed)
     kinds = {event.type for event in received}
     for kind in ["payment_intent.succeeded", "payment_intent.payment_failed", "charge.refunded", "refund.failed",
-                 "charge.dispute.created", "payment_method.attached", "customer.created"]:
+                 "charge.dispute.created", "payment_method.attached", "customer.created", "invoice.paid",
+                 "customer.subscription.deleted", "setup_intent.succeeded"]:
         assert kind in kinds, kind
 
 
@@ -178,7 +204,9 @@ def main(binary, directory):
         saves(customer)
         refunds(customer, paid)
         faults(customer)
+        subscribes(customer)
         events()
+        kept = stripe.Customer.create(email="a@b.test", idempotency_key="c2").id
         before = [str(event) for event in stripe.Event.list(limit=100).auto_paging_iter()]
         journal = control("GET", "journal")
         assert journal["by_payment"]["pay_1"] == {"charges": 1, "charged": 499, "refunds": 2, "refunded": 499}
@@ -187,7 +215,7 @@ def main(binary, directory):
         double = start(binary, state, url)
         after = [str(event) for event in stripe.Event.list(limit=100).auto_paging_iter()]
         assert before == after and control("GET", "journal") == journal
-        assert stripe.Customer.create(email="a@b.test", idempotency_key="c1").id == customer
+        assert stripe.Customer.create(email="a@b.test", idempotency_key="c2").id == kept
     finally:
         double.kill()
         double.wait()

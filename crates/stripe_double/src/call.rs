@@ -85,8 +85,8 @@ impl Call<'_> {
         Ok(id)
     }
 
-    pub(crate) fn show(&self, id: &str) -> Answered {
-        Ok(self.state.shown(id))
+    pub(crate) fn show(&self, id: &str) -> Value {
+        self.state.shown(id)
     }
 
     /// An object that a parameter names, if it does.

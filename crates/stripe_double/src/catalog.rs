@@ -24,13 +24,13 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::new("GET", "/v1/products", &[], |call| call.list("product", &[])),
     Route::new("GET", "/v1/products/*", &[], |call| {
         let id = call.own("product", "id")?;
-        call.show(&id)
+        Ok(call.show(&id))
     }),
     Route::new("POST", "/v1/prices", PRICE, create_price),
     Route::new("GET", "/v1/prices", &["lookup_keys[*]", "product"], list_prices),
     Route::new("GET", "/v1/prices/*", &[], |call| {
         let id = call.own("price", "price")?;
-        call.show(&id)
+        Ok(call.show(&id))
     }),
 ];
 
@@ -52,7 +52,7 @@ fn create_product(call: &mut Call<'_>) -> Answered {
         "name": name, "type": "service", "updated": call.state.now,
     }));
     call.state.emit("product.created", &id, Value::Null);
-    call.show(&id)
+    Ok(call.show(&id))
 }
 
 fn create_price(call: &mut Call<'_>) -> Answered {
@@ -92,7 +92,7 @@ fn create_price(call: &mut Call<'_>) -> Answered {
         "unit_amount_decimal": amount.to_string(),
     }));
     call.state.emit("price.created", &id, Value::Null);
-    call.show(&id)
+    Ok(call.show(&id))
 }
 
 fn list_prices(call: &mut Call<'_>) -> Answered {

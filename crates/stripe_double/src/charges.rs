@@ -37,7 +37,7 @@ pub(crate) const ROUTES: &[Route] = &[
 
 fn own(call: &mut Call<'_>, kind: &str) -> Answered {
     let id = call.own(kind, "id")?;
-    call.show(&id)
+    Ok(call.show(&id))
 }
 
 /// What came of an attempt to pay.
@@ -68,18 +68,14 @@ pub(crate) fn attempt(state: &mut State, intent: &str, method: &str, off_session
 /// Goes on after the payer has proved to be there, or has not.
 pub(crate) fn authenticated(state: &mut State, intent: &str, is_proved: bool) -> Outcome {
     let method = state.text(intent, "payment_method");
-    match customers::card(state, &method).filter(|_| is_proved) {
-        Some(card) => {
-            state.merge(&method, json!({"_set_up": true}));
-            settle(state, intent, &method, card)
-        }
-        None => {
-            let message = "We are unable to authenticate your payment method. Please choose a different payment \
-                method and try again.";
-            let error = ApiError::invalid(message).code("payment_intent_authentication_failure");
-            decline(state, intent, &method, error)
-        }
+    if let Some(card) = customers::card(state, &method).filter(|_| is_proved) {
+        state.merge(&method, json!({"_set_up": true}));
+        return settle(state, intent, &method, card);
     }
+    let message = "We are unable to authenticate your payment method. Please choose a different payment \
+        method and try again.";
+    let error = ApiError::invalid(message).code("payment_intent_authentication_failure");
+    decline(state, intent, &method, error)
 }
 
 fn settle(state: &mut State, intent: &str, method: &str, card: &Card) -> Outcome {
@@ -218,5 +214,5 @@ fn close_dispute(call: &mut Call<'_>) -> Answered {
     }
     call.state.merge(&id, json!({"status": "lost"}));
     call.state.emit("charge.dispute.closed", &id, Value::Null);
-    call.show(&id)
+    Ok(call.show(&id))
 }

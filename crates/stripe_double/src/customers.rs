@@ -26,7 +26,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::new("GET", "/v1/payment_methods", &["customer", "type"], list_methods),
     Route::new("GET", "/v1/payment_methods/*", &[], |call| {
         let id = call.own("payment_method", "payment_method")?;
-        call.show(&id)
+        Ok(call.show(&id))
     }),
     Route::new("POST", "/v1/payment_methods/*/attach", &["customer"], attach_method),
     Route::new("POST", "/v1/payment_methods/*/detach", &[], detach_method),
@@ -55,7 +55,7 @@ fn create(call: &mut Call<'_>) -> Answered {
     let fields = fields(call);
     call.state.merge(&id, fields);
     call.state.emit("customer.created", &id, Value::Null);
-    call.show(&id)
+    Ok(call.show(&id))
 }
 
 fn retrieve(call: &mut Call<'_>) -> Answered {
@@ -65,7 +65,7 @@ fn retrieve(call: &mut Call<'_>) -> Answered {
         return Ok(json!({"id": id, "object": "customer", "deleted": true}));
     }
     let id = call.own("customer", "id")?;
-    call.show(&id)
+    Ok(call.show(&id))
 }
 
 fn update(call: &mut Call<'_>) -> Answered {
@@ -84,7 +84,7 @@ fn update(call: &mut Call<'_>) -> Answered {
     }
     let previous = call.state.merge(&id, fields);
     call.state.emit("customer.updated", &id, previous);
-    call.show(&id)
+    Ok(call.show(&id))
 }
 
 fn delete(call: &mut Call<'_>) -> Answered {
@@ -126,7 +126,7 @@ fn create_method(call: &mut Call<'_>) -> Answered {
     let id = add_method(call.state, card);
     let metadata = call.params.metadata(&Value::Null)?;
     call.state.merge(&id, json!({"metadata": metadata}));
-    call.show(&id)
+    Ok(call.show(&id))
 }
 
 /// The test card of `card[number]` or `card[token]`.
@@ -191,7 +191,7 @@ fn attach_method(call: &mut Call<'_>) -> Answered {
         return Err(error);
     }
     attach(call.state, &method, &customer);
-    call.show(&method)
+    Ok(call.show(&method))
 }
 
 fn detach_method(call: &mut Call<'_>) -> Answered {
@@ -202,5 +202,5 @@ fn detach_method(call: &mut Call<'_>) -> Answered {
     }
     let previous = call.state.merge(&id, json!({"customer": null}));
     call.state.emit("payment_method.detached", &id, previous);
-    call.show(&id)
+    Ok(call.show(&id))
 }

@@ -18,7 +18,7 @@ pub(crate) const ROUTES: &[Route] = &[
     }),
     Route::new("GET", "/v1/invoices/*", &[], |call| {
         let id = call.own("invoice", "invoice")?;
-        call.show(&id)
+        Ok(call.show(&id))
     }),
     Route::new("POST", "/v1/invoices/*/pay", &["payment_method", "off_session"], pay),
 ];
@@ -157,5 +157,5 @@ fn pay(call: &mut Call<'_>) -> Answered {
             "This payment requires additional user action before it can be completed successfully.";
         return Err(ApiError::card("invoice_payment_intent_requires_action", None, message));
     }
-    call.show(&id)
+    Ok(call.show(&id))
 }

@@ -110,10 +110,10 @@ impl Double {
         while let Some(timer) = self.state.next_due(now) {
             match timer {
                 Timer::Succeeds { intent, method } => {
-                    charges::succeed(&mut self.state, &intent, &method)
+                    charges::succeed(&mut self.state, &intent, &method);
                 }
                 Timer::RefundEnds { refund, status } => {
-                    refunds::end(&mut self.state, &refund, status)
+                    refunds::end(&mut self.state, &refund, status);
                 }
                 Timer::PeriodEnds { subscription } => {
                     subscriptions::renew(&mut self.state, &subscription);

@@ -130,7 +130,7 @@ fn create(call: &mut Call<'_>) -> Answered {
     if let (true, Some(method)) = (is_confirmed, method) {
         pay(call.state, &id, &method, off_session)?;
     }
-    call.show(&id)
+    Ok(call.show(&id))
 }
 
 /// Methods that may lead the payer elsewhere need an address to come back to.
@@ -172,20 +172,20 @@ fn is_owned(call: &Call<'_>, id: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn seen(call: &Call<'_>, id: &str) -> Answered {
+fn seen(call: &Call<'_>, id: &str) -> Value {
     let mut shown = call.state.shown(id);
     if let (true, Value::Object(fields)) = (call.is_public, &mut shown) {
         for name in ["metadata", "customer", "latest_charge", "invoice"] {
             fields.remove(name);
         }
     }
-    Ok(shown)
+    shown
 }
 
 fn retrieve(call: &mut Call<'_>) -> Answered {
     let id = call.own("payment_intent", "intent")?;
     is_owned(call, &id)?;
-    seen(call, &id)
+    Ok(seen(call, &id))
 }
 
 fn update(call: &mut Call<'_>) -> Answered {
@@ -207,7 +207,7 @@ fn update(call: &mut Call<'_>) -> Answered {
         }
     }
     call.state.merge(&id, fields);
-    call.show(&id)
+    Ok(call.show(&id))
 }
 
 fn confirm(call: &mut Call<'_>) -> Answered {
@@ -244,7 +244,7 @@ fn confirm(call: &mut Call<'_>) -> Answered {
         call.state.merge(&id, json!({"setup_future_usage": usage}));
     }
     pay(call.state, &id, &method, off_session)?;
-    seen(call, &id)
+    Ok(seen(call, &id))
 }
 
 fn pay(state: &mut State, id: &str, method: &str, off_session: bool) -> Result<(), ApiError> {
@@ -268,7 +268,7 @@ fn cancel(call: &mut Call<'_>) -> Answered {
             "next_action": null}),
     );
     call.state.emit("payment_intent.canceled", &id, Value::Null);
-    call.show(&id)
+    Ok(call.show(&id))
 }
 
 /// Plays the end user: pays with a card, and proves to be there if `authenticate` says so.

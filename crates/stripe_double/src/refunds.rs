@@ -21,7 +21,7 @@ pub(crate) const ROUTES: &[Route] = &[
     }),
     Route::new("GET", "/v1/refunds/*", &[], |call| {
         let id = call.own("refund", "id")?;
-        call.show(&id)
+        Ok(call.show(&id))
     }),
     Route::new("POST", "/v1/refunds/*", &[], update),
 ];
@@ -30,7 +30,7 @@ fn update(call: &mut Call<'_>) -> Answered {
     let id = call.own("refund", "id")?;
     let metadata = call.params.metadata(&call.state.field(&id, "metadata"))?;
     call.state.merge(&id, json!({"metadata": metadata}));
-    call.show(&id)
+    Ok(call.show(&id))
 }
 
 fn charge_of(call: &Call<'_>) -> Result<String, ApiError> {
@@ -112,7 +112,7 @@ fn create(call: &mut Call<'_>) -> Answered {
     state.note("refund", &id);
     state.emit("refund.created", &id, Value::Null);
     state.emit("charge.refunded", &charge, previous);
-    call.show(&id)
+    Ok(call.show(&id))
 }
 
 /// A refund that did not end at once ends.

@@ -35,7 +35,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::new("GET", "/v1/setup_intents/*", &["client_secret"], |call| {
         let id = call.own("setup_intent", "intent")?;
         is_owned(call, &id)?;
-        call.show(&id)
+        Ok(call.show(&id))
     })
     .public(),
     Route::new("POST", "/v1/setup_intents/*/confirm", CONFIRM, confirm).public(),
@@ -73,7 +73,7 @@ fn create(call: &mut Call<'_>) -> Answered {
     if let (true, Some(method)) = (call.params.boolean("confirm")?.unwrap_or(false), method) {
         save(call, &id, &method)?;
     }
-    call.show(&id)
+    Ok(call.show(&id))
 }
 
 fn unexpected(call: &Call<'_>, id: &str, verb: &str) -> ApiError {
@@ -109,7 +109,7 @@ fn confirm(call: &mut Call<'_>) -> Answered {
         return Err(unexpected(call, &id, "confirm"));
     }
     save(call, &id, &method)?;
-    call.show(&id)
+    Ok(call.show(&id))
 }
 
 fn save(call: &mut Call<'_>, id: &str, method: &str) -> Result<(), ApiError> {
@@ -148,5 +148,5 @@ fn cancel(call: &mut Call<'_>) -> Answered {
     }
     call.state.merge(&id, json!({"status": "canceled", "next_action": null}));
     call.state.emit("setup_intent.canceled", &id, Value::Null);
-    call.show(&id)
+    Ok(call.show(&id))
 }

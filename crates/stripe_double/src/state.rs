@@ -173,7 +173,7 @@ impl State {
             "pending_webhooks": 1, "request": request, "type": kind,
         }));
         let body = serde_json::to_string_pretty(&self.shown(&event)).unwrap_or_default();
-        self.webhooks.plan(&event, body, self.now);
+        self.webhooks.plan(&event, &body, self.now);
     }
 
     /// Notes what really happened to the money of an object.

@@ -30,7 +30,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::new("GET", "/v1/subscriptions", &["customer", "status"], list),
     Route::new("GET", "/v1/subscriptions/*", &[], |call| {
         let id = call.own("subscription", "id")?;
-        call.show(&id)
+        Ok(call.show(&id))
     }),
     Route::new("POST", "/v1/subscriptions/*", UPDATE, update),
     Route::new("DELETE", "/v1/subscriptions/*", &["invoice_now", "prorate"], cancel),
@@ -129,7 +129,7 @@ fn create(call: &mut Call<'_>) -> Answered {
     if behaviour != "default_incomplete" {
         invoices::collect(state, &invoice);
     }
-    call.show(&id)
+    Ok(call.show(&id))
 }
 
 fn update(call: &mut Call<'_>) -> Answered {
@@ -154,7 +154,7 @@ fn update(call: &mut Call<'_>) -> Answered {
     }
     let previous = call.state.merge(&id, fields);
     call.state.emit("customer.subscription.updated", &id, previous);
-    call.show(&id)
+    Ok(call.show(&id))
 }
 
 fn cancel(call: &mut Call<'_>) -> Answered {
@@ -163,7 +163,7 @@ fn cancel(call: &mut Call<'_>) -> Answered {
         return Err(ApiError::no_such(404, "subscription", &id, "id"));
     }
     end(call.state, &id);
-    call.show(&id)
+    Ok(call.show(&id))
 }
 
 /// Ends a subscription for good.

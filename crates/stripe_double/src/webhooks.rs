@@ -54,7 +54,7 @@ impl Webhooks {
         Self { url, secret, ..Self::default() }
     }
 
-    pub(crate) fn plan(&mut self, event: &str, body: String, now: i64) {
+    pub(crate) fn plan(&mut self, event: &str, body: &str, now: i64) {
         if self.url.is_none() || self.is_dropping {
             return;
         }
@@ -65,7 +65,7 @@ impl Webhooks {
             let pause =
                 if self.is_shuffling { i64::from(chance) % (SHUFFLE_SECONDS + 1) } else { 0 };
             let due = now.saturating_add(pause);
-            let planned = Planned { event: event.to_owned(), body: body.clone(), due, tries: 0 };
+            let planned = Planned { event: event.to_owned(), body: body.to_owned(), due, tries: 0 };
             self.planned.insert(self.made, planned);
         }
     }
