@@ -60,7 +60,7 @@ enum Command {
     Openapi,
     /// Play an upstream network over HTTP, with faults at will and a journal of what was really done.
     Simulator(simulator::Args),
-    /// Play Stripe over HTTP, with play money, for tests and partners.
+    /// Play Stripe over HTTP in test mode, with faults at will and a journal of what was really done.
     StripeDouble(stripe_double::Args),
     /// Make operators' tokens on the database itself, with or without a running mall.
     #[command(subcommand)]
@@ -393,15 +393,20 @@ async fn run_demo(args: Demo, telemetry: &Telemetry) -> anyhow::Result<()> {
     args.common.edge.check_admin(args.common.admin_listen)?;
     let ctx = clock::system_ctx();
     let (store, sealer) = demo::open(&ctx, &args.data).await?;
-    let wiring = args.common.wiring(store, ctx, sealer, args.root_mode)?;
+    let mut wiring = args.common.wiring(store, ctx, sealer, args.root_mode)?;
     let listeners = bind(&wiring).await?;
+    let stripe = demo::play_stripe(&mut wiring, &args.data).await?;
     let mall = build(&wiring);
     let seeded = mall::demo::seed(&mall).await?;
     let token = demo::admin_token(&wiring, &args.data).await?;
     let told = told_to_stop()?;
     let running = serve_mall(mall, listeners, &wiring)?;
     running.mall.metrics().register(Box::new(LogLines(telemetry.dropped.clone())));
+    let stripe = stripe.map(|stripe| stripe.run(running.address));
     demo::welcome(&running, &seeded, &args.data)?;
+    if let Some(stripe) = &stripe {
+        demo::welcome_payer(&running, stripe)?;
+    }
     demo::welcome_operator(&running, token.as_deref(), &args.data)?;
     say_addresses(&running)?;
     running.until(told).await

@@ -1,20 +1,27 @@
 //! `simmall demo`: where its data are, and what it tells a newcomer.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 
+use ::stripe_double::Config;
 use anyhow::Context;
+use cashiers::stripe::Settings;
 use domain::partner::Scheme;
-use domain::{Ctx, Role};
+use domain::{Ctx, Mode, Role};
+use mall::Cashier;
 use mall::admin::made_offline;
 use mall::demo::Seeded;
 use serde_json::{Map, Value, json};
 use store::{Options, Sealer, Store};
+use tokio::net::TcpListener;
 use wire::Params;
 use wire::content::signing_content;
 
 use crate::cli::say;
 use crate::run::{Running, Wiring};
 use crate::sealing;
+use crate::stripe_double::{self, StripeDouble};
 
 /// Opens the demo's database and key, which are made if they are not there.
 pub(crate) async fn open(ctx: &Ctx, data: &Path) -> anyhow::Result<(Store, Sealer)> {
@@ -28,6 +35,9 @@ pub(crate) async fn open(ctx: &Ctx, data: &Path) -> anyhow::Result<(Store, Seale
     store.check_schema().await?;
     Ok((store, sealer))
 }
+
+/// Signs the events of the Stripe that is played for the demo.
+const WEBHOOK_SECRET: &str = "whsec_demo";
 
 /// The file of the owner's token in the demo's directory.
 const TOKEN_FILE: &str = "admin.token";
@@ -43,6 +53,76 @@ pub(crate) async fn admin_token(wiring: &Wiring, data: &Path) -> anyhow::Result<
     sealing::write_secret(&file, &made.text.0)
         .with_context(|| format!("the token cannot be written to {}", file.display()))?;
     Ok(Some(made.text.0))
+}
+
+/// Stripe, played for the demo on a port of its own; what is done with it is kept in the demo's directory.
+pub(crate) struct Stripe {
+    listener: TcpListener,
+    double: Arc<StripeDouble>,
+}
+
+/// Lets the money of test mode be taken by a Stripe that is played, unless there is an account for it.
+pub(crate) async fn play_stripe(
+    wiring: &mut Wiring,
+    data: &Path,
+) -> anyhow::Result<Option<Stripe>> {
+    if wiring.cashiers.modes.contains_key(&Mode::Test) {
+        return Ok(None);
+    }
+    let config = Config { webhook_secret: WEBHOOK_SECRET.to_owned(), seed: 1, ..Config::default() };
+    let file = data.join("stripe-double.jsonl");
+    let double = StripeDouble::open(config, wiring.ctx.clone(), Some(file))?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let base_url = format!("http://{}", listener.local_addr()?);
+    let settings = Settings::new(Mode::Test, "sk_test_demo", "pk_test_demo");
+    let stripe = cashiers::stripe::Stripe::new(&Settings { base_url, ..settings })?;
+    let webhook_secrets = vec![WEBHOOK_SECRET.to_owned()];
+    wiring.cashiers.modes.insert(Mode::Test, Arc::new(Cashier { stripe, webhook_secrets }));
+    Ok(Some(Stripe { listener, double: Arc::new(double) }))
+}
+
+impl Stripe {
+    /// Plays from now on, and tells a mall of what happens; gives its address.
+    pub(crate) fn run(self, mall: SocketAddr) -> String {
+        let Self { listener, double } = self;
+        double.deliver_to(&format!("http://{mall}/stripe/webhook/test"));
+        let address = listener.local_addr().map(|address| format!("http://{address}"));
+        tokio::spawn(stripe_double::serve(listener, double, std::future::pending()));
+        address.unwrap_or_default()
+    }
+}
+
+/// Tells how to pay with play money.
+pub(crate) fn welcome_payer(running: &Running, stripe: &str) -> anyhow::Result<()> {
+    let base = format!("http://{}", running.address);
+    let now = running.mall.ctx().now().as_millis().to_string();
+    let (sim, number) = ("89852420180910340793", format!("DEMO{now}"));
+    say("\n# Order a plan, and pay for it with a test card (Stripe is played; play money)")?;
+    let mut order = common("P000270", sim, &now, "singleOrder");
+    let fields = json!({
+        "orderNo": number, "payId": number, "requestOrderId": "", "servicePlanShowName": "",
+        "servicePlanCode": "SP202111041459", "packageCode": "DP20190726001274", "orderPeriod": "1",
+        "payAmount": "12.36", "payCurrency": "GBP", "autoRenewal": "0",
+    });
+    if let (Value::Object(order), Value::Object(fields)) = (&mut order, fields) {
+        order.extend(fields);
+    }
+    say(&curl(&base, "/vshop_uat/singleOrder", Scheme::Md5, "", order)?)?;
+    let auth = json!({
+        "version": "3.0", "partnerCode": "P000270", "tradeTime": now,
+        "tradeType": "stripeSingleAuth", "payId": number, "payAmount": "12.36",
+        "payCurrency": "GBP",
+    });
+    say(&curl(&base, "/payment_uat/stripeSingleAuth", Scheme::Md5, "", auth)?)?;
+    say(&format!(
+        "curl -s {stripe}/_double/pay/PAYMENT_INTENT_ID -d '{{\"card\": \"pm_card_visa\"}}'"
+    ))?;
+    let result = json!({
+        "version": "3.0", "partnerCode": "P000270", "tradeTime": now, "tradeType": "resultQuery",
+        "payId": number,
+    });
+    say(&curl(&base, "/payment_uat/resultQuery", Scheme::Md5, "", result)?)?;
+    say("  other cards: pm_card_chargeDeclined, pm_card_refundFail, … (docs/STRIPE-DOUBLE.md)\n")
 }
 
 /// Tells how to get at the admin API.

@@ -29,7 +29,6 @@ mod token;
 
 pub use clock::system_ctx;
 pub use listener::Limits;
-pub use played::Target;
 pub use run::{Running, Wiring, start};
 pub use simulator::serve as serve_upstream;
-pub use stripe_double::{send_events as send_stripe_events, serve as serve_stripe_double};
+pub use stripe_double::{StripeDouble, serve as serve_stripe_double};

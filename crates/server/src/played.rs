@@ -44,7 +44,7 @@ pub(crate) type Told = Option<(u16, Vec<(String, String)>, Body)>;
 /// Something that is played.
 pub(crate) trait Play: Send + Sync + 'static {
     /// What becomes of a request.
-    fn answer(&self, asked: Asked) -> impl Future<Output = Told> + Send;
+    fn answer(self: Arc<Self>, asked: Asked) -> impl Future<Output = Told> + Send;
 }
 
 /// The connection is closed without an answer.
@@ -85,7 +85,7 @@ pub(crate) async fn serve<P: Play>(listener: TcpListener, play: Arc<P>) {
 async fn converse<P: Play>(stream: TcpStream, play: Arc<P>) {
     // An answer is written whole: waiting for more would only delay it. It goes without, too.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(|request| answer(request, &*play));
+    let service = service_fn(|request| answer(request, Arc::clone(&play)));
     let conversation = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_TIME_MAX)
@@ -97,7 +97,7 @@ async fn converse<P: Play>(stream: TcpStream, play: Arc<P>) {
 
 async fn answer<P: Play>(
     request: hyper::Request<Incoming>,
-    play: &P,
+    play: Arc<P>,
 ) -> Result<hyper::Response<Body>, Dropped> {
     // A caller that breaks off in the midst of its request did not ask.
     let asked = read(request).await.map_err(|_| Dropped)?;
@@ -133,7 +133,7 @@ async fn read(request: hyper::Request<Incoming>) -> io::Result<Asked> {
 
 /// Where webhooks go.
 #[derive(Debug, Clone)]
-pub struct Target {
+pub(crate) struct Target {
     authority: String,
     address: String,
     path: String,

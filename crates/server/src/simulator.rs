@@ -103,7 +103,7 @@ pub async fn serve(listener: TcpListener, upstream: Arc<Upstream>) {
 struct Network(Arc<Upstream>);
 
 impl Play for Network {
-    async fn answer(&self, asked: Asked) -> Told {
+    async fn answer(self: Arc<Self>, asked: Asked) -> Told {
         let Asked { method, path, query, headers, body } = asked;
         let request = Request { method, path, query, headers, body };
         let reply = match request.path.strip_prefix(control::PREFIX) {

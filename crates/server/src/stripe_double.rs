@@ -1,19 +1,17 @@
-//! `simmall stripe-double`: Stripe, played over HTTP, for tests, partners and the demo. What it answers is decided in
-//! the crate `stripe_double`; here are its listener, its events on their way, and the file that lets it survive.
+//! `simmall stripe-double`: Stripe played over HTTP, for tests, partners and operators. What it answers is decided in
+//! `stripe_double`; here are its listener, its file, and the delivery of its webhooks.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write as _};
+mod file;
+
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ::stripe_double::{Config, Delivery, Double, Reply, Request};
 use anyhow::Context;
 use domain::Ctx;
-use serde_json::{Value, json};
-use stripe_double::{Double, Request};
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 
 use crate::cli::say;
 use crate::clock;
@@ -21,33 +19,37 @@ use crate::played::{self, Asked, Body, Play, Target, Told, post};
 use crate::run::told_to_stop;
 use crate::telemetry::LogFormat;
 
-/// The pause between two looks at which events are due.
-const PAUSE: Duration = Duration::from_millis(50);
-/// How long the delivery of an event may take.
-const SEND_TIME_MAX: Duration = Duration::from_secs(10);
+use file::StateFile;
 
-/// What is played, and how.
+/// The pause between two looks at which webhooks are due.
+const WEBHOOK_PAUSE: Duration = Duration::from_millis(100);
+/// How long a webhook may take.
+const WEBHOOK_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// What is played, and where.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Address to listen on, such as 127.0.0.1:8091; port 0 picks a free one. Its controls are open to
     /// whoever reaches it.
     #[arg(long, env = "SIMMALL_LISTEN", default_value = "127.0.0.1:8091", value_name = "IP:PORT")]
     listen: SocketAddr,
-    /// Where events are sent, as `http://HOST:PORT/stripe/webhook/test`; without it none are.
+    /// Where webhooks are sent, as `http://HOST:PORT/PATH`; without it none are.
     #[arg(long, env = "SIMMALL_WEBHOOK_URL", value_name = "URL")]
-    webhook_url: Option<Target>,
-    /// The secret that signs events. Better given in the environment, since a command line can be seen by others.
+    webhook_url: Option<String>,
+    /// The secret that signs webhooks. Better given in the environment, since a command line can be
+    /// seen by others.
     #[arg(
         long,
         env = "SIMMALL_WEBHOOK_SECRET",
         hide_env_values = true,
-        default_value = "whsec_test"
+        default_value = "whsec_double"
     )]
     webhook_secret: String,
-    /// File in which it keeps what was asked of it, so that it goes on there after its end.
+    /// File that keeps what was asked, so that the double comes back with the same objects; without it
+    /// all is forgotten.
     #[arg(long, env = "SIMMALL_STATE", value_name = "FILE")]
     state: Option<PathBuf>,
-    /// Makes the ids repeatable.
+    /// Makes ids repeatable: the same seed and the same requests make the same ids.
     #[arg(long, env = "SIMMALL_SEED", default_value_t = 1)]
     seed: u64,
     /// What to log: error, warn, info, debug, trace, or a filter such as info,server=debug
@@ -58,107 +60,155 @@ pub(crate) struct Args {
     pub(crate) log_format: LogFormat,
 }
 
+/// A double with its clock and its file.
+#[derive(Debug)]
+pub struct StripeDouble {
+    ctx: Ctx,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    double: Double,
+    file: Option<StateFile>,
+}
+
+impl StripeDouble {
+    /// A double, as it was when its file was last written, if one is given. Fails if the file cannot be read or
+    /// written, or is none of a double.
+    pub fn open(config: Config, ctx: Ctx, state: Option<PathBuf>) -> anyhow::Result<Self> {
+        let mut double = Double::new(config);
+        let file = state.map(|path| {
+            StateFile::open(&path, &mut double)
+                .with_context(|| format!("--state {}", path.display()))
+        });
+        let inner = Mutex::new(Inner { double, file: file.transpose()? });
+        Ok(Self { ctx, inner })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A request that panicked left its objects as whole as any other: each change is one step.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers a request; what changes anything is on the disk before.
+    fn reply(&self, request: &Request) -> anyhow::Result<Reply> {
+        let mut inner = self.lock();
+        let Inner { double, file } = &mut *inner;
+        let now = self.ctx.now().as_micros();
+        if let Some(file) = file.as_mut().filter(|_| double.must_keep(request)) {
+            file.keep_request(now, request)?;
+        }
+        Ok(double.answer(now, request))
+    }
+
+    /// Where webhooks go from now on.
+    pub fn deliver_to(&self, url: &str) {
+        self.lock().double.deliver_to(url);
+    }
+
+    /// How many webhooks are due or on their way.
+    pub fn waiting(&self) -> usize {
+        let now = self.ctx.now().as_micros();
+        self.lock().double.waiting(now)
+    }
+
+    /// All that happened to money, in its order.
+    pub fn effects(&self) -> Vec<serde_json::Value> {
+        self.lock().double.effects().to_vec()
+    }
+
+    fn due_events(&self) -> Vec<Delivery> {
+        let now = self.ctx.now().as_micros();
+        self.lock().double.due_events(now)
+    }
+
+    fn delivered(&self, id: u64, is_taken: bool) -> anyhow::Result<()> {
+        let mut inner = self.lock();
+        let now = self.ctx.now().as_micros();
+        if let Some(file) = &mut inner.file {
+            file.keep_delivery(now, id, is_taken)?;
+        }
+        inner.double.delivered(now, id, is_taken);
+        Ok(())
+    }
+}
+
 /// Plays until told to stop.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let double = Arc::new(Double::new(args.seed, &args.webhook_secret));
-    let ctx = clock::system_ctx();
-    let file = args.state.as_deref().map(|file| kept(file, &double)).transpose()?;
+    let target = args.webhook_url.as_deref().map(str::parse::<Target>).transpose();
+    target.map_err(|error| anyhow::anyhow!("--webhook-url: {error}"))?;
+    let Args { webhook_secret, webhook_url, seed, .. } = args;
+    let config = Config { secret_keys: Vec::new(), webhook_secret, webhook_url, seed };
+    let double = StripeDouble::open(config, clock::system_ctx(), args.state)?;
     let listener = TcpListener::bind(args.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}", args.listen))?;
     let address = listener.local_addr()?;
     let told = told_to_stop()?;
-    // Dropped with this function, both end.
-    let mut tasks = JoinSet::new();
-    tasks.spawn(serve_kept(listener, Arc::clone(&double), ctx.clone(), file));
-    if let Some(target) = args.webhook_url {
-        tasks.spawn(send_events(double, target, ctx));
-    }
-    say(&format!("controls under http://{address}{}", stripe_double::CONTROL))?;
+    say(&format!("Stripe {} under http://{address}/v1", ::stripe_double::VERSION))?;
+    say(&format!("journal and controls under http://{address}/_double"))?;
     say(&format!("listening on http://{address}"))?;
+    serve(listener, Arc::new(double), told).await;
+    Ok(())
+}
+
+/// Plays Stripe to all who connect, and delivers its webhooks, until `stop` ends.
+pub async fn serve(
+    listener: TcpListener,
+    double: Arc<StripeDouble>,
+    stop: impl Future<Output = ()>,
+) {
     tokio::select! {
-        () = told => Ok(()),
-        _ = tasks.join_next() => anyhow::bail!("the double ended by itself"),
+        () = stop => {}
+        () = played::serve(listener, Arc::clone(&double)) => {}
+        () = deliver_all(double) => {}
     }
 }
 
-/// Lets the double do again what is kept in a file, and opens the file for more.
-fn kept(file: &Path, double: &Double) -> anyhow::Result<File> {
-    let named = || format!("--state {}", file.display());
-    let kept = OpenOptions::new().create(true).read(true).append(true).open(file);
-    let kept = kept.with_context(named)?;
-    for line in BufReader::new(&kept).lines() {
-        // The last line may be half: what it was about to do was not answered.
-        let Ok(entry) = serde_json::from_str::<Value>(&line.with_context(named)?) else { break };
-        let request = Request::from_json(&entry["request"]);
-        if let (Some(at), Some(request)) = (entry["at"].as_i64(), request) {
-            double.answer(at, &request);
-        }
-    }
-    Ok(kept)
-}
-
-/// Plays Stripe to all who connect, for ever.
-pub async fn serve(listener: TcpListener, double: Arc<Double>, ctx: Ctx) {
-    serve_kept(listener, double, ctx, None).await;
-}
-
-async fn serve_kept(listener: TcpListener, double: Arc<Double>, ctx: Ctx, file: Option<File>) {
-    let file = file.map(Mutex::new);
-    played::serve(listener, Arc::new(Stripe { double, ctx, file })).await;
-}
-
-struct Stripe {
-    double: Arc<Double>,
-    ctx: Ctx,
-    file: Option<Mutex<File>>,
-}
-
-impl Play for Stripe {
-    async fn answer(&self, asked: Asked) -> Told {
+impl Play for StripeDouble {
+    async fn answer(self: Arc<Self>, asked: Asked) -> Told {
         let Asked { method, path, query, headers, body } = asked;
         let request = Request { method, path, query, headers, body };
-        let now = self.ctx.now().as_micros();
-        if request.method != "GET"
-            && let Some(file) = &self.file
-            && let Err(error) = keep(file, &request, now)
-        {
-            tracing::error!(%error, "what was asked cannot be kept");
-            return None;
-        }
-        let reply = self.double.answer(now, &request);
+        // The disk is waited for on a thread that may wait.
+        let answered = tokio::task::spawn_blocking(move || self.reply(&request)).await;
+        let reply = answered.map_err(anyhow::Error::from).flatten().inspect_err(|error| {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "a request could not be kept or answered"
+            );
+        });
+        let reply = reply.ok()?;
         tokio::time::sleep(Duration::from_millis(reply.delay_ms)).await;
         let answer = reply.answer?;
         Some((answer.status, answer.headers, Body::whole(answer.body)))
     }
 }
 
-/// Writes down what is about to be done, before it is.
-fn keep(file: &Mutex<File>, request: &Request, at: i64) -> std::io::Result<()> {
-    let line = format!("{}\n", json!({"at": at, "request": request.to_json()}));
-    let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-    file.write_all(line.as_bytes())?;
-    file.sync_data()
+/// Delivers what becomes due, one after another, for ever.
+async fn deliver_all(double: Arc<StripeDouble>) {
+    loop {
+        for delivery in double.due_events() {
+            let id = delivery.id;
+            let sent = tokio::time::timeout(WEBHOOK_TIME_MAX, deliver(delivery)).await;
+            let status = sent.context("it took too long").flatten();
+            match &status {
+                Ok(status) => tracing::info!(status, "webhook delivered"),
+                Err(error) => tracing::warn!(error = format!("{error:#}"), "webhook not delivered"),
+            }
+            let is_taken = status.is_ok_and(|status| (200..300).contains(&status));
+            if let Err(error) = double.delivered(id, is_taken) {
+                tracing::error!(error = format!("{error:#}"), "a delivery could not be kept");
+            }
+        }
+        tokio::time::sleep(WEBHOOK_PAUSE).await;
+    }
 }
 
-/// Delivers events as they fall due, for ever.
-pub async fn send_events(double: Arc<Double>, target: Target, ctx: Ctx) {
-    loop {
-        for delivery in double.due_events(ctx.now().as_micros()) {
-            let headers = vec![
-                ("content-type".to_owned(), "application/json; charset=utf-8".to_owned()),
-                ("stripe-signature".to_owned(), delivery.signature),
-            ];
-            let sent = post(&target, headers, delivery.body);
-            let sent = tokio::time::timeout(SEND_TIME_MAX, sent).await;
-            let taken = match sent.context("it took too long").flatten() {
-                Ok(status) => (200..=299).contains(&status),
-                Err(error) => {
-                    tracing::debug!(error = format!("{error:#}"), "an event is not delivered");
-                    false
-                }
-            };
-            double.delivered(&delivery.event_id, taken, ctx.now().as_micros());
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
+async fn deliver(delivery: Delivery) -> anyhow::Result<u16> {
+    let target: Target = delivery.url.parse().map_err(anyhow::Error::msg)?;
+    let headers = vec![
+        ("content-type".to_owned(), "application/json; charset=utf-8".to_owned()),
+        ("stripe-signature".to_owned(), delivery.signature),
+    ];
+    post(&target, headers, delivery.body).await
 }

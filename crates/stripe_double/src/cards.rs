@@ -179,3 +179,9 @@ impl Card {
         }
     }
 }
+
+/// The refusal of a payment whose payer would have to be there.
+pub(crate) fn authentication_required() -> ApiError {
+    let message = "Your card was declined. This transaction requires authentication.";
+    ApiError::card("authentication_required", Some("authentication_required"), message)
+}

@@ -1,154 +1,90 @@
-//! Controls that Stripe does not have: an end user who pays, faults on demand, its clock, what becomes of events, and
-//! the journal. Touches nothing.
+//! The double's controls, outside Stripe's paths: faults, clock, webhooks, the end user, and what really happened.
+//! Touches the state only.
+
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::cards::Card;
-use crate::error::ApiError;
 use crate::exchange::{Answer, Reply, Request};
-use crate::payments;
-use crate::state::State;
+use crate::{Double, payment_intents};
 
-/// What befalls a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum What {
-    /// The connection is closed, and nothing was done.
-    DropBefore,
-    /// It is done, and the connection is closed.
-    DropAfter,
-    /// It is refused with a status, and nothing was done.
-    Status(u16),
-    /// It is done, and yet a status tells of trouble.
-    StatusAfter(u16),
-    /// It is done, and the answer takes so many milliseconds.
-    Delay(u64),
-}
+/// Where the controls begin.
+pub(crate) const PREFIX: &str = "/_double/";
+/// The furthest that the clock is moved at once: ten years, in seconds.
+const SECONDS_MAX: i64 = 315_360_000;
 
-/// A fault that waits for its calls.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Fault {
-    method: String,
-    /// A part of the path.
-    path: String,
-    times: u64,
-    what: What,
-}
-
-/// The faults that wait.
-#[derive(Debug, Default)]
-pub(crate) struct Faults(Vec<Fault>);
-
-impl Faults {
-    /// The fault that befalls a request, if one waits for it.
-    pub(crate) fn draw(&mut self, request: &Request) -> Option<Fault> {
-        let meets = |fault: &&mut Fault| {
-            fault.times > 0
-                && (fault.method.is_empty() || fault.method == request.method)
-                && request.path.contains(&fault.path)
-        };
-        let fault = self.0.iter_mut().find(meets)?;
-        fault.times -= 1;
-        Some(fault.clone())
-    }
-}
-
-impl Fault {
-    pub(crate) fn befall(&self, respond: impl FnOnce() -> Answer) -> Reply {
-        let trouble = |status| {
-            let kind = if status == 429 { "rate_limit_error" } else { "api_error" };
-            ApiError::new(status, kind, "An error on demand.").answer()
-        };
-        match self.what {
-            What::DropBefore => Reply::dropped(),
-            What::DropAfter => {
-                respond();
-                Reply::dropped()
-            }
-            What::Status(status) => Reply::now(trouble(status)),
-            What::StatusAfter(status) => {
-                respond();
-                Reply::now(trouble(status))
-            }
-            What::Delay(delay_ms) => Reply { answer: Some(respond()), delay_ms },
+pub(crate) fn answer(double: &mut Double, request: &Request, real_micros: i64) -> Reply {
+    let call = request.path.strip_prefix(PREFIX).unwrap_or_default();
+    let body: Result<Value, String> = match request.body.as_slice() {
+        [] => Ok(json!({})),
+        bytes => {
+            serde_json::from_slice(bytes).map_err(|error| format!("the body is no JSON: {error}"))
         }
-    }
-
-    fn read(value: &Value) -> Option<Self> {
-        let number = |name: &str| value[name].as_u64();
-        let status = number("status").and_then(|status| u16::try_from(status).ok());
-        let what = match value["kind"].as_str()? {
-            "drop_before" => What::DropBefore,
-            "drop_after" => What::DropAfter,
-            "status" => What::Status(status?),
-            "status_after" => What::StatusAfter(status?),
-            "delay" => What::Delay(number("milliseconds")?),
-            _ => return None,
-        };
-        Some(Self {
-            method: value["method"].as_str().unwrap_or_default().to_owned(),
-            path: value["path"].as_str().unwrap_or_default().to_owned(),
-            times: number("times").unwrap_or(1),
-            what,
-        })
-    }
-}
-
-/// The answer of a control.
-pub(crate) fn answer(state: &mut State, call: &str, request: &Request) -> Answer {
-    let given: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-    let done = match (request.method.as_str(), call.split_once('/').unwrap_or((call, ""))) {
-        ("GET", ("journal", "")) => Ok(json!({
-            "charged": state.journal.charged, "refunded": state.journal.refunded,
-        })),
-        ("POST", ("pay", intent)) => pay(state, intent, &given),
-        ("POST", ("faults", "")) => Fault::read(&given).map_or_else(
-            || {
-                Err(ApiError::invalid(
-                    "kind: drop_before, drop_after, status, status_after or delay",
-                ))
-            },
-            |fault| {
-                state.faults.0.push(fault);
-                Ok(json!({}))
-            },
-        ),
-        ("DELETE", ("faults", "")) => {
-            state.faults.0.clear();
-            Ok(json!({}))
-        }
-        ("POST", ("clock", "")) => {
-            let seconds = given["advance_seconds"].as_i64().unwrap_or_default().max(0);
-            state.ahead = state.ahead.saturating_add(seconds);
-            state.now = state.now.saturating_add(seconds);
-            state.run_due();
-            Ok(json!({"now": state.now}))
-        }
-        ("POST", ("webhooks", "")) => {
-            let flag = |name: &str| given[name].as_bool().unwrap_or_default();
-            state.outbox.dropping = flag("drop");
-            state.outbox.times = if flag("duplicate") { 2 } else { 1 };
-            state.outbox.backwards = flag("shuffle");
-            Ok(json!({}))
-        }
-        _ => Err(ApiError::new(404, "invalid_request_error", "no such control")),
     };
-    match done {
-        Ok(body) => Answer::json(200, &body),
-        Err(error) => error.answer(),
+    let body = match body {
+        Ok(body) => body,
+        Err(message) => return refuse(400, &message),
+    };
+    if let (Some(intent), "POST") = (call.strip_prefix("pay/"), request.method.as_str()) {
+        return Reply::now(match payment_intents::play(&mut double.state, intent, &body) {
+            Ok(intent) => Answer::json(200, &intent),
+            Err(error) => error.answer(),
+        });
+    }
+    let answered = match (request.method.as_str(), call) {
+        ("GET", "journal") => Ok(journal(double)),
+        ("GET", "faults") => Ok(double.faults.to_json()),
+        ("POST", "faults") => double.faults.add(&body),
+        ("DELETE", "faults") => Ok(double.faults.clear()),
+        ("GET", "webhooks") => Ok(double.state.webhooks.set(&Value::Null)),
+        ("POST", "webhooks") => Ok(double.state.webhooks.set(&body)),
+        ("GET", "clock") => Ok(json!({"now": double.state.now})),
+        ("POST", "clock") => advance(double, &body, real_micros),
+        _ => return refuse(404, "no such control: see docs/STRIPE-DOUBLE.md"),
+    };
+    match answered {
+        Ok(body) => Reply::now(Answer::json(200, &body)),
+        Err(message) => refuse(400, &message),
     }
 }
 
-/// Plays the end user, who pays with a card; a card that wants a proof is given it.
-fn pay(state: &mut State, intent: &str, given: &Value) -> Result<Value, ApiError> {
-    let card = given["card"].as_str().unwrap_or("pm_card_visa");
-    let found = Card::by_token(card).or_else(|| Card::by_number(card));
-    let card = found.ok_or_else(|| ApiError::param("card", "not a test card"))?;
-    let seconds = given["after_seconds"].as_i64().unwrap_or_default().max(0);
-    payments::pay(state, intent, card, seconds)?;
-    let waits =
-        state.find("payment_intent", intent).is_some_and(|it| it["status"] == "requires_action");
-    if waits && given["proves"].as_bool().unwrap_or(true) {
-        payments::pay(state, intent, card, seconds)?;
+fn refuse(status: u16, message: &str) -> Reply {
+    Reply::now(Answer::json(status, &json!({"error": {"type": "double", "message": message}})))
+}
+
+fn advance(double: &mut Double, body: &Value, real_micros: i64) -> Result<Value, String> {
+    let seconds = body["advance_seconds"].as_i64();
+    let seconds = seconds.filter(|seconds| (0..=SECONDS_MAX).contains(seconds));
+    let seconds = seconds.ok_or_else(|| format!("advance_seconds is from 0 to {SECONDS_MAX}"))?;
+    double.ahead = double.ahead.saturating_add(seconds);
+    double.settle(real_micros);
+    Ok(json!({"now": double.state.now}))
+}
+
+/// All that happened to money, and its sums by the metadata `payment`.
+fn journal(double: &Double) -> Value {
+    let mut sums: BTreeMap<String, BTreeMap<&str, i64>> = BTreeMap::new();
+    for effect in &double.state.effects {
+        let payment = effect["metadata"]["payment"].as_str().unwrap_or_default();
+        let payment = if payment.is_empty() {
+            let intent = effect["payment_intent"].as_str().unwrap_or_default();
+            double.state.field(intent, "metadata")["payment"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned()
+        } else {
+            payment.to_owned()
+        };
+        let (count, sum) = match effect["effect"].as_str().unwrap_or_default() {
+            "charge" => ("charges", "charged"),
+            "refund" => ("refunds", "refunded"),
+            "dispute" => ("disputes", "disputed"),
+            "refund_failed" => ("refunds_failed", "refunds_failed_amount"),
+            _ => continue,
+        };
+        let sums = sums.entry(payment).or_default();
+        *sums.entry(count).or_default() += 1;
+        *sums.entry(sum).or_default() += effect["amount"].as_i64().unwrap_or_default();
     }
-    Ok(state.find("payment_intent", intent).cloned().unwrap_or_default())
+    json!({"effects": double.state.effects, "by_payment": sums})
 }

@@ -1,200 +1,305 @@
-//! Stripe, played: what a mall needs of it, with its own rules and a journal of what it really did. A protocol without
-//! sockets over plain values; whoever serves it gives it time. It depends on nothing of the house, so that it shares
-//! no mistake with the client.
+//! Stripe, played: the part of its API that a mall uses, with its rules, its test cards, its webhooks and faults at
+//! will, so that test mode runs the same client without an account and without the internet. For tests, partners
+//! and operators; no money moves.
 //!
-//! Money of it is play money: keys of live mode are refused.
+//! Pure: no sockets, files, ambient time or randomness. A program gives it requests with their times and does with
+//! the connection what the [`Reply`] says. Ids come from a seed and a counter, so that the same requests at the same
+//! times make the same objects: whoever keeps the requests for which [`Double::must_keep`] says so can play them again.
 
+mod auth;
+mod call;
 mod cards;
+mod catalog;
+mod charges;
 mod control;
 mod customers;
 mod error;
-mod events;
 mod exchange;
-mod keys;
+mod faults;
+mod idempotency;
+mod invoices;
 mod money;
 mod params;
-mod payments;
+mod payment_intents;
 mod refunds;
+mod search;
+mod setup_intents;
 mod state;
+mod subscriptions;
+#[cfg(test)]
+mod tests;
+mod webhooks;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use serde_json::{Value, json};
 
-use serde_json::Value;
-
-pub use events::Delivery;
 pub use exchange::{Answer, Reply, Request};
-pub use state::Journal;
+pub use webhooks::Delivery;
 
+use auth::Caller;
+use call::{Call, Route};
 use error::ApiError;
-use exchange::Answer as Response;
-use keys::Known;
+use faults::{Fault, Faults};
+use idempotency::Keys;
 use params::Params;
-use state::State;
+use state::{State, Timer};
+use webhooks::Webhooks;
 
-/// The path of its own controls, which Stripe does not have.
-pub const CONTROL: &str = "/_double/";
+/// The one version of the API that is played.
+pub const VERSION: &str = "2025-02-24.acacia";
 
-/// A Stripe of its own, with all that it holds.
+const MICROS: i64 = 1_000_000;
+
+/// All calls.
+const TABLES: &[&[Route]] = &[
+    customers::ROUTES,
+    payment_intents::ROUTES,
+    charges::ROUTES,
+    refunds::ROUTES,
+    setup_intents::ROUTES,
+    catalog::ROUTES,
+    subscriptions::ROUTES,
+    invoices::ROUTES,
+];
+
+/// What a double is made of.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// The secret keys that are taken; none means any of test mode.
+    pub secret_keys: Vec<String>,
+    /// Signs webhooks (`whsec_…`).
+    pub webhook_secret: String,
+    /// Where webhooks go; without it none are planned.
+    pub webhook_url: Option<String>,
+    /// Makes ids repeatable.
+    pub seed: u64,
+}
+
+/// Stripe, played.
 #[derive(Debug)]
 pub struct Double {
-    state: Mutex<State>,
+    secret_keys: Vec<String>,
+    state: State,
+    faults: Faults,
+    keys: Keys,
+    /// How many seconds its clock is ahead of the real one.
+    ahead: i64,
+    writes: u64,
+    reads: u64,
+    seed: u64,
 }
 
 impl Double {
-    /// An empty one. Ids are made of the seed; events are signed with the secret.
-    pub fn new(seed: u64, webhook_secret: &str) -> Self {
-        Self { state: Mutex::new(State::new(seed, webhook_secret)) }
+    /// A Stripe to which nothing has happened yet.
+    pub fn new(config: Config) -> Self {
+        let Config { secret_keys, webhook_secret, webhook_url, seed } = config;
+        let state = State::new(seed, Webhooks::new(webhook_url, webhook_secret));
+        let (faults, keys) = (Faults::default(), Keys::default());
+        Self { secret_keys, state, faults, keys, ahead: 0, writes: 0, reads: 0, seed }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // What a panic left is as good as what a crash leaves.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether a request may change anything, so that it must be kept before it is answered.
+    pub fn must_keep(&self, request: &Request) -> bool {
+        request.method != "GET" || self.faults.matches(&request.method, &request.path)
     }
 
-    /// What becomes of a request at a time, in microseconds.
-    pub fn answer(&self, now_micros: i64, request: &Request) -> Reply {
-        let mut state = self.lock();
-        state.now = now_micros.div_euclid(1_000_000).saturating_add(state.ahead);
-        state.run_due();
-        if let Some(call) = request.path.strip_prefix(CONTROL) {
-            return Reply::now(control::answer(&mut state, call, request));
+    /// Does what has become due by a time.
+    fn settle(&mut self, real_micros: i64) {
+        let now = real_micros.div_euclid(MICROS).saturating_add(self.ahead);
+        self.state.request = Value::Null;
+        self.state.late_seconds = None;
+        while let Some(timer) = self.state.next_due(now) {
+            match timer {
+                Timer::Succeeds { intent, method } => {
+                    charges::succeed(&mut self.state, &intent, &method);
+                }
+                Timer::RefundEnds { refund, status } => {
+                    refunds::end(&mut self.state, &refund, status);
+                }
+                Timer::PeriodEnds { subscription } => {
+                    subscriptions::renew(&mut self.state, &subscription);
+                }
+                Timer::Expires { subscription } => {
+                    subscriptions::expire(&mut self.state, &subscription);
+                }
+                Timer::Collects { invoice } => invoices::collect(&mut self.state, &invoice),
+            }
         }
-        match state.faults.draw(request) {
-            None => Reply::now(respond(&mut state, request)),
-            Some(fault) => fault.befall(|| respond(&mut state, request)),
+        self.state.now = now;
+    }
+
+    /// Answers a request, or does not. The time is the real one, in microseconds since 1970.
+    pub fn answer(&mut self, now_micros: i64, request: &Request) -> Reply {
+        self.settle(now_micros);
+        if request.path.starts_with(control::PREFIX) {
+            return control::answer(self, request, now_micros);
         }
+        let number = if self.must_keep(request) { &mut self.writes } else { &mut self.reads };
+        *number = number.saturating_add(1);
+        let text = format!("{}/{}/{number}", self.seed, request.method);
+        let request_id = format!("req_{}", state::scrambled(&text, 14));
+        let fault = self.faults.take(&request.method, &request.path);
+        match fault {
+            Some(Fault::DropBefore) => return Reply::dropped(),
+            Some(Fault::Status(status, false)) => {
+                return Reply::now(finished(failure(status), request, &request_id));
+            }
+            Some(Fault::LateSuccess(seconds)) => self.state.late_seconds = Some(seconds),
+            _ => {}
+        }
+        self.state.request =
+            json!({"id": request_id, "idempotency_key": idempotency::key(request)});
+        let first = self.state.effects.len();
+        let delay_ms = if let Some(Fault::Delay(ms)) = fault { ms } else { 0 };
+        let answer = self.answer_once(now_micros, delay_ms, fault.as_ref(), request, &request_id);
+        let told = match fault {
+            Some(Fault::DropAfter) => "nothing",
+            Some(Fault::Status(_, _)) => "failure",
+            _ => "answered",
+        };
+        for effect in self.state.effects.iter_mut().skip(first) {
+            effect["told"] = json!(told);
+        }
+        let answer = Some(answer).filter(|_| fault != Some(Fault::DropAfter));
+        Reply { answer, delay_ms }
     }
 
-    /// The events that are to be delivered now: each comes again until it is [`Double::delivered`].
-    pub fn due_events(&self, now_micros: i64) -> Vec<Delivery> {
-        let mut state = self.lock();
-        state.now = now_micros.div_euclid(1_000_000).saturating_add(state.ahead);
-        state.run_due();
-        events::due(&mut state, now_micros)
+    /// Executes a request unless its key was answered before.
+    fn answer_once(
+        &mut self,
+        now_micros: i64,
+        delay_ms: u64,
+        fault: Option<&Fault>,
+        request: &Request,
+        request_id: &str,
+    ) -> Answer {
+        let now = self.state.now;
+        let executed = match self.admit(request, now_micros) {
+            Err(error) => Err(error),
+            Ok(Admitted::Replay(answer)) => return answer,
+            Ok(Admitted::New(caller, params)) => self.execute(request, caller, &params),
+        };
+        let is_kept = executed.as_ref().map_or_else(|error| error.is_kept, |_| true);
+        let mut answer = match executed {
+            Ok(object) => Answer::json(200, &object),
+            Err(error) => error.answer(),
+        };
+        if let Some(Fault::Status(status, true)) = fault {
+            answer = failure(*status);
+        }
+        let answer = finished(answer, request, request_id);
+        if is_kept {
+            let delay = i64::try_from(delay_ms).unwrap_or(i64::MAX).saturating_mul(1_000);
+            self.keys.keep(request, &answer, now, now_micros.saturating_add(delay));
+        }
+        answer
     }
 
-    /// What came of a delivery.
-    pub fn delivered(&self, event_id: &str, done: bool, now_micros: i64) {
-        events::delivered(&mut self.lock(), event_id, done, now_micros);
+    fn admit(&mut self, request: &Request, now_micros: i64) -> Result<Admitted, ApiError> {
+        let is_json = request.header("content-type").is_some_and(|it| it.contains("json"));
+        if is_json && !request.body.is_empty() {
+            let message = "Invalid request: bodies are application/x-www-form-urlencoded.";
+            return Err(ApiError::invalid(message));
+        }
+        let params = Params::parse(&request.query, &request.body)?;
+        let caller = auth::caller(request, &params, &self.secret_keys)?;
+        if let Some(version) = request.header("stripe-version").filter(|it| *it != VERSION) {
+            let message =
+                format!("This double plays the API version {VERSION} only, not {version}.");
+            return Err(ApiError::invalid(message));
+        }
+        Ok(match self.keys.replay(request, self.state.now, now_micros)? {
+            Some(answer) => Admitted::Replay(answer),
+            None => Admitted::New(caller, params),
+        })
     }
 
-    /// What it really did.
-    pub fn journal(&self) -> Journal {
-        self.lock().journal.clone()
+    fn execute(
+        &mut self,
+        request: &Request,
+        caller: Caller,
+        params: &Params,
+    ) -> Result<Value, ApiError> {
+        let (method, path) = (request.method.as_str(), request.path.trim_end_matches('/'));
+        let mut routes = TABLES.iter().copied().flatten();
+        let found = routes.find_map(|route| Some((route, route.matches(method, path)?)));
+        let Some((route, ids)) = found else {
+            let message = format!("Unrecognized request URL ({method}: {path}).");
+            return Err(ApiError::new(404, "invalid_request_error", message));
+        };
+        let is_public = caller == Caller::Public;
+        if is_public && !route.is_public {
+            let message = "This API call cannot be made with a publishable API key. Please use a secret API key.";
+            return Err(ApiError::unauthorized(message).code("secret_key_required"));
+        }
+        if path == "/v1/ephemeral_keys" && request.header("stripe-version").is_none() {
+            let message = "This endpoint requires the Stripe-Version header.";
+            return Err(ApiError::invalid(message));
+        }
+        route.check(params)?;
+        let mut call = Call { state: &mut self.state, params, ids, path, is_public };
+        let mut object = (route.run)(&mut call)?;
+        for path in params.list("expand") {
+            self.state.expand(&mut object, path)?;
+        }
+        Ok(object)
+    }
+
+    /// Takes the webhooks that are due, each of which is to be delivered now. The time is the real one.
+    pub fn due_events(&mut self, now_micros: i64) -> Vec<Delivery> {
+        self.settle(now_micros);
+        self.state.webhooks.due(self.state.now, now_micros.div_euclid(MICROS))
+    }
+
+    /// Where webhooks go from now on.
+    pub fn deliver_to(&mut self, url: impl Into<String>) {
+        self.state.webhooks.deliver_to(url.into());
+    }
+
+    /// How many webhooks are due or on their way. The time is the real one.
+    pub fn waiting(&mut self, now_micros: i64) -> usize {
+        self.settle(now_micros);
+        self.state.webhooks.waiting(self.state.now)
+    }
+
+    /// All that happened to money, in its order: `effect`, `amount`, `payment_intent` and more.
+    pub fn effects(&self) -> &[Value] {
+        &self.state.effects
+    }
+
+    /// What came of a delivery: one that was not taken (with a status of 2xx) is repeated later.
+    pub fn delivered(&mut self, now_micros: i64, id: u64, is_taken: bool) {
+        self.settle(now_micros);
+        self.state.webhooks.delivered(id, is_taken, self.state.now);
     }
 }
 
-/// The answer to a call of Stripe's API.
-fn respond(state: &mut State, request: &Request) -> Response {
-    let number = state.next("req");
-    let answer = match authorised(request) {
-        Ok(publishable) => answer_keyed(state, request, publishable),
-        Err(error) => error.answer(),
+enum Admitted {
+    Replay(Answer),
+    New(Caller, Params),
+}
+
+/// What Stripe says when it is not well, or asked too much.
+fn failure(status: u16) -> Answer {
+    let error = match status {
+        429 => ApiError::new(429, "invalid_request_error", "Too many requests. Please slow down.")
+            .code("rate_limit"),
+        409 => {
+            ApiError::new(409, "invalid_request_error", "This object cannot be accessed right now.")
+                .code("lock_timeout")
+        }
+        status => ApiError::new(status, "api_error", "An unknown error occurred."),
     };
-    answer.with_header("request-id", &number)
+    error.answer()
 }
 
-/// Whether the key is one that only apps have.
-fn authorised(request: &Request) -> Result<bool, ApiError> {
-    let bearer = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
-    let basic = request.header("authorization").and_then(|value| value.strip_prefix("Basic "));
-    let basic = basic.and_then(decode_basic);
-    let in_form = form_urlencoded::parse(&request.body)
-        .find(|(name, _)| name == "key")
-        .map(|(_, value)| value.into_owned());
-    let key = bearer.map(str::to_owned).or(basic).or(in_form).unwrap_or_default();
-    if key.contains("_live_") {
-        let message = "This is a double of Stripe: it takes no keys of live mode.";
-        return Err(ApiError::unauthorized(message));
-    }
-    match () {
-        () if key.starts_with("pk_test_") => Ok(true),
-        () if key.starts_with("sk_test_") || key.starts_with("rk_test_") => Ok(false),
-        () if key.is_empty() => Err(ApiError::unauthorized("You did not provide an API key.")),
-        () => Err(ApiError::unauthorized("Invalid API Key provided.")),
-    }
-}
-
-/// The user's name of basic authentication.
-fn decode_basic(text: &str) -> Option<String> {
-    use base64::Engine as _;
-    let bytes = base64::engine::general_purpose::STANDARD.decode(text).ok()?;
-    let text = String::from_utf8(bytes).ok()?;
-    text.split(':').next().map(str::to_owned)
-}
-
-/// The answer, the same under the same key.
-fn answer_keyed(state: &mut State, request: &Request, publishable: bool) -> Response {
-    let key = request.header("idempotency-key").filter(|_| request.method == "POST");
-    let Some(key) = key.map(str::to_owned) else { return execute(state, request, publishable).0 };
-    match keys::known(state, &key, request) {
-        Known::New => {}
-        Known::Answer(answer) => return answer.with_header("idempotent-replayed", "true"),
-        Known::Other(error) => return error.answer(),
-    }
-    let (answer, kept) = execute(state, request, publishable);
-    if kept {
-        keys::keep(state, key, request, answer.clone());
-    }
-    answer
-}
-
-/// Carries a request out; whether its key answers so from now on.
-fn execute(state: &mut State, request: &Request, publishable: bool) -> (Response, bool) {
-    let done = Params::parse(&request.query, &request.body).and_then(|params| {
-        let path: Vec<&str> = request.path.trim_matches('/').split('/').collect();
-        let (method, rest) = (request.method.as_str(), path.get(1..).unwrap_or_default());
-        if publishable && !matches!((method, rest), ("POST", ["payment_intents", _, "confirm"])) {
-            let message = "This API call cannot be made with a publishable API key.";
-            return Err(ApiError::unauthorized(message));
+/// An answer with the headers that each has.
+fn finished(answer: Answer, request: &Request, request_id: &str) -> Answer {
+    let answer =
+        answer.with_header("request-id", request_id).with_header("stripe-version", VERSION);
+    match idempotency::key(request) {
+        Some(key) if key.is_ascii() && !key.contains(char::is_control) => {
+            answer.with_header("idempotency-key", key).with_header("original-request", request_id)
         }
-        route(state, (method, rest), &params, publishable)
-    });
-    match done {
-        Ok(body) => (Response::json(200, &body), true),
-        Err(error) => (error.answer(), error.is_kept),
+        _ => answer,
     }
 }
-
-fn route(
-    state: &mut State,
-    (method, path): (&str, &[&str]),
-    params: &Params,
-    publishable: bool,
-) -> Result<Value, ApiError> {
-    match (method, path) {
-        ("POST", ["customers"]) => customers::create(state, params),
-        ("GET", ["customers", id]) => state.whole("customer", id, "id", params),
-        ("POST", ["ephemeral_keys"]) => customers::ephemeral_key(state, params),
-        ("POST", ["payment_intents"]) => payments::create(state, params),
-        ("GET", ["payment_intents"]) => payments::list(state, params),
-        ("GET", ["payment_intents", id]) => state.whole("payment_intent", id, "intent", params),
-        ("POST", ["payment_intents", id]) => payments::update(state, id, params),
-        ("POST", ["payment_intents", id, "confirm"]) => {
-            payments::confirm(state, id, params, publishable)
-        }
-        ("POST", ["payment_intents", id, "cancel"]) => payments::cancel(state, id, params),
-        ("GET", ["charges", id]) => state.whole("charge", id, "charge", params),
-        ("POST", ["refunds"]) => refunds::create(state, params),
-        ("GET", ["refunds"]) => state.list("refund", params, &["payment_intent", "charge"]),
-        ("GET", ["refunds", id]) => state.whole("refund", id, "refund", params),
-        ("GET", ["disputes"]) => state.list("dispute", params, &["payment_intent", "charge"]),
-        ("GET", ["disputes", id]) => state.whole("dispute", id, "dispute", params),
-        ("GET", ["events"]) => state.list("event", params, &["type"]),
-        ("GET", ["events", id]) => state.whole("event", id, "id", params),
-        ("GET", ["balance_transactions"]) => {
-            state.list("balance_transaction", params, &["type", "source"])
-        }
-        ("GET", ["balance_transactions", id]) => {
-            state.whole("balance_transaction", id, "id", params)
-        }
-        _ => {
-            let path = path.join("/");
-            let message = format!("Unrecognized request URL ({method}: /v1/{path}).");
-            Err(ApiError::new(404, "invalid_request_error", message))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -100,10 +100,35 @@ impl Params {
         value.parse().map(Some).map_err(|_| error())
     }
 
+    pub(crate) fn boolean(&self, name: &str) -> Result<Option<bool>, ApiError> {
+        match self.text(name) {
+            None => Ok(None),
+            Some("true" | "True" | "1") => Ok(Some(true)),
+            Some("false" | "False" | "0") => Ok(Some(false)),
+            Some(other) => Err(ApiError::param(name, format!("Invalid boolean: {other}"))),
+        }
+    }
+
+    /// A word out of a few.
+    pub(crate) fn choice(&self, name: &str, words: &[&str]) -> Result<Option<&str>, ApiError> {
+        match self.text(name) {
+            Some(word) if !words.contains(&word) => {
+                let message = format!("Invalid {name}: must be one of {}", words.join(", or "));
+                Err(ApiError::param(name, message))
+            }
+            word => Ok(word),
+        }
+    }
+
     /// The values of `name[]`, `name[0]` and so on.
     pub(crate) fn list(&self, name: &str) -> Vec<&str> {
         let found = self.entries.iter().filter(|(path, _)| path.len() == 2 && path[0] == name);
         found.map(|(_, value)| value.as_str()).collect()
+    }
+
+    /// Whether anything is given below a name, or under it.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.entries.iter().any(|(path, _)| path[0] == name)
     }
 
     /// An object of texts, such as `card[…]`, by its name; empty if nothing is given.

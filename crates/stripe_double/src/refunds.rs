@@ -1,120 +1,133 @@
-//! Refunds: never more than was taken; some banks take a while, and some refuse late. Touches nothing.
+//! Refunds: whole, in part, pending, failing. Touches the state only.
 
 use serde_json::{Value, json};
 
-use crate::cards::{Behaviour, Card};
+use crate::call::{Answered, Call, Route};
+use crate::cards::Behaviour;
+use crate::charges::book;
+use crate::customers;
 use crate::error::ApiError;
-use crate::params::Params;
-use crate::state::{Later, State};
-use crate::{events, money};
+use crate::money;
+use crate::state::{State, Timer};
 
-/// How long a bank takes for a refund that is pending, or that it refuses late; seconds.
-const BANK_TAKES: i64 = 60;
+/// How long a refund takes that does not end at once.
+const SETTLING_SECONDS: i64 = 60;
+const REFUND: &[&str] = &["payment_intent", "charge", "amount", "reason"];
 
-pub(crate) fn create(state: &mut State, params: &Params) -> Result<Value, ApiError> {
-    params.check(&[&[
-        "payment_intent",
-        "charge",
-        "amount",
-        "reason",
-        "metadata",
-        "metadata[*]",
-        "expand[*]",
-    ]])?;
-    let intent_id = params.required("payment_intent")?.to_owned();
-    let intent = state.find("payment_intent", &intent_id).cloned();
-    let intent = intent
-        .ok_or_else(|| ApiError::no_such(400, "payment_intent", &intent_id, "payment_intent"))?;
-    let Some(charge_id) = intent["latest_charge"].as_str().map(str::to_owned) else {
-        let message = format!(
-            "This PaymentIntent ({intent_id}) does not have a successful charge to refund."
-        );
-        return Err(ApiError::invalid(message).code("payment_intent_unexpected_state"));
-    };
-    let charge = state.change("charge", &charge_id, (400, "charge"))?.clone();
-    let number = |name: &str| charge[name].as_i64().unwrap_or_default();
-    let left = number("amount").saturating_sub(number("amount_refunded"));
-    if left == 0 {
-        let message = format!("Charge {charge_id} has already been refunded.");
-        return Err(ApiError::invalid(message).code("charge_already_refunded"));
-    }
-    if charge["disputed"] == true {
-        let message = format!("Charge {charge_id} has been charged back; cannot issue a refund.");
-        return Err(ApiError::invalid(message).code("charge_disputed"));
-    }
-    let amount = params.integer("amount")?.unwrap_or(left);
-    let currency = charge["currency"].as_str().unwrap_or_default().to_owned();
-    money::check_unit(amount, &currency, "amount")?;
-    if amount < 1 || amount > left {
-        let message = format!(
-            "Refund amount ({}) is greater than unrefunded amount on charge ({})",
-            money::shown(amount, &currency),
-            money::shown(left, &currency)
-        );
-        return Err(ApiError::param("amount", message));
-    }
-    let metadata = params.metadata(&Value::Null)?;
-    let card = intent["payment_method"].as_str().and_then(Card::by_token);
-    let (id, moved) = (state.next("re"), state.next("txn"));
-    let status = match card.map(|card| card.behaviour) {
-        Some(Behaviour::RefundPends) => "pending",
-        _ => "succeeded",
-    };
-    let refund = json!({
-        "id": id, "object": "refund", "amount": amount, "currency": currency, "charge": charge_id,
-        "payment_intent": intent_id, "status": status, "reason": params.text("reason"),
-        "metadata": metadata, "created": state.now, "balance_transaction": moved,
-    });
-    book(state, (&moved, &id), (amount.saturating_neg(), &currency));
-    let refund = state.add("refund", refund);
-    *state.journal.refunded.entry(intent_id).or_default() += amount;
-    let charge = state.change("charge", &charge_id, (400, "charge"))?;
-    let gone = charge["amount_refunded"].as_i64().unwrap_or_default().saturating_add(amount);
-    charge["amount_refunded"] = json!(gone);
-    charge["refunded"] = json!(charge["amount"].as_i64() == Some(gone));
-    let charge = charge.clone();
-    match card.map(|card| card.behaviour) {
-        Some(Behaviour::RefundPends) => state.later(BANK_TAKES, Later::Refund(id, "succeeded")),
-        Some(Behaviour::RefundFails) => state.later(BANK_TAKES, Later::Refund(id, "failed")),
-        _ => {}
-    }
-    events::tell(state, "refund.created", &refund);
-    events::tell(state, "charge.refunded", &charge);
-    Ok(state.expanded(refund, params, ""))
+pub(crate) const ROUTES: &[Route] = &[
+    Route::new("POST", "/v1/refunds", REFUND, create),
+    Route::new("GET", "/v1/refunds", &["charge", "payment_intent"], |call| {
+        call.list("refund", &["charge", "payment_intent"])
+    }),
+    Route::new("GET", "/v1/refunds/*", &[], |call| {
+        let id = call.own("refund", "id")?;
+        Ok(call.show(&id))
+    }),
+    Route::new("POST", "/v1/refunds/*", &[], update),
+];
+
+fn update(call: &mut Call<'_>) -> Answered {
+    let id = call.own("refund", "id")?;
+    let metadata = call.params.metadata(&call.state.field(&id, "metadata"))?;
+    call.state.merge(&id, json!({"metadata": metadata}));
+    Ok(call.show(&id))
 }
 
-fn book(state: &mut State, (id, source): (&str, &str), (amount, currency): (i64, &str)) {
-    let kind = if amount < 0 { "refund" } else { "refund_failure" };
-    let transaction = json!({
-        "id": id, "object": "balance_transaction", "amount": amount, "fee": 0, "net": amount,
-        "currency": currency, "type": kind, "source": source, "created": state.now,
-        "status": "available",
-    });
-    state.add("balance_transaction", transaction);
-}
-
-/// What a bank made of a refund.
-pub(crate) fn settle(state: &mut State, id: &str, status: &str) {
-    let moved = state.next("txn");
-    let Ok(refund) = state.change("refund", id, (404, "refund")) else { return };
-    refund["status"] = json!(status);
-    if status == "failed" {
-        refund["failure_reason"] = json!("expired_or_canceled_card");
-    }
-    let refund = refund.clone();
-    if status == "failed" {
-        let amount = refund["amount"].as_i64().unwrap_or_default();
-        let currency = refund["currency"].as_str().unwrap_or_default().to_owned();
-        book(state, (&moved, id), (amount, &currency));
-        let intent = refund["payment_intent"].as_str().unwrap_or_default().to_owned();
-        *state.journal.refunded.entry(intent).or_default() -= amount;
-        let charge = refund["charge"].as_str().unwrap_or_default();
-        if let Ok(charge) = state.change("charge", charge, (404, "charge")) {
-            let gone = charge["amount_refunded"].as_i64().unwrap_or_default();
-            charge["amount_refunded"] = json!(gone.saturating_sub(amount));
-            charge["refunded"] = json!(false);
+fn charge_of(call: &Call<'_>) -> Result<String, ApiError> {
+    if let Some(intent) = call.named("payment_intent", "payment_intent")? {
+        if call.state.text(&intent, "status") != "succeeded" {
+            let message = format!(
+                "This PaymentIntent ({intent}) does not have a successful charge to refund."
+            );
+            return Err(ApiError::param("payment_intent", message));
         }
-        events::tell(state, "refund.failed", &refund);
+        return Ok(call.state.text(&intent, "latest_charge"));
     }
-    events::tell(state, "refund.updated", &refund);
+    match call.named("charge", "charge")? {
+        Some(charge) => Ok(charge),
+        None => Err(ApiError::invalid(
+            "One of the following params should be provided for this request: payment_intent or charge.",
+        )),
+    }
+}
+
+fn create(call: &mut Call<'_>) -> Answered {
+    let charge = charge_of(call)?;
+    let words = ["duplicate", "fraudulent", "requested_by_customer"];
+    let reason = call.params.choice("reason", &words)?;
+    let metadata = call.params.metadata(&Value::Null)?;
+    let state = &mut *call.state;
+    let (amount, refunded) =
+        (state.number(&charge, "amount"), state.number(&charge, "amount_refunded"));
+    let currency = state.text(&charge, "currency");
+    if state.field(&charge, "refunded") == true {
+        let error = ApiError::invalid(format!("Charge {charge} has already been refunded."));
+        return Err(error.code("charge_already_refunded").kept());
+    }
+    if state.field(&charge, "disputed") == true {
+        let error = ApiError::invalid(format!(
+            "Charge {charge} has been charged back; cannot issue a refund."
+        ));
+        return Err(error.code("charge_disputed").kept());
+    }
+    let left = amount - refunded;
+    let wanted = call.params.integer("amount")?.unwrap_or(left);
+    if wanted < 1 {
+        return Err(
+            ApiError::param("amount", "Invalid positive integer").code("parameter_invalid_integer")
+        );
+    }
+    money::check_unit(wanted, &currency, "amount")?;
+    if wanted > left {
+        let (wanted, left) = (money::shown(wanted, &currency), money::shown(left, &currency));
+        let message = format!(
+            "Refund amount ({wanted}) is greater than unrefunded amount on charge ({left})"
+        );
+        return Err(ApiError::param("amount", message).kept());
+    }
+    let method = state.text(&charge, "payment_method");
+    let behaviour = customers::card(state, &method).map(|card| card.behaviour);
+    let id = state.id("re");
+    let status = if behaviour == Some(Behaviour::RefundPends) { "pending" } else { "succeeded" };
+    state.add(json!({
+        "id": id, "object": "refund", "amount": wanted, "balance_transaction": null,
+        "charge": charge, "currency": currency, "destination_details": {"type": "card"},
+        "metadata": metadata, "payment_intent": state.field(&charge, "payment_intent"),
+        "reason": reason, "receipt_number": null, "source_transfer_reversal": null,
+        "status": status, "transfer_reversal": null,
+    }));
+    let line = book(state, "refund", &id, -wanted, 0);
+    state.merge(&id, json!({"balance_transaction": line}));
+    let end = match behaviour {
+        Some(Behaviour::RefundPends) => Some("succeeded"),
+        Some(Behaviour::RefundFails) => Some("failed"),
+        _ => None,
+    };
+    if let Some(status) = end {
+        state.after(SETTLING_SECONDS, Timer::RefundEnds { refund: id.clone(), status });
+    }
+    let total = refunded + wanted;
+    let previous =
+        state.merge(&charge, json!({"amount_refunded": total, "refunded": total == amount}));
+    state.note("refund", &id);
+    state.emit("refund.created", &id, Value::Null);
+    state.emit("charge.refunded", &charge, previous);
+    Ok(call.show(&id))
+}
+
+/// A refund that did not end at once ends.
+pub(crate) fn end(state: &mut State, id: &str, status: &str) {
+    let previous = state.merge(id, json!({"status": status}));
+    if status == "failed" {
+        let (charge, amount) = (state.text(id, "charge"), state.number(id, "amount"));
+        let line = book(state, "refund_failure", id, amount, 0);
+        let reason = "lost_or_stolen_card";
+        state.merge(id, json!({"failure_reason": reason, "failure_balance_transaction": line}));
+        let total = state.number(&charge, "amount_refunded") - amount;
+        state.merge(&charge, json!({"amount_refunded": total, "refunded": false}));
+        state.note("refund_failed", id);
+        state.emit("refund.failed", id, previous.clone());
+    }
+    state.emit("refund.updated", id, previous.clone());
+    state.emit("charge.refund.updated", id, previous);
 }

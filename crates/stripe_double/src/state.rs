@@ -1,199 +1,229 @@
-//! What the double holds: objects by their kind and id, in the order in which they were made. Touches nothing.
+//! What Stripe remembers: objects, time, what is still to happen, and the events of all that did. Touches nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
-use crate::control::Faults;
+use crate::VERSION;
 use crate::error::ApiError;
-use crate::events::Outbox;
-use crate::keys::Keys;
-use crate::params::Params;
-use crate::{payments, refunds};
+use crate::webhooks::Webhooks;
 
-/// How many objects of a list are given if nothing else is asked for, and at most.
-const LIMIT: i64 = 10;
-const LIMIT_MAX: i64 = 100;
+const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/// How many characters an id has behind its prefix.
+const ID_CHARS: usize = 24;
+/// The deepest path that is expanded.
+const EXPAND_DEPTH_MAX: usize = 4;
 
-/// What it really did, by the payment that it was done to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Journal {
-    /// How much was taken, in Stripe's units.
-    pub charged: BTreeMap<String, i64>,
-    /// How much went back.
-    pub refunded: BTreeMap<String, i64>,
+/// What happens by itself at its time.
+#[derive(Debug, Clone)]
+pub(crate) enum Timer {
+    /// A payment that was processing succeeds.
+    Succeeds { intent: String, method: String },
+    /// A subscription's period is over.
+    PeriodEnds { subscription: String },
+    /// A first payment was waited for long enough.
+    Expires { subscription: String },
+    /// An invoice is to be paid.
+    Collects { invoice: String },
+    /// A refund ends.
+    RefundEnds { refund: String, status: &'static str },
 }
 
-/// What happens later by itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Later {
-    /// A payment that the bank has in hand succeeds.
-    Succeed(String),
-    /// A refund that the bank has in hand succeeds, or fails after it looked good.
-    Refund(String, &'static str),
-}
-
-/// All that it holds.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct State {
     seed: u64,
-    counter: u64,
-    objects: BTreeMap<&'static str, Vec<Value>>,
-    /// The time, in seconds, and how far it is ahead of whoever serves it.
+    made: u64,
+    objects: BTreeMap<String, Value>,
+    /// Ids by kind, in the order in which they were made.
+    kinds: BTreeMap<String, Vec<String>>,
+    timers: BTreeMap<(i64, u64), Timer>,
+    /// Seconds since 1970 by the double's clock, while something happens.
     pub(crate) now: i64,
-    pub(crate) ahead: i64,
-    pub(crate) keys: Keys,
-    pub(crate) faults: Faults,
-    pub(crate) outbox: Outbox,
-    pub(crate) journal: Journal,
-    later: Vec<(i64, Later)>,
+    /// The request that is answered, and its idempotency key.
+    pub(crate) request: Value,
+    /// Payments that are confirmed now are processing for so many seconds first.
+    pub(crate) late_seconds: Option<i64>,
+    pub(crate) webhooks: Webhooks,
+    /// What really happened to money.
+    pub(crate) effects: Vec<Value>,
+}
+
+/// Letters and digits out of a text, always the same.
+pub(crate) fn scrambled(text: &str, chars: usize) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    let mut bytes: VecDeque<u8> = digest.iter().copied().collect();
+    let mut made = String::new();
+    while made.len() < chars {
+        let byte = bytes.pop_front().unwrap_or_default();
+        bytes.push_back(byte.wrapping_add(97));
+        let letter = LETTERS.get(usize::from(byte) % LETTERS.len()).copied().unwrap_or(b'0');
+        made.push(char::from(letter));
+    }
+    made
 }
 
 impl State {
-    pub(crate) fn new(seed: u64, webhook_secret: &str) -> Self {
-        Self {
-            seed,
-            counter: 0,
-            objects: BTreeMap::new(),
-            now: 0,
-            ahead: 0,
-            keys: Keys::default(),
-            faults: Faults::default(),
-            outbox: Outbox::new(webhook_secret),
-            journal: Journal::default(),
-            later: Vec::new(),
+    pub(crate) fn new(seed: u64, webhooks: Webhooks) -> Self {
+        Self { seed, webhooks, ..Self::default() }
+    }
+
+    /// A new id: the same for the same seed and the same history.
+    pub(crate) fn id(&mut self, prefix: &str) -> String {
+        self.made = self.made.saturating_add(1);
+        let text = format!("{}/{}/{prefix}", self.seed, self.made);
+        format!("{prefix}_{}", scrambled(&text, ID_CHARS))
+    }
+
+    /// Keeps a new object, which has `id` and `object`.
+    pub(crate) fn add(&mut self, mut object: Value) -> String {
+        let text = |name: &str| object[name].as_str().unwrap_or_default().to_owned();
+        let (id, kind) = (text("id"), text("object"));
+        if object["created"].is_null() {
+            object["created"] = json!(self.now);
         }
+        object["livemode"] = json!(false);
+        self.kinds.entry(kind).or_default().push(id.clone());
+        self.objects.insert(id.clone(), object);
+        id
     }
 
-    /// The next id with a prefix: of the seed and a number, and so the same whenever the same is asked for.
-    pub(crate) fn next(&mut self, prefix: &str) -> String {
-        self.counter = self.counter.saturating_add(1);
-        format!("{prefix}_{:08x}{:012x}", self.seed, self.counter)
+    pub(crate) fn get(&self, id: &str) -> Option<&Value> {
+        self.objects.get(id)
     }
 
-    /// Adds an object; its id is in it.
-    pub(crate) fn add(&mut self, kind: &'static str, object: Value) -> Value {
-        self.objects.entry(kind).or_default().push(object.clone());
-        object
+    /// A field of an object; null if either is not there.
+    pub(crate) fn field(&self, id: &str, name: &str) -> Value {
+        self.objects.get(id).map(|object| object[name].clone()).unwrap_or_default()
     }
 
-    /// An object, to be read.
-    pub(crate) fn find(&self, kind: &str, id: &str) -> Option<&Value> {
-        self.objects.get(kind)?.iter().rev().find(|object| object["id"] == id)
+    pub(crate) fn text(&self, id: &str, name: &str) -> String {
+        self.field(id, name).as_str().unwrap_or_default().to_owned()
     }
 
-    /// An object, to be changed; `param` names it in the refusal.
-    pub(crate) fn change(
-        &mut self,
-        kind: &str,
-        id: &str,
-        (status, param): (u16, &str),
-    ) -> Result<&mut Value, ApiError> {
-        let missing = || ApiError::no_such(status, kind, id, param);
-        let all = self.objects.get_mut(kind).ok_or_else(missing)?;
-        all.iter_mut().rev().find(|object| object["id"] == id).ok_or_else(missing)
+    pub(crate) fn number(&self, id: &str, name: &str) -> i64 {
+        self.field(id, name).as_i64().unwrap_or_default()
     }
 
-    /// An object with what the request wants whole.
-    pub(crate) fn whole(
+    /// The object of a kind; the error is that of a path (404) or of a parameter (400).
+    pub(crate) fn find(
         &self,
         kind: &str,
         id: &str,
         param: &str,
-        params: &Params,
-    ) -> Result<Value, ApiError> {
-        params.check(&[&["expand[*]", "client_secret", "key"]])?;
-        let object = self.find(kind, id).ok_or_else(|| ApiError::no_such(404, kind, id, param))?;
-        Ok(self.expanded(object.clone(), params, ""))
+        status: u16,
+    ) -> Result<&Value, ApiError> {
+        let found = self.objects.get(id).filter(|object| object["object"] == kind);
+        let found = found.filter(|object| object["deleted"].is_null());
+        found.ok_or_else(|| ApiError::no_such(status, kind, id, param))
     }
 
-    /// An object in which ids that were asked for whole are objects. Within a list, paths begin with `data.`.
-    pub(crate) fn expanded(&self, mut object: Value, params: &Params, before: &str) -> Value {
-        for path in params.list("expand") {
-            let Some(path) = path.strip_prefix(before) else { continue };
-            let mut place = &mut object;
-            for name in path.split('.') {
-                // What is not there has nothing to be shown whole.
-                let Some(next) = place.get_mut(name) else { break };
-                place = next;
-                let found = place.as_str().and_then(|id| self.by_id(id)).cloned();
-                if let Some(found) = found {
-                    *place = found;
+    /// The objects of a kind, newest first.
+    pub(crate) fn newest(&self, kind: &str) -> impl Iterator<Item = &Value> {
+        let ids = self.kinds.get(kind).map(Vec::as_slice).unwrap_or_default();
+        ids.iter().rev().filter_map(|id| self.objects.get(id))
+    }
+
+    /// Changes fields and says what they were.
+    pub(crate) fn merge(&mut self, id: &str, fields: Value) -> Value {
+        let mut previous = Map::new();
+        let Some(object) = self.objects.get_mut(id) else { return Value::Null };
+        if let Value::Object(fields) = fields {
+            for (name, value) in fields {
+                if object[&name] != value {
+                    previous.insert(name.clone(), object[&name].take());
+                    object[&name] = value;
                 }
             }
         }
-        object
+        previous.retain(|name, _| !name.starts_with('_'));
+        Value::Object(previous)
     }
 
-    fn by_id(&self, id: &str) -> Option<&Value> {
-        self.objects.values().flatten().find(|object| object["id"] == id)
+    pub(crate) fn after(&mut self, seconds: i64, timer: Timer) {
+        self.made = self.made.saturating_add(1);
+        self.timers.insert((self.now.saturating_add(seconds), self.made), timer);
     }
 
-    /// A part of the objects of a kind, the newest first; `filters` are fields that may be asked for.
-    pub(crate) fn list(
-        &self,
-        kind: &str,
-        params: &Params,
-        filters: &[&str],
-    ) -> Result<Value, ApiError> {
-        let usual = [
-            "limit",
-            "starting_after",
-            "created[gte]",
-            "created[lt]",
-            "created[gt]",
-            "created[lte]",
-        ];
-        params.check(&[&usual, &["expand[*]"], filters])?;
-        let limit = params.integer("limit")?.unwrap_or(LIMIT);
-        if !(1..=LIMIT_MAX).contains(&limit) {
-            let message = "This value must be between 1 and 100.";
-            return Err(ApiError::param("limit", message).code("parameter_invalid_integer"));
-        }
-        let mut found: Vec<&Value> = self.objects.get(kind).into_iter().flatten().rev().collect();
-        for name in filters {
-            if let Some(wanted) = params.text(name) {
-                found.retain(|object| object[*name] == wanted);
-            }
-        }
-        let made = |object: &Value| object["created"].as_i64().unwrap_or_default();
-        let bound = |name: &str| params.integer(name);
-        let from = bound("created[gte]")?.or(bound("created[gt]")?.map(|at| at.saturating_add(1)));
-        let to = bound("created[lte]")?.or(bound("created[lt]")?.map(|at| at.saturating_sub(1)));
-        found.retain(|object| {
-            from.is_none_or(|at| made(object) >= at) && to.is_none_or(|at| made(object) <= at)
-        });
-        if let Some(after) = params.text("starting_after") {
-            let place = found.iter().position(|object| object["id"] == after);
-            let missing = || ApiError::no_such(400, kind, after, "starting_after");
-            found.drain(..=place.ok_or_else(missing)?);
-        }
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let has_more = found.len() > limit;
-        let data = found.into_iter().take(limit);
-        let data = data.map(|object| self.expanded(object.clone(), params, "data."));
-        let data: Vec<Value> = data.collect();
-        Ok(
-            json!({"object": "list", "url": format!("/v1/{kind}s"), "has_more": has_more, "data": data}),
-        )
+    /// Takes the next that is due at a time, and makes it now.
+    pub(crate) fn next_due(&mut self, now: i64) -> Option<Timer> {
+        let entry = self.timers.first_entry().filter(|entry| entry.key().0 <= now)?;
+        self.now = entry.key().0;
+        Some(entry.remove())
     }
 
-    /// Lets something happen later by itself.
-    pub(crate) fn later(&mut self, seconds: i64, what: Later) {
-        self.later.push((self.now.saturating_add(seconds), what));
+    /// An object as it is shown.
+    pub(crate) fn shown(&self, id: &str) -> Value {
+        self.get(id).map(shown).unwrap_or_default()
     }
 
-    /// Does what fell due.
-    pub(crate) fn run_due(&mut self) {
-        let now = self.now;
-        let (due, rest) =
-            std::mem::take(&mut self.later).into_iter().partition(|(at, _)| *at <= now);
-        self.later = rest;
-        for (_, what) in due {
-            match what {
-                Later::Succeed(intent) => payments::succeed(self, &intent),
-                Later::Refund(refund, status) => refunds::settle(self, &refund, status),
-            }
+    /// Tells of what happened to an object.
+    pub(crate) fn emit(&mut self, kind: &str, id: &str, previous: Value) {
+        let mut data = json!({"object": self.shown(id)});
+        if previous.as_object().is_some_and(|previous| !previous.is_empty()) {
+            data["previous_attributes"] = previous;
         }
+        let event = self.id("evt");
+        let request = match &self.request {
+            Value::Null => json!({"id": null, "idempotency_key": null}),
+            request => request.clone(),
+        };
+        self.add(json!({
+            "id": event, "object": "event", "api_version": VERSION, "data": data,
+            "pending_webhooks": 1, "request": request, "type": kind,
+        }));
+        let body = serde_json::to_string_pretty(&self.shown(&event)).unwrap_or_default();
+        self.webhooks.plan(&event, &body, self.now);
     }
+
+    /// Notes what really happened to the money of an object.
+    pub(crate) fn note(&mut self, effect: &str, id: &str) {
+        let object = self.shown(id);
+        self.effects.push(json!({
+            "at": self.now, "effect": effect, "id": id, "amount": object["amount"],
+            "currency": object["currency"], "status": object["status"],
+            "payment_intent": object["payment_intent"], "metadata": object["metadata"],
+            "request": self.request, "told": "answered",
+        }));
+    }
+
+    /// Puts the objects that are asked for in the place of their ids.
+    pub(crate) fn expand(&self, value: &mut Value, path: &str) -> Result<(), ApiError> {
+        let parts: Vec<&str> = path.split('.').collect();
+        if parts.len() > EXPAND_DEPTH_MAX {
+            let message = format!("You cannot expand more than {EXPAND_DEPTH_MAX} levels.");
+            return Err(ApiError::param("expand", message));
+        }
+        self.expand_parts(value, &parts, path)
+    }
+
+    fn expand_parts(&self, value: &mut Value, parts: &[&str], path: &str) -> Result<(), ApiError> {
+        let Some((first, rest)) = parts.split_first() else { return Ok(()) };
+        if let Value::Array(items) = value {
+            return items.iter_mut().try_for_each(|item| self.expand_parts(item, parts, path));
+        }
+        let error =
+            || ApiError::param("expand", format!("This property cannot be expanded ({path})."));
+        if *first == "refunds" && value["object"] == "charge" {
+            let of_charge = |refund: &&Value| refund["charge"] == value["id"];
+            let data: Vec<Value> = self.newest("refund").filter(of_charge).map(shown).collect();
+            value["refunds"] = json!({"object": "list", "data": data, "has_more": false});
+        }
+        let field = value.get_mut(first).ok_or_else(error)?;
+        if let Value::String(id) = field {
+            *field = self.get(id).map(shown).ok_or_else(error)?;
+        } else if !field.is_null() && !field.is_object() && !field.is_array() {
+            return Err(error());
+        }
+        if field.is_null() { Ok(()) } else { self.expand_parts(field, rest, path) }
+    }
+}
+
+/// An object without what is the double's own.
+pub(crate) fn shown(object: &Value) -> Value {
+    let mut object = object.clone();
+    if let Value::Object(fields) = &mut object {
+        fields.retain(|name, _| !name.starts_with('_'));
+    }
+    object
 }

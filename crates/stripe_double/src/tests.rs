@@ -1,184 +1,228 @@
-//! The double by Stripe's rules, through its one door.
+//! Rules that hold whatever the client: keys, replays, faults, refunds, webhooks.
 
 use serde_json::{Value, json};
 
-use super::*;
+use crate::{Answer, Config, Double, Request};
 
-struct Caller {
-    double: Double,
-    now: i64,
+const START: i64 = 1_750_000_000_000_000;
+const SECRET: &str = "sk_test_1";
+
+fn double() -> Double {
+    Double::new(Config {
+        webhook_secret: "whsec_1".to_owned(),
+        webhook_url: Some("http://127.0.0.1:1/hook".to_owned()),
+        ..Config::default()
+    })
 }
 
-impl Caller {
-    fn new() -> Self {
-        Self { double: Double::new(1, "whsec_test"), now: 1_700_000_000 }
+fn request(method: &str, path: &str, body: &str, key: &str) -> Request {
+    let mut headers = vec![("Authorization".to_owned(), format!("Bearer {SECRET}"))];
+    if !key.is_empty() {
+        headers.push(("Idempotency-Key".to_owned(), key.to_owned()));
     }
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let (method, path, query) = (method.to_owned(), path.to_owned(), query.to_owned());
+    Request { method, path, query, headers, body: body.as_bytes().to_vec() }
+}
 
-    fn ask(&self, method: &str, path: &str, form: &[(&str, &str)], key: &str) -> (u16, Value) {
-        let text = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        let (query, body) =
-            if method == "GET" { (text, Vec::new()) } else { (String::new(), text.into_bytes()) };
-        let mut headers = vec![("Authorization".to_owned(), "Bearer sk_test_key".to_owned())];
-        if !key.is_empty() {
-            headers.push(("Idempotency-Key".to_owned(), key.to_owned()));
-        }
-        self.send(&Request {
-            method: method.to_owned(),
-            path: format!("/v1/{path}"),
-            query,
-            headers,
-            body,
-        })
-    }
+fn json_of(answer: &Answer) -> Value {
+    serde_json::from_slice(&answer.body).unwrap()
+}
 
-    fn send(&self, request: &Request) -> (u16, Value) {
-        let reply = self.double.answer(self.now * 1_000_000, request);
-        let Some(answer) = reply.answer else { return (0, Value::Null) };
-        (answer.status, serde_json::from_slice(&answer.body).unwrap())
-    }
+fn ask(double: &mut Double, method: &str, path: &str, body: &str, key: &str) -> (u16, Value) {
+    let answer = double.answer(START, &request(method, path, body, key)).answer.unwrap();
+    (answer.status, json_of(&answer))
+}
 
-    fn control(&self, call: &str, body: &Value) -> (u16, Value) {
-        let (method, path) = ("POST".to_owned(), format!("{CONTROL}{call}"));
-        let body = body.to_string().into_bytes();
-        self.send(&Request { method, path, body, ..Request::default() })
-    }
+fn intent(double: &mut Double, key: &str) -> String {
+    let body =
+        "amount=499&currency=usd&metadata[payment]=pay_1&automatic_payment_methods[enabled]=true";
+    let (status, intent) = ask(double, "POST", "/v1/payment_intents", body, key);
+    assert_eq!(status, 200, "{intent}");
+    intent["id"].as_str().unwrap().to_owned()
+}
 
-    fn intent(&self, amount: &str) -> String {
-        let form = [("amount", amount), ("currency", "usd"), ("metadata[order]", "ord_1")];
-        let (status, intent) = self.ask("POST", "payment_intents", &form, "");
-        assert_eq!(status, 200, "{intent}");
-        intent["id"].as_str().unwrap().to_owned()
-    }
+fn journal(double: &mut Double) -> Value {
+    ask(double, "GET", "/_double/journal", "", "").1["by_payment"]["pay_1"].clone()
 }
 
 #[test]
-fn a_card_pays_is_declined_or_has_to_prove() {
-    let caller = Caller::new();
-    let paid = caller.intent("1999");
-    let (_, intent) = caller.control(&format!("pay/{paid}"), &json!({"card": "4242424242424242"}));
-    assert_eq!(
-        (&intent["status"], &intent["amount_received"]),
-        (&json!("succeeded"), &json!(1999))
-    );
-    let whole = [("expand[]", "latest_charge.balance_transaction")];
-    let (_, intent) = caller.ask("GET", &format!("payment_intents/{paid}"), &whole, "");
-    assert_eq!(intent["latest_charge"]["balance_transaction"]["fee"], 88);
-
-    let declined = caller.intent("1999");
-    let card = json!({"card": "pm_card_chargeDeclinedInsufficientFunds"});
-    let (status, error) = caller.control(&format!("pay/{declined}"), &card);
-    assert_eq!((status, &error["error"]["decline_code"]), (402, &json!("insufficient_funds")));
-    let (_, intent) = caller.ask("GET", &format!("payment_intents/{declined}"), &[], "");
-    assert_eq!(intent["status"], "requires_payment_method");
-    assert_eq!(intent["last_payment_error"]["decline_code"], "insufficient_funds");
-
-    let asked = caller.intent("1999");
-    let card = json!({"card": "4000002760003184", "proves": false});
-    assert_eq!(caller.control(&format!("pay/{asked}"), &card).1["status"], "requires_action");
-    assert_eq!(caller.double.journal().charged, [(paid, 1999)].into());
+fn a_key_answers_once_and_refuses_another_body() {
+    let double = &mut double();
+    let first = intent(double, "k");
+    assert_eq!(intent(double, "k"), first);
+    let other = "amount=500&currency=usd";
+    let (status, error) = ask(double, "POST", "/v1/payment_intents", other, "k");
+    assert_eq!((status, &error["error"]["type"]), (400, &json!("idempotency_error")));
+    // A day later the key is forgotten.
+    ask(double, "POST", "/_double/clock", r#"{"advance_seconds":86401}"#, "");
+    assert_ne!(intent(double, "k"), first);
 }
 
 #[test]
-fn a_key_answers_the_same_for_a_day() {
-    let mut caller = Caller::new();
-    let form = [("amount", "500"), ("currency", "usd")];
-    let ask =
-        |caller: &Caller, form: &[(&str, &str)]| caller.ask("POST", "payment_intents", form, "k1");
-    let first = ask(&caller, &form);
-    assert_eq!(ask(&caller, &form), first);
-    let (status, other) = ask(&caller, &[("amount", "501"), ("currency", "usd")]);
-    assert_eq!((status, &other["error"]["type"]), (400, &json!("idempotency_error")));
-    caller.now += 24 * 60 * 60;
-    assert_ne!(ask(&caller, &form), first, "forgotten");
-    // What failed validation is not kept.
-    let wrong =
-        caller.ask("POST", "payment_intents", &[("amount", "1"), ("currency", "usd")], "k2");
-    assert_eq!((wrong.0, &wrong.1["error"]["code"]), (400, &json!("amount_too_small")));
-    assert_eq!(caller.ask("POST", "payment_intents", &form, "k2").0, 200);
-}
-
-#[test]
-fn no_more_goes_back_than_came() {
-    let mut caller = Caller::new();
-    let intent = caller.intent("1000");
-    let refund = |caller: &Caller, amount: &str| {
-        let form = [("payment_intent", intent.as_str()), ("amount", amount)];
-        caller.ask("POST", "refunds", &form, "")
-    };
-    assert_eq!(refund(&caller, "1").0, 400, "nothing was paid");
-    caller.control(&format!("pay/{intent}"), &json!({"card": "pm_card_refundFail"}));
-    assert_eq!(refund(&caller, "400").1["status"], "succeeded");
-    assert_eq!(refund(&caller, "601").0, 400);
-    assert_eq!(refund(&caller, "600").0, 200);
-    assert_eq!(refund(&caller, "1").1["error"]["code"], "charge_already_refunded");
-    let form = [("payment_intent", intent.as_str())];
-    caller.now += 61;
-    let (_, list) = caller.ask("GET", "refunds", &form, "");
-    assert!(list["data"].as_array().unwrap().iter().all(|one| one["status"] == "failed"), "{list}");
-    assert_eq!(caller.double.journal().refunded[&intent], 0);
-}
-
-#[test]
-fn events_come_signed_until_they_are_taken() {
-    let caller = Caller::new();
-    let intent = caller.intent("1000");
-    caller.control("webhooks", &json!({"duplicate": true}));
-    caller.control(&format!("pay/{intent}"), &json!({}));
-    let now = caller.now * 1_000_000;
-    let due = caller.double.due_events(now);
-    let kinds = |due: &[Delivery]| -> Vec<String> {
-        let kind =
-            |one: &Delivery| serde_json::from_slice::<Value>(&one.body).unwrap()["type"].clone();
-        due.iter().map(|one| kind(one).as_str().unwrap().to_owned()).collect()
-    };
-    let all = ["payment_intent.created", "charge.succeeded", "payment_intent.succeeded"];
-    assert_eq!(kinds(&due), all.iter().flat_map(|kind| [*kind; 2]).collect::<Vec<_>>());
-    assert!(due[0].signature.starts_with("t=1700000000,v1="));
-    for one in &due {
-        caller.double.delivered(&one.event_id, one.event_id != due[4].event_id, now);
+fn a_decline_is_replayed_and_a_mistake_is_not() {
+    let double = &mut double();
+    let id = intent(double, "");
+    let path = format!("/v1/payment_intents/{id}/confirm");
+    let decline =
+        "payment_method=pm_card_chargeDeclinedInsufficientFunds&return_url=https://a.test";
+    for _ in 0..2 {
+        let (status, error) = ask(double, "POST", &path, decline, "c");
+        let error = &error["error"];
+        assert_eq!((status, &error["code"]), (402, &json!("card_declined")));
+        assert_eq!(error["decline_code"], "insufficient_funds");
+        assert_eq!(error["payment_intent"]["status"], "requires_payment_method");
     }
-    assert_eq!(caller.double.due_events(now), []);
-    assert_eq!(kinds(&caller.double.due_events(now + 5_000_000)), ["payment_intent.succeeded"; 2]);
+    let (_, charges) = ask(double, "GET", &format!("/v1/charges?payment_intent={id}"), "", "");
+    assert_eq!(charges["data"].as_array().unwrap().len(), 1);
+    let (status, error) = ask(double, "POST", "/v1/payment_intents", "amount=1&currency=usd", "m");
+    assert_eq!((status, &error["error"]["code"]), (400, &json!("amount_too_small")));
+    intent(double, "m");
 }
 
 #[test]
-fn faults_on_demand_and_foreign_keys() {
-    let caller = Caller::new();
-    caller.control(
-        "faults",
-        &json!({"kind": "drop_after", "method": "POST", "path": "payment_intents"}),
-    );
-    let form = [("amount", "500"), ("currency", "usd")];
-    assert_eq!(caller.ask("POST", "payment_intents", &form, "k").0, 0);
-    let (_, list) = caller.ask("GET", "payment_intents", &[], "");
+fn what_is_lost_on_the_way_back_was_done() {
+    let double = &mut double();
+    let id = intent(double, "");
+    ask(double, "POST", &format!("/_double/pay/{id}"), "", "");
+    let body = format!("payment_intent={id}&metadata[payment]=pay_1");
+    for (kind, refunds) in [("drop_before", Value::Null), ("drop_after", json!(1))] {
+        let fault = json!({"kind": kind, "method": "POST", "path": "/v1/refunds"}).to_string();
+        ask(double, "POST", "/_double/faults", &fault, "");
+        let lost = double.answer(START, &request("POST", "/v1/refunds", &body, "r"));
+        assert_eq!(lost.answer, None);
+        assert_eq!(journal(double)["refunds"], refunds);
+    }
+    let (status, refund) = ask(double, "POST", "/v1/refunds", &body, "r");
+    assert_eq!((status, &refund["status"]), (200, &json!("succeeded")));
+    let sums = json!({"charges": 1, "charged": 499, "refunds": 1, "refunded": 499});
+    assert_eq!(journal(double), sums);
+    let (status, error) = ask(double, "POST", "/v1/refunds", &body, "r2");
+    assert_eq!((status, &error["error"]["code"]), (400, &json!("charge_already_refunded")));
+}
+
+#[test]
+fn a_failure_with_effect_is_what_the_key_answers() {
+    let double = &mut double();
+    let fault = json!({"kind": "status", "status": 500, "effect": true}).to_string();
+    ask(double, "POST", "/_double/faults", &fault, "");
+    let body = "amount=499&currency=usd";
+    for _ in 0..2 {
+        assert_eq!(ask(double, "POST", "/v1/payment_intents", body, "k").0, 500);
+    }
+    let (_, list) = ask(double, "GET", "/v1/payment_intents", "", "");
     assert_eq!(list["data"].as_array().unwrap().len(), 1);
-    // The repeat under the same key finds what was done.
-    assert_eq!(caller.ask("POST", "payment_intents", &form, "k").1["id"], list["data"][0]["id"]);
-    let bearer = |key: &str| {
-        let headers = vec![("authorization".to_owned(), format!("Bearer {key}"))];
-        let request = Request {
-            method: "GET".into(),
-            path: "/v1/events".into(),
-            headers,
-            ..Request::default()
-        };
-        caller.send(&request).0
-    };
-    assert_eq!(
-        [bearer("sk_live_1"), bearer(""), bearer("pk_test_1"), bearer("sk_test_1")],
-        [401, 401, 401, 200]
-    );
 }
 
 #[test]
-fn unknown_parameters_and_paths_are_refused() {
-    let caller = Caller::new();
-    let form = [("amount", "500"), ("currency", "usd"), ("colour", "red")];
-    let (status, error) = caller.ask("POST", "payment_intents", &form, "");
+fn a_key_that_is_underway_is_a_conflict() {
+    let double = &mut double();
+    let fault = json!({"kind": "delay", "delay_ms": 1_000}).to_string();
+    ask(double, "POST", "/_double/faults", &fault, "");
+    let create = request("POST", "/v1/customers", "", "k");
+    assert_eq!(double.answer(START, &create).delay_ms, 1_000);
+    assert_eq!(double.answer(START + 999_999, &create).answer.unwrap().status, 409);
+    assert_eq!(double.answer(START + 1_000_000, &create).answer.unwrap().status, 200);
+}
+
+#[test]
+fn a_late_success_comes_at_its_time() {
+    let double = &mut double();
+    let id = intent(double, "");
+    let fault =
+        json!({"kind": "late_success", "delay_seconds": 30, "path": "*/confirm"}).to_string();
+    ask(double, "POST", "/_double/faults", &fault, "");
+    let body = "payment_method=pm_card_visa&return_url=https://a.test";
+    let path = format!("/v1/payment_intents/{id}");
+    let (_, paid) = ask(double, "POST", &format!("{path}/confirm"), body, "");
+    assert_eq!(paid["status"], "processing");
+    ask(double, "POST", "/_double/clock", r#"{"advance_seconds":30}"#, "");
+    assert_eq!(ask(double, "GET", &path, "", "").1["status"], "succeeded");
+}
+
+#[test]
+fn live_keys_and_unknown_parameters_are_refused() {
+    let double = &mut double();
+    let mut live = request("GET", "/v1/events", "", "");
+    live.headers = vec![("authorization".to_owned(), "Bearer sk_live_1".to_owned())];
+    let refused = double.answer(START, &live).answer.unwrap();
+    assert_eq!(refused.status, 401);
+    assert!(json_of(&refused)["error"]["message"].as_str().unwrap().contains("double"));
+    let (status, error) = ask(double, "POST", "/v1/customers", "nonsense=1", "");
     assert_eq!((status, &error["error"]["code"]), (400, &json!("parameter_unknown")));
-    assert_eq!(caller.ask("GET", "planets", &[], "").0, 404);
-    assert_eq!(
-        caller.ask("GET", "payment_intents/pi_x", &[], "").1["error"]["code"],
-        "resource_missing"
-    );
+}
+
+#[test]
+fn the_same_requests_make_the_same_objects() {
+    let history = |double: &mut Double| {
+        let id = intent(double, "");
+        ask(double, "GET", "/v1/events", "", "");
+        ask(double, "POST", &format!("/_double/pay/{id}"), "", "");
+        ask(double, "GET", "/v1/events", "", "").1
+    };
+    assert_eq!(history(&mut double()), history(&mut double()));
+}
+
+#[test]
+fn a_webhook_is_repeated_until_it_is_taken() {
+    let double = &mut double();
+    ask(double, "POST", "/v1/customers", "", "");
+    let first = double.due_events(START);
+    assert_eq!(first.len(), 1);
+    assert!(first[0].signature.starts_with("t=1750000000,v1="));
+    double.delivered(START, first[0].id, false);
+    assert_eq!(double.due_events(START), []);
+    let again = double.due_events(START + 1_000_000);
+    assert_eq!((again.len(), &again[0].body), (1, &first[0].body));
+    double.delivered(START, again[0].id, true);
+    ask(double, "POST", "/_double/clock", r#"{"advance_seconds":86400}"#, "");
+    assert_eq!(double.due_events(START), []);
+}
+
+#[test]
+fn a_subscription_renews_until_its_card_declines_for_good() {
+    let double = &mut double();
+    let id = |(status, object): (u16, Value)| {
+        assert_eq!(status, 200, "{object}");
+        object["id"].as_str().unwrap().to_owned()
+    };
+    let customer = id(ask(double, "POST", "/v1/customers", "", ""));
+    let product = id(ask(double, "POST", "/v1/products", "name=plan", ""));
+    let price = format!("currency=usd&unit_amount=499&product={product}&recurring[interval]=month");
+    let price = id(ask(double, "POST", "/v1/prices", &price, ""));
+    let attach = format!("customer={customer}");
+    let path = "/v1/payment_methods/pm_card_visa/attach";
+    let visa = id(ask(double, "POST", path, &attach, ""));
+    let path = "/v1/payment_methods/pm_card_chargeCustomerFail/attach";
+    let fails = id(ask(double, "POST", path, &attach, ""));
+    let body = |method: &str, more: &str| {
+        format!("customer={customer}&items[0][price]={price}&default_payment_method={method}{more}")
+    };
+    let strict = "&payment_behavior=error_if_incomplete";
+    let refused = ask(double, "POST", "/v1/subscriptions", &body(&fails, strict), "");
+    assert_eq!(refused.0, 402);
+    assert_eq!(ask(double, "GET", "/v1/subscriptions", "", "").1["data"], json!([]));
+    let expand = "&expand[]=latest_invoice.payment_intent";
+    let (_, begun) = ask(double, "POST", "/v1/subscriptions", &body(&visa, expand), "");
+    assert_eq!(begun["status"], "active");
+    assert_eq!(begun["latest_invoice"]["payment_intent"]["status"], "succeeded");
+    let subscription = begun["id"].as_str().unwrap().to_owned();
+    let path = format!("/v1/subscriptions/{subscription}");
+    let days = |double: &mut Double, days: i64| {
+        let body = json!({"advance_seconds": days * 86_400}).to_string();
+        ask(double, "POST", "/_double/clock", &body, "");
+    };
+    // June has 30 days; the second invoice is paid an hour later.
+    days(double, 31);
+    let invoices = format!("/v1/invoices?subscription={subscription}");
+    let (_, paid) = ask(double, "GET", &invoices, "", "");
+    let statuses = |list: &Value| -> Vec<Value> {
+        list["data"].as_array().unwrap().iter().map(|it| it["status"].clone()).collect()
+    };
+    assert_eq!(statuses(&paid), ["paid", "paid"]);
+    ask(double, "POST", &path, &format!("default_payment_method={fails}"), "");
+    days(double, 31);
+    assert_eq!(ask(double, "GET", &path, "", "").1["status"], "past_due");
+    days(double, 16);
+    assert_eq!(ask(double, "GET", &path, "", "").1["status"], "canceled");
 }

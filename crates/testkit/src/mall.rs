@@ -88,7 +88,7 @@ impl TestMall {
         let stripe = if recipe.stripe { Some(PlayedStripe::start(&clock).await) } else { None };
         let running = run(&database, &clock, recipe, (&networks, stripe.as_ref())).await;
         if let Some(stripe) = &stripe {
-            stripe.tell(running.address, &clock);
+            stripe.tell(running.address);
         }
         let seeded = mall::demo::seed(&running.mall).await.unwrap();
         let demo_key = seeded.key.unwrap().text;
@@ -103,7 +103,7 @@ impl TestMall {
 
     /// Waits until Stripe's events were taken and what followed from them is done.
     pub async fn settle_payments(&self) {
-        self.stripe().told(self.now()).await;
+        self.stripe().told().await;
         self.settle().await;
     }
 

@@ -1,7 +1,10 @@
 //! Stripe as it is played, on a port of its own, with the test's clock.
 
+use std::collections::BTreeMap;
+use std::future::pending;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::time::Duration;
 
 use cashiers::stripe::{Settings, Stripe};
 use domain::{Ctx, Mode};
@@ -9,7 +12,8 @@ use mall::{Cashier, Cashiers};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
-use stripe_double::{CONTROL, Double, Journal};
+use server::StripeDouble;
+use stripe_double::Config;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -19,34 +23,39 @@ use crate::mall::http_client;
 /// The secret that its events are signed with.
 const WEBHOOK_SECRET: &str = "whsec_test";
 
+/// What it really did, by the payment that it was done to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Journal {
+    /// How much was taken, in Stripe's units.
+    pub charged: BTreeMap<String, i64>,
+    /// How much went back.
+    pub refunded: BTreeMap<String, i64>,
+}
+
 /// Stripe as it is played.
 #[derive(Debug)]
 pub struct PlayedStripe {
-    double: Arc<Double>,
+    double: Arc<StripeDouble>,
     url: String,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
-}
-
-fn ctx(clock: &Arc<HandClock>) -> Ctx {
-    let clock: Arc<HandClock> = Arc::clone(clock);
-    Ctx::new(clock, StdRng::seed_from_u64(1))
+    playing: JoinHandle<()>,
 }
 
 impl PlayedStripe {
     pub(crate) async fn start(clock: &Arc<HandClock>) -> Self {
-        let double = Arc::new(Double::new(1, WEBHOOK_SECRET));
+        let clock: Arc<HandClock> = Arc::clone(clock);
+        let ctx = Ctx::new(clock, StdRng::seed_from_u64(1));
+        let webhook_secret = WEBHOOK_SECRET.to_owned();
+        let config = Config { webhook_secret, seed: 1, ..Config::default() };
+        let double = Arc::new(StripeDouble::open(config, ctx, None).unwrap());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let serving = server::serve_stripe_double(listener, Arc::clone(&double), ctx(clock));
-        let tasks = Mutex::new(vec![tokio::spawn(serving)]);
-        Self { double, url, tasks }
+        let playing = server::serve_stripe_double(listener, Arc::clone(&double), pending());
+        Self { double, url, playing: tokio::spawn(playing) }
     }
 
     /// Tells a mall of its events from now on.
-    pub(crate) fn tell(&self, mall: SocketAddr, clock: &Arc<HandClock>) {
-        let target = format!("http://{mall}/stripe/webhook/test").parse().unwrap();
-        let telling = server::send_stripe_events(Arc::clone(&self.double), target, ctx(clock));
-        self.tasks.lock().unwrap().push(tokio::spawn(telling));
+    pub(crate) fn tell(&self, mall: SocketAddr) {
+        self.double.deliver_to(&format!("http://{mall}/stripe/webhook/test"));
     }
 
     /// The account of the test mode's money.
@@ -61,7 +70,7 @@ impl PlayedStripe {
 
     /// A control of it; gives status and answer.
     pub async fn control(&self, call: &str, body: Value) -> (u16, Value) {
-        let url = format!("{}{CONTROL}{call}", self.url);
+        let url = format!("{}/_double/{call}", self.url);
         let answer = http_client().post(url).body(body.to_string()).send().await.unwrap();
         let status = answer.status().as_u16();
         (status, serde_json::from_str(&answer.text().await.unwrap()).unwrap())
@@ -74,32 +83,36 @@ impl PlayedStripe {
         intent["status"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// Lets something befall the next calls.
+    /// Lets something befall the next calls whose path begins so.
     pub async fn fault(&self, kind: &str, (method, path): (&str, &str), times: u64) {
-        let fault = json!({"kind": kind, "method": method, "path": path, "times": times,
-            "status": 500, "milliseconds": 100});
+        let (kind, effect) = match kind {
+            "status_after" => ("status", true),
+            kind => (kind, false),
+        };
+        let fault = json!({"kind": kind, "method": method, "path": format!("{path}*"), "times": times,
+            "status": 500, "effect": effect, "delay_ms": 100});
         assert_eq!(self.control("faults", fault).await.0, 200);
     }
 
     /// Nothing befalls calls any more.
     pub async fn no_faults(&self) {
-        let url = format!("{}{CONTROL}faults", self.url);
+        let url = format!("{}/_double/faults", self.url);
         assert!(http_client().delete(url).send().await.unwrap().status().is_success());
     }
 
     /// What becomes of its events: lost, or doubled and disordered.
     pub async fn webhooks(&self, drop: bool, disorder: bool) {
-        let how = json!({"drop": drop, "duplicate": disorder, "shuffle": disorder});
+        let how = json!({"drop": drop, "duplicate": u8::from(disorder), "shuffle": disorder});
         assert_eq!(self.control("webhooks", how).await.0, 200);
     }
 
     /// Waits until all events that are due were taken.
-    pub async fn told(&self, now: domain::Timestamp) {
+    pub async fn told(&self) {
         for _ in 0..2_000 {
-            if self.double.due_events(now.as_micros()).is_empty() {
+            if self.double.waiting() == 0 {
                 return;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("events are not taken");
     }
@@ -126,14 +139,23 @@ impl PlayedStripe {
 
     /// What it really did.
     pub fn journal(&self) -> Journal {
-        self.double.journal()
+        let mut journal = Journal::default();
+        for effect in self.double.effects() {
+            let intent = effect["payment_intent"].as_str().unwrap().to_owned();
+            let amount = effect["amount"].as_i64().unwrap();
+            match effect["effect"].as_str().unwrap() {
+                "charge" => *journal.charged.entry(intent).or_default() += amount,
+                "refund" => *journal.refunded.entry(intent).or_default() += amount,
+                "refund_failed" => *journal.refunded.entry(intent).or_default() -= amount,
+                _ => {}
+            }
+        }
+        journal
     }
 }
 
 impl Drop for PlayedStripe {
     fn drop(&mut self) {
-        for task in self.tasks.lock().unwrap().drain(..) {
-            task.abort();
-        }
+        self.playing.abort();
     }
 }

@@ -59,10 +59,17 @@ pub enum CallError {
         /// Why.
         message: String,
     },
-    /// It may have been done: ask, or repeat it under the same key.
+    /// It may have been done, and there was no answer: ask, or repeat it under the same key.
     #[error("nobody can tell: {message}")]
     Unknown {
         /// What happened.
+        message: String,
+    },
+    /// It may have been done, and Stripe answered that it is in trouble. It answers the same under the same key from
+    /// now on: ask, and repeat it under another key only if nothing is there.
+    #[error("nobody can tell: {message}")]
+    Trouble {
+        /// What Stripe said.
         message: String,
     },
 }
@@ -138,6 +145,7 @@ impl Refusal<'_> {
             (400 | 404, _) => {
                 CallError::Refused { code: clean(said.code), param: clean(said.param), message }
             }
+            (500..=599, _) => CallError::Trouble { message },
             _ => CallError::Unknown { message },
         }
     }

@@ -154,16 +154,7 @@ impl Mall {
                 self.note_intent(payable, &customer, &intent).await?;
                 return Ok(intent);
             }
-            let key = CashierKey { no: payable.taken.key.no + 1, at: now };
-            let taken = &mut payable.taken;
-            let before = taken.clone();
-            taken.key = key;
-            let mut tx = self.store.begin().await?;
-            if let Err(error) = tx.update_cashier_payment(mode, taken).await {
-                *taken = before;
-                return Err(error.into());
-            }
-            tx.commit().await?;
+            self.renew_payment_key(&mut payable.taken, mode).await?;
         }
         let amount = minor_units::to_stripe(payable.payment.amount).map_err(|error| {
             CallError::Refused { code: None, param: None, message: error.to_string() }
@@ -177,9 +168,37 @@ impl Mall {
         };
         let whose = format!("{mode}-{partner}-{}", payable.order.id);
         let key = key_text("intent", &whose, payable.taken.key)?;
-        let intent = stripe.create_payment_intent(&new, &key).await?;
+        let intent = match stripe.create_payment_intent(&new, &key).await {
+            Ok(intent) => intent,
+            Err(trouble @ CallError::Trouble { .. }) => {
+                // The key has this answer for good. What is there is taken; else the next try has another key.
+                match self.find_intent(stripe, &payable.order, &customer).await? {
+                    Some(intent) => intent,
+                    None => {
+                        self.renew_payment_key(&mut payable.taken, mode).await?;
+                        return Err(trouble.into());
+                    }
+                }
+            }
+            Err(error) => return Err(error.into()),
+        };
         self.note_intent(payable, &customer, &intent).await?;
         Ok(intent)
+    }
+
+    /// Gives a payment a fresh key.
+    pub(super) async fn renew_payment_key(
+        &self,
+        taken: &mut CashierPayment,
+        mode: Mode,
+    ) -> Result<()> {
+        let mut renewed = taken.clone();
+        renewed.key = CashierKey { no: taken.key.no + 1, at: self.ctx.now() };
+        let mut tx = self.store.begin().await?;
+        tx.update_cashier_payment(mode, &mut renewed).await?;
+        tx.commit().await?;
+        *taken = renewed;
+        Ok(())
     }
 
     /// Tells Stripe where its receipt goes. Not as the intent is made: the same call must be the same to the letter.
@@ -292,7 +311,14 @@ impl Mall {
         }
         let new = NewCustomer { email: None, metadata: customer_metadata(payable) };
         let text = format!("{}-{}-{}", order.mode, order.partner_id, order.iccid.as_str());
-        let made = stripe.create_customer(&new, &key_text("customer", &text, key)?).await?;
+        let made = stripe.create_customer(&new, &key_text("customer", &text, key)?).await;
+        if let Err(CallError::Trouble { .. }) = made {
+            // The key has this answer for good.
+            let mut tx = self.store.begin().await?;
+            tx.renew_customer_key(whose, key, now).await?;
+            tx.commit().await?;
+        }
+        let made = made?;
         let mut tx = self.store.begin().await?;
         tx.cashier_customer_found(whose, &made.id).await?;
         tx.commit().await?;

@@ -173,7 +173,14 @@ impl Mall {
                     Asked::Trouble(error) => Some(self.later(&error)),
                 })
             }
-            Err(error) => Ok(Some(self.later(&error))),
+            Err(error) => {
+                if let CallError::Trouble { .. } = error {
+                    // The key has this answer for good.
+                    let mut taken = payable.taken;
+                    self.renew_payment_key(&mut taken, order.mode).await?;
+                }
+                Ok(Some(self.later(&error)))
+            }
         }
     }
 

@@ -136,27 +136,41 @@ impl Mall {
         let mut key = key;
         if !is_fresh(key, now) {
             // The key may be forgotten: what was made under it is looked for first.
-            match all_refunds(stripe, &refund.intent_id).await {
-                Ok(there) => {
-                    let own = there.into_iter().find(|one| is_of(one, refund));
-                    if let Some(own) = own {
-                        return Ok(Ok(own));
-                    }
-                }
+            match own_refund(stripe, refund).await {
+                Ok(None) => key = self.renew_key((mode, partner), refund, key).await?,
+                Ok(Some(own)) => return Ok(Ok(own)),
                 Err(error) => return Ok(Err(error)),
             }
-            let mut tx = self.store.begin().await?;
-            tx.renew_refund_key(mode, partner, refund, now).await?;
-            tx.commit().await?;
-            key = CashierKey { no: key.no + 1, at: now };
         }
         let amount = minor_units::to_stripe(refund.amount)
             .map_err(|error| Error::Internal(format!("{}: {error}", refund.id)))?;
         let mut metadata = metadata(&payable.order, &payable.partner.code);
         metadata.insert("refund".to_owned(), refund.id.to_string());
         let new = NewRefund { payment_intent: refund.intent_id.clone(), amount, metadata };
-        let key = key_text("refund", &format!("{mode}-{partner}-{}", refund.id), key)?;
-        Ok(stripe.create_refund(&new, &key).await)
+        let text = key_text("refund", &format!("{mode}-{partner}-{}", refund.id), key)?;
+        let made = stripe.create_refund(&new, &text).await;
+        if let Err(CallError::Trouble { .. }) = made {
+            // The key has this answer for good. What is there is taken; else the next try has another key.
+            match own_refund(stripe, refund).await {
+                Ok(None) => drop(self.renew_key((mode, partner), refund, key).await?),
+                Ok(Some(own)) => return Ok(Ok(own)),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        Ok(made)
+    }
+
+    async fn renew_key(
+        &self,
+        (mode, partner): (Mode, PartnerId),
+        refund: &Refund,
+        key: CashierKey,
+    ) -> Result<CashierKey> {
+        let now = self.ctx.now();
+        let mut tx = self.store.begin().await?;
+        tx.renew_refund_key(mode, partner, refund, now).await?;
+        tx.commit().await?;
+        Ok(CashierKey { no: key.no + 1, at: now })
     }
 
     /// Writes down how a refund stands at Stripe; gives its state then.
@@ -416,6 +430,15 @@ fn state_of(at_stripe: &AtStripe) -> RefundState {
 /// Whether a refund at Stripe is one of ours.
 fn is_of(at_stripe: &AtStripe, refund: &Refund) -> bool {
     at_stripe.metadata.get("refund") == Some(&refund.id.to_string())
+}
+
+/// What Stripe has of one of our refunds.
+async fn own_refund(
+    stripe: &Stripe,
+    refund: &Refund,
+) -> std::result::Result<Option<AtStripe>, CallError> {
+    let there = all_refunds(stripe, &refund.intent_id).await?;
+    Ok(there.into_iter().find(|one| is_of(one, refund)))
 }
 
 /// All refunds of a payment.

@@ -6,10 +6,10 @@ use domain::partner::ResponseStyle;
 use domain::sim::SimState;
 use domain::{Locale, Mode};
 use serde_json::{Value, json};
-use testkit::{Engine, TestMall, TestPartner, on_both_engines};
+use testkit::{Engine, Recipe, TestMall, TestPartner, on_both_engines};
 use wire::Call;
 use wire::call::CALLS;
-use wire::payment::RESULT_QUERY;
+use wire::payment::{RESULT_CONFIRM, RESULT_QUERY, STRIPE_SINGLE_AUTH};
 use wire::renewals::{
     CANCEL_AUTO_RENEWAL_RECORD, QUERY_AUTO_RENEWAL_RECORD, QUERY_AUTO_RENEWAL_RECORD_LIST,
 };
@@ -41,6 +41,8 @@ fn requests(shop: &TestPartner) -> Vec<(Call, Value)> {
         (QUERY_AUTO_RENEWAL_RECORD, ""),
         (SYN_ORDER_INFO, "N1"),
         (SINGLE_ORDER, "N2"),
+        (STRIPE_SINGLE_AUTH, "N2"),
+        (RESULT_CONFIRM, "N2"),
         (SINGLE_QUERY_ORDER, ""),
         (QUERY_AUTO_RENEWAL_RECORD, ""),
         (QUERY_AUTO_RENEWAL_RECORD_LIST, ""),
@@ -80,8 +82,12 @@ async fn tops_of_all_answers(mall: &TestMall, shop: &TestPartner) -> Vec<(&'stat
     tops
 }
 
+/// The names of a payment's result.
+const PAYMENT: &str = "orderPeriod packageType partnerCode payAmount payId payResultDate payRst \
+    servicePlanShowName";
+
 async fn each_success_has_its_published_shape(engine: Engine) {
-    let mall = TestMall::start(engine).await;
+    let mall = TestMall::with(engine, Recipe { stripe: true, ..Recipe::default() }).await;
     let shop = mall.add_partner("SHOP", Mode::Test, |_| ()).await;
     let envelope = "data message operateCode";
     let expected = [
@@ -90,6 +96,8 @@ async fn each_success_has_its_published_shape(engine: Engine) {
         ("queryAutoRenewalRecord", ""),
         ("SynOrderInfo", envelope),
         ("singleOrder", "deviceCode orderNo partnerCode payId"),
+        ("stripeSingleAuth", envelope),
+        ("resultConfirm", PAYMENT),
         ("singleQueryOrder", envelope),
         (
             "queryAutoRenewalRecord",
@@ -98,11 +106,7 @@ async fn each_success_has_its_published_shape(engine: Engine) {
         ),
         ("queryAutoRenewalRecordList", envelope),
         ("cancelAutoRenewalRecord", ""),
-        (
-            "resultQuery",
-            "orderPeriod packageType partnerCode payAmount payId payResultDate payRst \
-             servicePlanShowName",
-        ),
+        ("resultQuery", PAYMENT),
         ("queryOrder", envelope),
         ("querySim", envelope),
         ("querySimUsage", envelope),
@@ -118,7 +122,7 @@ async fn each_success_has_its_published_shape(engine: Engine) {
 }
 
 async fn a_partner_may_have_the_envelope_around_everything(engine: Engine) {
-    let mall = TestMall::start(engine).await;
+    let mall = TestMall::with(engine, Recipe { stripe: true, ..Recipe::default() }).await;
     let enveloped = |partner: &mut domain::partner::Partner| {
         partner.response_style = ResponseStyle::Envelope;
     };
@@ -283,12 +287,9 @@ async fn what_reaches_no_call_is_told_so(engine: Engine) {
         ("GET", "/topup_uat/mall/order"),
         ("POST", "/payment_test/resultQuery"),
         // Calls that do not exist yet.
-        ("POST", "/stripeSingleAuth"),
-        ("POST", "/payment_uat/stripeSingleAuth"),
         ("POST", "/payment/stripeSubAuth"),
         ("POST", "/payment_uat/stripeSubDirectly"),
-        ("POST", "/resultConfirm"),
-        ("POST", "/payment_uat/resultConfirm"),
+        // No money is taken here.
         ("POST", "/stripe/webhook/test"),
         ("GET", "/mall/bundle-groups/bundles"),
         ("GET", "/topup_test/mall/bundle-groups/grp_1/sims"),

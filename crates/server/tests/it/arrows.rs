@@ -46,7 +46,7 @@ const FLOORS: &[(&str, Sees)] = &[
     ),
     // The networks that carriers speak to, played: it must not share a client's mistakes.
     ("upstream", Sees::Only(&["domain"])),
-    // Stripe, played, likewise.
+    // Stripe, played: it must not share a mistake of the client.
     ("stripe_double", Sees::Only(&[])),
     // What a partner builds into a program of its own: the wire and nothing of the house.
     ("sdk", Sees::Only(&["wire"])),

@@ -181,15 +181,19 @@ async fn what_is_closed_cannot_be_paid(engine: Engine) {
 async fn a_payment_under_way_is_waited_for(engine: Engine) {
     let (mall, partner, client) = with_stripe(engine).await;
     let (pay_id, intent) = authorised((&partner, &client), "N1").await;
-    let slow = serde_json::json!({"card": "pm_card_visa", "after_seconds": 3_600});
-    mall.stripe().control(&format!("pay/{intent}"), slow).await;
+    let slow =
+        serde_json::json!({"kind": "late_success", "delay_seconds": 3_600, "path": "/v1/*confirm"});
+    mall.stripe().control("faults", slow).await;
+    let form = [("payment_method", "pm_card_visa"), ("use_stripe_sdk", "true")];
+    let (_, paying) = mall.stripe().call(&format!("payment_intents/{intent}/confirm"), &form).await;
+    assert_eq!(paying["status"], "processing");
     mall.advance(Span::minutes(45)).await;
     // Nobody can cancel what the bank has in hand: the order is not closed over it.
     assert_eq!(status(&client, "N1").await, "AWAITING_PAYMENT");
     assert_eq!(result(&client, &pay_id).await, "processing");
     for _ in 0..5 {
         mall.advance(Span::minutes(30)).await;
-        mall.stripe().told(mall.now()).await;
+        mall.stripe().told().await;
     }
     mall.settle().await;
     assert_eq!(status(&client, "N1").await, "PROVISIONED");

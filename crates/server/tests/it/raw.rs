@@ -177,7 +177,10 @@ pub fn sample(call: &Call, iccid: &str, number: &str) -> Value {
         "cancelAutoRenewalRecord" => serde_json::json!({
             "deviceCode": iccid, "orderNo": number, "payId": format!("P-{number}"),
         }),
-        "resultQuery" => serde_json::json!({"payId": format!("P-{number}")}),
+        "resultQuery" | "resultConfirm" => serde_json::json!({"payId": format!("P-{number}")}),
+        "stripeSingleAuth" => serde_json::json!({
+            "payId": format!("P-{number}"), "payAmount": "10.00", "payCurrency": "EUR",
+        }),
         "queryOrder" => serde_json::json!({"order_id": number}),
         "querySim" | "querySimUsage" => serde_json::json!({"sim_id": iccid}),
         other => panic!("{other} is new: say here what a good request of it is"),

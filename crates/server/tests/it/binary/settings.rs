@@ -49,6 +49,7 @@ fn every_flag_has_its_variable_and_stands_in_the_help() {
         "seal",
         "openapi",
         "simulator",
+        "stripe-double",
         "token",
         "admin",
     ];
