@@ -110,6 +110,8 @@ fn calls(service: Service, mode: Mode, mall: &Arc<Mall>) -> Router {
             .route(wire::vshop::SYN_ORDER_INFO.path, post(vshop::syn_order_info)),
         Service::Payment => Router::new()
             .route(wire::payment::STRIPE_SINGLE_AUTH.path, post(payment::stripe_single_auth))
+            .route(wire::payment::STRIPE_SUB_AUTH.path, post(payment::stripe_sub_auth))
+            .route(wire::payment::STRIPE_SUB_DIRECTLY.path, post(payment::stripe_sub_directly))
             .route(wire::payment::RESULT_QUERY.path, post(payment::result_query))
             .route(wire::payment::RESULT_CONFIRM.path, post(payment::result_confirm)),
         Service::Topup => Router::new()

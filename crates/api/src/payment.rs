@@ -2,7 +2,9 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use wire::payment::{ResultConfirm, ResultQuery, StripeSingleAuth};
+use wire::payment::{
+    ResultConfirm, ResultQuery, StripeSingleAuth, StripeSubAuth, StripeSubDirectly,
+};
 
 use crate::App;
 use crate::signed::Signed;
@@ -12,6 +14,20 @@ pub(crate) async fn stripe_single_auth(
     call: Signed<StripeSingleAuth>,
 ) -> Response {
     call.answer(app.mall.authorise_payment(&call.caller, &call.request).await)
+}
+
+pub(crate) async fn stripe_sub_auth(
+    State(app): State<App>,
+    call: Signed<StripeSubAuth>,
+) -> Response {
+    call.answer(app.mall.authorise_renewal(&call.caller, &call.request).await)
+}
+
+pub(crate) async fn stripe_sub_directly(
+    State(app): State<App>,
+    call: Signed<StripeSubDirectly>,
+) -> Response {
+    call.answer(app.mall.subscribe(&call.caller, &call.request).await)
 }
 
 pub(crate) async fn result_query(State(app): State<App>, call: Signed<ResultQuery>) -> Response {

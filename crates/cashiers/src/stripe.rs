@@ -10,6 +10,7 @@ mod http;
 pub mod minor_units;
 mod objects;
 mod secret;
+mod subscriptions;
 pub mod webhook;
 
 use domain::{Mode, Span};
@@ -21,6 +22,10 @@ pub use objects::{
     LastPaymentError, Metadata, Page, PaymentIntent, PaymentIntentStatus, Refund, RefundStatus,
 };
 pub use secret::Secret;
+pub use subscriptions::{
+    Interval, Invoice, InvoiceStatus, NewPrice, NewSubscription, Price, Product, SetupIntent,
+    Subscription, SubscriptionStatus,
+};
 
 /// The version of Stripe's API that every call names.
 pub const API_VERSION: &str = "2025-02-24.acacia";

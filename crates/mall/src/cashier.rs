@@ -9,6 +9,8 @@ mod events;
 mod follow;
 mod learn;
 mod refunds;
+mod renew;
+mod subscribe;
 
 use std::collections::HashMap;
 use std::sync::Arc;

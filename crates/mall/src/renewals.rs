@@ -36,6 +36,9 @@ impl Mall {
                 return Ok(tx.schedule_renewal(mode, partner, &in_force).await?);
             }
             tx.end_renewal(mode, partner, &in_force, (RenewalState::Replaced, now)).await?;
+            if let Some(replaced) = tx.order(mode, partner, in_force.order_id).await? {
+                self.end_subscription(tx, &replaced).await?;
+            }
         }
         let renewal = Renewal {
             id: self.ctx.id(),
@@ -125,7 +128,9 @@ impl Mall {
             if renewal.state == RenewalState::Active {
                 let ended = (RenewalState::Cancelled, self.ctx.now());
                 tx.end_renewal(partner.mode, partner.id, &renewal, ended).await?;
+                self.end_subscription(&mut tx, &order).await?;
                 tx.commit().await?;
+                self.bell.notify_one();
             }
             Ok(())
         })

@@ -124,7 +124,8 @@ fn subject(job: &Job) -> &str {
         | JobKind::Import
         | JobKind::FollowPayment
         | JobKind::Refund
-        | JobKind::StrayPayment => &job.subject,
+        | JobKind::StrayPayment
+        | JobKind::FollowSubscription => &job.subject,
         JobKind::TurnPlan | JobKind::LookAtSim => "a SIM",
     }
 }
@@ -248,6 +249,7 @@ impl Mall {
             JobKind::Import => self.import_job(job).await,
             JobKind::FollowPayment => Box::pin(self.follow_payment(job)).await,
             JobKind::Refund => Box::pin(self.refund(job)).await,
+            JobKind::FollowSubscription => Box::pin(self.follow_subscription(job)).await,
             JobKind::StrayPayment => Box::pin(self.stray_payment(job)).await,
             // It carries a carrier's answer, and must not make every job's future as large.
             JobKind::LookAtSim => Box::pin(self.look_upstream(job)).await,

@@ -23,7 +23,9 @@ mod orders;
 pub use client::{Client, Credentials, Error, Fields, Prefix, Scheme};
 pub use orders::{NewOrder, PaidOrder};
 pub use wire::answer::Failure;
-pub use wire::payment::{ResultQueryAnswer, StripeSingleAuthAnswer};
+pub use wire::payment::{
+    ResultQueryAnswer, StripeSingleAuthAnswer, StripeSubAuthAnswer, StripeSubDirectlyAnswer,
+};
 pub use wire::renewals::{AutoRenewalRecord, AutoRenewalRecordListAnswer};
 pub use wire::topup::{Order, OrderPage, SimStatus, SimUsage};
 pub use wire::vshop::{

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 use wire::payment::{
-    RESULT_CONFIRM, RESULT_QUERY, ResultQueryAnswer, STRIPE_SINGLE_AUTH, StripeSingleAuthAnswer,
+    RESULT_CONFIRM, RESULT_QUERY, ResultQueryAnswer, STRIPE_SINGLE_AUTH, STRIPE_SUB_AUTH,
+    STRIPE_SUB_DIRECTLY, StripeSingleAuthAnswer, StripeSubAuthAnswer, StripeSubDirectlyAnswer,
 };
 use wire::renewals::{
     AutoRenewalRecord, AutoRenewalRecordListAnswer, CANCEL_AUTO_RENEWAL_RECORD,
@@ -194,6 +195,29 @@ impl Client {
             ("email", text(email)),
         ];
         self.call(&STRIPE_SINGLE_AUTH, fields).await
+    }
+
+    /// 6.2: what Stripe's SDK needs to save the end user's card.
+    pub async fn stripe_sub_auth(&self, pay_id: &str) -> Result<StripeSubAuthAnswer, Error> {
+        self.call(&STRIPE_SUB_AUTH, vec![("payId", text(pay_id))]).await
+    }
+
+    /// 6.3: the subscription, whose first invoice pays the order.
+    pub async fn stripe_sub_directly(
+        &self,
+        pay_id: &str,
+        (amount, currency): (&str, &str),
+        (plan_id, pm_id): (&str, &str),
+    ) -> Result<StripeSubDirectlyAnswer, Error> {
+        let fields = vec![
+            ("payId", text(pay_id)),
+            ("payAmount", text(amount)),
+            ("payCurrency", text(currency)),
+            ("plan_id", text(plan_id)),
+            ("pm_id", text(pm_id)),
+            ("email", text("")),
+        ];
+        self.call(&STRIPE_SUB_DIRECTLY, fields).await
     }
 
     /// 6.5: tells that the SDK's flow ended, and gives the result that Stripe gives now.

@@ -24,6 +24,8 @@ CREATE TABLE cashier_payments (
     -- Empty until it is known.
     intent_id TEXT NOT NULL,
     charge_id TEXT NOT NULL,
+    -- The SetupIntent that saves the card of an auto-renewal; empty until there is one.
+    setup_id TEXT NOT NULL,
     -- From when it is followed, and when the cashier was last asked.
     begun_at BIGINT NOT NULL,
     asked_at BIGINT,
@@ -33,6 +35,47 @@ CREATE TABLE cashier_payments (
     PRIMARY KEY (mode, partner_id, order_id)
 );
 CREATE UNIQUE INDEX cashier_payments_intent ON cashier_payments (mode, intent_id) WHERE intent_id <> '';
+
+-- What an auto-renewal costs at the cashier: a product and a price, made once for each of a partner's offers.
+CREATE TABLE cashier_prices (
+    mode TEXT NOT NULL,
+    partner_id TEXT NOT NULL,
+    plan_code TEXT NOT NULL,
+    -- The length, the amount and the currency.
+    offer TEXT NOT NULL,
+    key_no BIGINT NOT NULL,
+    key_at BIGINT NOT NULL,
+    -- Empty until they are known.
+    product_id TEXT NOT NULL,
+    price_id TEXT NOT NULL,
+    PRIMARY KEY (mode, partner_id, plan_code, offer)
+);
+
+-- Subscriptions at the cashier: one for the order with which an auto-renewal begins.
+CREATE TABLE cashier_subscriptions (
+    mode TEXT NOT NULL,
+    partner_id TEXT NOT NULL,
+    order_id TEXT NOT NULL,
+    key_no BIGINT NOT NULL,
+    key_at BIGINT NOT NULL,
+    -- With which card it is being made; empty while none is.
+    method_id TEXT NOT NULL,
+    -- Empty until it is known.
+    subscription_id TEXT NOT NULL,
+    product_id TEXT NOT NULL,
+    -- The cashier's word.
+    status TEXT NOT NULL,
+    period_ends_at BIGINT,
+    -- Of an invoice that is not paid: why, and when it is tried again.
+    decline_code TEXT NOT NULL,
+    next_try_at BIGINT,
+    -- It is to be ended at the cashier.
+    ends BOOLEAN NOT NULL,
+    version BIGINT NOT NULL,
+    PRIMARY KEY (mode, partner_id, order_id)
+);
+CREATE UNIQUE INDEX cashier_subscriptions_id
+    ON cashier_subscriptions (mode, subscription_id) WHERE subscription_id <> '';
 
 -- Events as they came, each once. They say that something is to be looked at, and nothing else is taken from them.
 CREATE TABLE cashier_events (

@@ -13,7 +13,7 @@ macro_rules! payment {
     ($rest:literal) => {
         concat!(
             "SELECT partner_id, order_id, key_no, key_at, customer_id, intent_id, charge_id,
-            begun_at, asked_at, decline_code, version FROM cashier_payments WHERE mode = $1 ",
+            setup_id, begun_at, asked_at, decline_code, version FROM cashier_payments WHERE mode = $1 ",
             $rest
         )
     };
@@ -31,10 +31,11 @@ statements! {
     PAYMENT = payment!("AND partner_id = $2 AND order_id = $3");
     PAYMENT_BY_INTENT = payment!("AND intent_id = $2 AND intent_id <> ''");
     ADD_PAYMENT = "INSERT INTO cashier_payments (mode, partner_id, order_id, key_no, key_at, customer_id,
-        intent_id, charge_id, begun_at, asked_at, decline_code, version)
-        VALUES ($1, $2, $3, 1, $4, '', '', '', $4, NULL, '', 0) ON CONFLICT DO NOTHING";
+        intent_id, charge_id, setup_id, begun_at, asked_at, decline_code, version)
+        VALUES ($1, $2, $3, 1, $4, '', '', '', '', $4, NULL, '', 0) ON CONFLICT DO NOTHING";
     UPDATE_PAYMENT = "UPDATE cashier_payments SET key_no = $4, key_at = $5, customer_id = $6,
-        intent_id = $7, charge_id = $8, asked_at = $9, decline_code = $10, version = version + 1
+        intent_id = $7, charge_id = $8, asked_at = $9, decline_code = $10, setup_id = $12,
+        version = version + 1
         WHERE mode = $1 AND partner_id = $2 AND order_id = $3 AND version = $11";
     MAY_ASK = "UPDATE cashier_payments SET asked_at = $4 WHERE mode = $1 AND partner_id = $2
         AND order_id = $3 AND (asked_at IS NULL OR asked_at <= $5)";
@@ -79,6 +80,8 @@ pub struct CashierPayment {
     pub intent_id: String,
     /// The charge that took the money; empty until it is known.
     pub charge_id: String,
+    /// What saves the card of an auto-renewal; empty until there is one.
+    pub setup_id: String,
     /// When payment was begun.
     pub begun_at: Timestamp,
     /// When the cashier was last asked.
@@ -122,6 +125,7 @@ struct PaymentRow {
     customer_id: String,
     intent_id: String,
     charge_id: String,
+    setup_id: String,
     begun_at: i64,
     asked_at: Option<i64>,
     decline_code: String,
@@ -149,6 +153,7 @@ impl PaymentRow {
             customer_id: self.customer_id,
             intent_id: self.intent_id,
             charge_id: self.charge_id,
+            setup_id: self.setup_id,
             begun_at: Timestamp::from_micros(self.begun_at),
             asked_at: self.asked_at.map(Timestamp::from_micros),
             decline_code: self.decline_code,
@@ -277,6 +282,7 @@ impl Tx {
             payment.asked_at.map(Timestamp::as_micros),
             &payment.decline_code,
             payment.version,
+            &payment.setup_id,
         )?;
         one_row(changed, "the cashier's payment")?;
         payment.version += 1;

@@ -37,7 +37,7 @@ macro_rules! claim_oldest {
     ($lock:literal) => {
         claim!(
             "kind IN ('provision', 'close_order', 'turn_plan', 'import', 'look_at_sim',
-            'follow_payment', 'refund', 'stray_payment')",
+            'follow_payment', 'refund', 'stray_payment', 'follow_subscription')",
             "run_at",
             $lock
         )
@@ -94,11 +94,14 @@ pub enum JobKind {
     /// Gives back what came for an order beside its own payment. The subject is the order's id and the
     /// cashier's name of the payment.
     StrayPayment,
+    /// Asks the cashier how an auto-renewal stands, and makes orders of what was paid. The subject is the id of the
+    /// order with which it began.
+    FollowSubscription,
 }
 
 impl JobKind {
     /// All kinds.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Provision,
         Self::CloseOrder,
         Self::TurnPlan,
@@ -107,6 +110,7 @@ impl JobKind {
         Self::FollowPayment,
         Self::Refund,
         Self::StrayPayment,
+        Self::FollowSubscription,
     ];
 
     /// The word stored in the database.
@@ -120,6 +124,7 @@ impl JobKind {
             Self::FollowPayment => "follow_payment",
             Self::Refund => "refund",
             Self::StrayPayment => "stray_payment",
+            Self::FollowSubscription => "follow_subscription",
         }
     }
 }

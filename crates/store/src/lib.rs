@@ -32,6 +32,7 @@ mod seal;
 mod sim_plans;
 mod sims;
 mod standing;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod waits;
@@ -66,3 +67,4 @@ pub use seal::{Purpose, Sealer, SealerError};
 pub use sim_plans::{SimBook, SimKey, SimPlan, SimQueue};
 pub use sims::Card;
 pub use standing::{IdleJob, SweptOrder};
+pub use subscriptions::{CashierPrice, CashierSubscription, Offer};

@@ -34,6 +34,7 @@ const MODULES: &[&[&str]] = &[
     crate::sim_plans::ALL,
     crate::sims::ALL,
     crate::standing::ALL,
+    crate::subscriptions::ALL,
 ];
 
 #[tokio::test]

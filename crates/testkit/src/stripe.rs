@@ -128,6 +128,13 @@ impl PlayedStripe {
         (status, serde_json::from_str(&answer.text().await.unwrap()).unwrap())
     }
 
+    /// Ends an object of Stripe's, as its dashboard would.
+    pub async fn delete(&self, path: &str) {
+        let request = http_client().delete(format!("{}/v1/{path}", self.url));
+        let request = request.header("authorization", "Bearer sk_test_dashboard");
+        assert!(request.send().await.unwrap().status().is_success());
+    }
+
     /// How many objects of a kind there are, 100 at most.
     pub async fn count(&self, path: &str) -> usize {
         let request = http_client().get(format!("{}/v1/{path}?limit=100", self.url));

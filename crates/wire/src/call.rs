@@ -118,7 +118,7 @@ pub trait Request: Sized + Send {
 }
 
 /// Every call that exists.
-pub const CALLS: [Call; 14] = [
+pub const CALLS: [Call; 16] = [
     crate::vshop::SINGLE_VERIFY,
     crate::vshop::SINGLE_SERVICE_PLAN_PAGE,
     crate::vshop::SINGLE_ORDER,
@@ -128,6 +128,8 @@ pub const CALLS: [Call; 14] = [
     crate::renewals::QUERY_AUTO_RENEWAL_RECORD_LIST,
     crate::vshop::SYN_ORDER_INFO,
     crate::payment::STRIPE_SINGLE_AUTH,
+    crate::payment::STRIPE_SUB_AUTH,
+    crate::payment::STRIPE_SUB_DIRECTLY,
     crate::payment::RESULT_QUERY,
     crate::payment::RESULT_CONFIRM,
     crate::topup::QUERY_ORDER,

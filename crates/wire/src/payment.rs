@@ -81,6 +81,127 @@ pub struct StripeSingleAuthAnswer {
     pub ephemeral_key: String,
 }
 
+/// 6.2, title published; path and fields chosen.
+pub const STRIPE_SUB_AUTH: Call = Call {
+    service: Service::Payment,
+    method: Method::Post,
+    path: "/stripeSubAuth",
+    name: "stripeSubAuth",
+    shape: Shape::Envelope,
+    summary: "Authorise an auto-renewal",
+    doc: "Gives what Stripe's SDKs need to save the end user's card. Its result is the `pm_id` of \
+          stripeSubDirectly.",
+    fields: &[
+        PAYMENT,
+        &[
+            PAY_ID,
+            optional(
+                "email",
+                Kind::Text { max: EMAIL_CHARS_MAX },
+                "For Stripe's receipts (chosen)",
+            ),
+        ],
+    ],
+};
+
+/// Authorise an auto-renewal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StripeSubAuth {
+    /// The first payment's number.
+    pub pay_id: String,
+}
+
+impl Request for StripeSubAuth {
+    const CALL: Call = STRIPE_SUB_AUTH;
+    fn read(form: &mut Form<'_>) -> Option<Self> {
+        let pay_id = form.text("payId", NUMBER_CHARS_MAX);
+        let email = form.text("email", EMAIL_CHARS_MAX);
+        email.and(pay_id).map(|pay_id| Self { pay_id })
+    }
+}
+
+/// What Stripe's SDKs need to save a card (names chosen).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StripeSubAuthAnswer {
+    /// The key that the SDK is set up with.
+    #[serde(rename = "publishableKey")]
+    pub publishable_key: String,
+    /// Lets whoever has it save a card.
+    #[serde(rename = "clientSecret")]
+    pub client_secret: String,
+    /// The SIM's customer at Stripe.
+    pub customer_id: String,
+    /// Opens that customer's saved cards to the SDK, for an hour.
+    #[serde(rename = "ephemeralKey")]
+    pub ephemeral_key: String,
+}
+
+/// 6.3, published; the path is chosen.
+pub const STRIPE_SUB_DIRECTLY: Call = Call {
+    service: Service::Payment,
+    method: Method::Post,
+    path: "/stripeSubDirectly",
+    name: "stripeSubDirectly",
+    shape: Shape::Bare,
+    summary: "Create the subscription",
+    doc: "The first invoice pays the order; each further one that is paid makes a renewal order.",
+    fields: &[
+        PAYMENT,
+        &[
+            PAY_ID,
+            required("payAmount", Kind::Decimal, "What the end user pays each time (published)"),
+            required("payCurrency", Kind::Currency, "ISO 4217, any case (published)"),
+            required("plan_id", Kind::Text { max: 64 }, "`plan_id` of the plan (published)"),
+            required("pm_id", Kind::Text { max: 64 }, "The saved card, `pm_…` (published)"),
+            optional(
+                "email",
+                Kind::Text { max: EMAIL_CHARS_MAX },
+                "For Stripe's receipts (published)",
+            ),
+        ],
+    ],
+};
+
+/// Create the subscription.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StripeSubDirectly {
+    /// The first payment's number.
+    pub pay_id: String,
+    /// What the end user pays each time.
+    pub pay_amount: Money,
+    /// The plan.
+    pub plan_id: String,
+    /// The saved card.
+    pub pm_id: String,
+}
+
+impl Request for StripeSubDirectly {
+    const CALL: Call = STRIPE_SUB_DIRECTLY;
+    fn read(form: &mut Form<'_>) -> Option<Self> {
+        let pay_id = form.text("payId", NUMBER_CHARS_MAX);
+        let pay_amount = form.amount("payAmount", "payCurrency");
+        let plan_id = form.text("plan_id", 64);
+        let pm_id = form.text("pm_id", 64);
+        form.text("email", EMAIL_CHARS_MAX)?;
+        Some(Self { pay_id: pay_id?, pay_amount: pay_amount?, plan_id: plan_id?, pm_id: pm_id? })
+    }
+}
+
+/// The subscription (published).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StripeSubDirectlyAnswer {
+    /// The SIM's customer at Stripe.
+    pub customer_id: String,
+    /// The saved card.
+    pub pay_method: String,
+    /// What is sold.
+    pub product_id: String,
+    /// Stripe's word for how the subscription stands.
+    pub status: String,
+    /// The subscription.
+    pub sub_id: String,
+}
+
 /// 6.4, published.
 pub const RESULT_QUERY: Call = Call {
     service: Service::Payment,

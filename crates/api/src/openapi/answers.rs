@@ -31,6 +31,8 @@ pub fn data(call: &Call) -> Option<Value> {
         "queryAutoRenewalRecordList" => record_list(),
         "SynOrderInfo" => syn_order_info(),
         "stripeSingleAuth" => single_auth(),
+        "stripeSubAuth" => sub_auth(),
+        "stripeSubDirectly" => subscription(),
         "resultQuery" | "resultConfirm" => result_query(),
         "queryOrder" => json!({"anyOf": [order(), order_page()]}),
         "querySim" => sim_status(),
@@ -139,6 +141,27 @@ fn single_auth() -> Value {
         "paymentIntentId": text("The PaymentIntent (chosen)"),
         "customer_id": text("The SIM's customer at Stripe (chosen)"),
         "ephemeralKey": text("Opens that customer's saved cards to the SDK for an hour (chosen)"),
+    });
+    object(&members, &[])
+}
+
+fn sub_auth() -> Value {
+    let members = json!({
+        "publishableKey": text("The key that Stripe's SDK is set up with (chosen)"),
+        "clientSecret": text("Of a SetupIntent: lets whoever has it save a card (chosen)"),
+        "customer_id": text("The SIM's customer at Stripe (chosen)"),
+        "ephemeralKey": text("Opens that customer's saved cards to the SDK for an hour (chosen)"),
+    });
+    object(&members, &[])
+}
+
+fn subscription() -> Value {
+    let members = json!({
+        "customer_id": text("The SIM's customer at Stripe (published)"),
+        "pay_method": text("The saved card (published)"),
+        "product_id": text("What is sold (published)"),
+        "status": text("Stripe's word for how it stands (published)"),
+        "sub_id": text("The subscription (published)"),
     });
     object(&members, &[])
 }

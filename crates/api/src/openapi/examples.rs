@@ -62,6 +62,17 @@ pub fn requests(call: &Call) -> Vec<Example> {
                 "payCurrency":"GBP","email":"","tradeTime":"1654585746965",
                 "tradeType":"stripeSingleAuth","version":"3.0"}),
         ),
+        "stripeSubAuth" => (
+            false,
+            json!({"partnerCode":PARTNER,"payId":"P0002702023060915590562022","email":"",
+                "tradeTime":"1654585746965","tradeType":"stripeSubAuth","version":"3.0"}),
+        ),
+        "stripeSubDirectly" => (
+            false,
+            json!({"partnerCode":PARTNER,"payId":"P0002702023060915590562022","payAmount":"12.36",
+                "payCurrency":"gbp","email":"","plan_id":"plan_1","pm_id":"pm_1",
+                "tradeTime":"1654585746965","tradeType":"stripeSubDirectly","version":"3.0"}),
+        ),
         "resultConfirm" => (
             false,
             json!({"partnerCode":PARTNER,"payId":"P0002702023060915590562022",
@@ -120,6 +131,10 @@ pub fn answers(call: &Call) -> Vec<Example> {
         "stripeSingleAuth" => vec![example(json!({"payId":"P0002702023060915590562022",
             "publishableKey":"pk_test_51","clientSecret":"pi_1_secret_2",
             "paymentIntentId":"pi_1","customer_id":"cus_1","ephemeralKey":"ek_test_1"}))],
+        "stripeSubAuth" => vec![example(json!({"publishableKey":"pk_test_51",
+            "clientSecret":"seti_1_secret_2","customer_id":"cus_1","ephemeralKey":"ek_test_1"}))],
+        "stripeSubDirectly" => vec![example(json!({"customer_id":"cus_1","pay_method":"pm_1",
+            "product_id":"prod_1","status":"active","sub_id":"sub_1"}))],
         "resultConfirm" => vec![example(json!({"orderPeriod":"1","packageType":"2",
             "partnerCode":PARTNER,"payAmount":"£12.36","payId":"P0002702023060915590562022",
             "payResultDate":"2023-06-09 15:59:05","payRst":"success","servicePlanShowName":"…"}))],

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use wire::call::{CALLS, Call, Method, Request, Service, Shape};
 use wire::common::Common;
-use wire::payment::{ResultConfirm, ResultQuery, StripeSingleAuth};
+use wire::payment::{
+    ResultConfirm, ResultQuery, StripeSingleAuth, StripeSubAuth, StripeSubDirectly,
+};
 use wire::renewals::{
     AutoRenewalHistory, AutoRenewalRecord, AutoRenewalRecordListAnswer, CancelAutoRenewalRecord,
     QueryAutoRenewalRecord, QueryAutoRenewalRecordList,
@@ -185,6 +187,8 @@ fn errors(call: &Call, params: &Params) -> Vec<FormError> {
         "queryAutoRenewalRecordList" => read::<QueryAutoRenewalRecordList>(params),
         "SynOrderInfo" => read::<SynOrderInfo>(params),
         "stripeSingleAuth" => read::<StripeSingleAuth>(params),
+        "stripeSubAuth" => read::<StripeSubAuth>(params),
+        "stripeSubDirectly" => read::<StripeSubDirectly>(params),
         "resultQuery" => read::<ResultQuery>(params),
         "resultConfirm" => read::<ResultConfirm>(params),
         "queryOrder" => read::<QueryOrder>(params),
@@ -360,6 +364,21 @@ fn the_answers_about_renewals_and_payments_fit_their_schemas() {
         ephemeral_key: t(),
     };
     check("stripeSingleAuth", &auth);
+    let auth = wire::payment::StripeSubAuthAnswer {
+        publishable_key: t(),
+        client_secret: t(),
+        customer_id: t(),
+        ephemeral_key: t(),
+    };
+    check("stripeSubAuth", &auth);
+    let made = wire::payment::StripeSubDirectlyAnswer {
+        customer_id: t(),
+        pay_method: t(),
+        product_id: t(),
+        status: t(),
+        sub_id: t(),
+    };
+    check("stripeSubDirectly", &made);
 }
 
 #[test]

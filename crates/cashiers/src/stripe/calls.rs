@@ -8,7 +8,7 @@ use super::objects::{
 use super::{CallError, IdempotencyKey, Stripe};
 
 /// How many objects of a list are asked for at once; the most that Stripe gives.
-const PAGE: u8 = 100;
+pub(super) const PAGE: u8 = 100;
 /// What is asked for whole with a payment: its charge, and what that did to the balance.
 const WHOLE: &str = "latest_charge.balance_transaction";
 
@@ -170,7 +170,7 @@ impl Stripe {
 }
 
 /// An id that can stand in a path: whatever Stripe calls an object, it does not lead elsewhere.
-fn safe(id: &str) -> Result<&str, CallError> {
+pub(super) fn safe(id: &str) -> Result<&str, CallError> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     if !id.is_empty() && id.bytes().all(plain) {
         return Ok(id);

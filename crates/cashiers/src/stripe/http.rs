@@ -82,6 +82,12 @@ impl Http {
         self.call(request).await
     }
 
+    /// Ends an object. Stripe needs no key for it: whatever is ended stays so.
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
+        let url = format!("{}/v1/{path}", self.base);
+        self.call(self.client.request(Method::DELETE, url)).await
+    }
+
     async fn call<T: DeserializeOwned>(
         &self,
         request: reqwest::RequestBuilder,

@@ -91,7 +91,12 @@ async fn still_needed(tx: &mut Tx, mode: Mode, job: &JobRecord) -> Result<Option
                  wait until the order goes to REVIEW or FAILED", order.id
             ))
         }),
-        Ok(JobKind::FollowPayment | JobKind::Refund | JobKind::StrayPayment) => Some(
+        Ok(
+            JobKind::FollowPayment
+            | JobKind::Refund
+            | JobKind::StrayPayment
+            | JobKind::FollowSubscription,
+        ) => Some(
             "this job asks the cashier what became of an end user's money: retry it, or wait until \
              that is known"
                 .to_owned(),

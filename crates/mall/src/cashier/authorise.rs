@@ -54,7 +54,7 @@ impl From<store::StoreError> for NoIntent {
 }
 
 impl NoIntent {
-    fn told(self) -> Error {
+    pub(super) fn told(self) -> Error {
         match self {
             Self::Call(error) => {
                 tracing::warn!(%error, "Stripe did not prepare a payment");
@@ -79,12 +79,7 @@ impl Mall {
         let intent = intent.map_err(NoIntent::told)?;
         self.send_receipt(stripe, &intent, &request.email).await?;
         let customer = payable.taken.customer_id.clone();
-        // Its secret is told once, and it is of no use to anybody else: a fresh one each time.
-        let [random] = [self.ctx.random::<16>()];
-        let key = CashierKey { no: 1, at: self.ctx.now() };
-        let key = key_text("ephemeral", &hex::encode(random), key)?;
-        let ephemeral = stripe.create_ephemeral_key(&customer, &key).await;
-        let ephemeral = ephemeral.map_err(|error| NoIntent::Call(error).told())?;
+        let ephemeral_key = self.ephemeral_key(stripe, &customer).await?;
         let client_secret = intent
             .client_secret
             .ok_or_else(|| Error::Internal(format!("{} has no client secret", intent.id)))?;
@@ -94,8 +89,17 @@ impl Mall {
             client_secret,
             payment_intent_id: intent.id,
             customer_id: customer,
-            ephemeral_key: ephemeral.secret.ok_or(Code::PaymentProviderUnavailable)?,
+            ephemeral_key,
         })
+    }
+
+    /// A key that opens a customer's saved cards to an app. Its secret is told once: a fresh one each time.
+    pub(super) async fn ephemeral_key(&self, stripe: &Stripe, customer: &str) -> Result<String> {
+        let key = CashierKey { no: 1, at: self.ctx.now() };
+        let key = key_text("ephemeral", &hex::encode(self.ctx.random::<16>()), key)?;
+        let made = stripe.create_ephemeral_key(customer, &key).await;
+        let made = made.map_err(|error| NoIntent::Call(error).told())?;
+        Ok(made.secret.ok_or(Code::PaymentProviderUnavailable)?)
     }
 
     /// Writes down that Stripe is about to be asked, and that the payment is followed from now on.
@@ -122,6 +126,10 @@ impl Mall {
                 let taken = taken.filter(|taken| !taken.intent_id.is_empty());
                 let taken = taken.ok_or(Refusal::about(Code::OrderConflict, "payId"))?;
                 return Ok(Payable { order, payment, partner: (**partner).clone(), taken });
+            }
+            if tx.cashier_subscription(mode, partner.id, order.id).await?.is_some() {
+                // An auto-renewal is being agreed, whose first invoice pays it.
+                return Err(Refusal::about(Code::OrderConflict, "payId").into());
             }
             tx.add_cashier_customer((mode, partner.id, &order.iccid), now).await?;
             if tx.add_cashier_payment(mode, partner.id, order.id, now).await? {
@@ -172,13 +180,12 @@ impl Mall {
             Ok(intent) => intent,
             Err(trouble @ CallError::Trouble { .. }) => {
                 // The key has this answer for good. What is there is taken; else the next try has another key.
-                match self.find_intent(stripe, &payable.order, &customer).await? {
-                    Some(intent) => intent,
-                    None => {
-                        self.renew_payment_key(&mut payable.taken, mode).await?;
-                        return Err(trouble.into());
-                    }
-                }
+                let there = self.find_intent(stripe, &payable.order, &customer).await?;
+                let Some(intent) = there else {
+                    self.renew_payment_key(&mut payable.taken, mode).await?;
+                    return Err(trouble.into());
+                };
+                intent
             }
             Err(error) => return Err(error.into()),
         };
@@ -286,7 +293,7 @@ impl Mall {
     }
 
     /// The SIM's customer, made if there is none.
-    async fn ensure_customer(
+    pub(super) async fn ensure_customer(
         &self,
         stripe: &Stripe,
         payable: &Payable,

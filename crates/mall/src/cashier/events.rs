@@ -56,6 +56,8 @@ struct Named {
     #[serde(default)]
     payment_intent: Option<String>,
     #[serde(default)]
+    subscription: Option<String>,
+    #[serde(default)]
     metadata: Metadata,
 }
 
@@ -77,12 +79,24 @@ impl Named {
     }
 }
 
+impl Named {
+    /// The subscription it is about.
+    fn renewal(&self) -> Option<&str> {
+        match self.object.as_str() {
+            "subscription" => self.id.as_deref(),
+            _ => self.subscription.as_deref(),
+        }
+    }
+}
+
 /// Whose an event is.
 struct Whose {
     partner: PartnerId,
     order: OrderId,
     /// A payment for the order beside the one that it has.
     stray: Option<String>,
+    /// It is about the subscription that the order began.
+    renews: bool,
 }
 
 impl Mall {
@@ -137,10 +151,11 @@ impl Mall {
                 // It came before, and what it asked for was written down then.
                 return Ok(());
             }
-            if let Some(Whose { partner, order, stray }) = whose
+            if let Some(Whose { partner, order, stray, renews }) = whose
                 && let Some(order) = tx.order(mode, partner, order).await?
             {
                 let job = match stray {
+                    None if renews => (JobKind::FollowSubscription, order.id.to_string()),
                     None => (JobKind::FollowPayment, order.id.to_string()),
                     Some(intent) => (JobKind::StrayPayment, format!("{} {intent}", order.id)),
                 };
@@ -233,7 +248,18 @@ async fn whose(tx: &mut Tx, mode: Mode, named: &Named) -> Result<Option<Whose>> 
         && let Some(CashierPayment { partner_id, order_id, .. }) =
             tx.cashier_payment_of_intent(mode, intent).await?
     {
-        return Ok(Some(Whose { partner: partner_id, order: order_id, stray: None }));
+        return Ok(Some(Whose {
+            partner: partner_id,
+            order: order_id,
+            stray: None,
+            renews: false,
+        }));
+    }
+    if let Some(id) = named.renewal()
+        && let Some(known) = tx.cashier_subscription_by_id(mode, id).await?
+    {
+        let (partner, order) = (known.partner_id, known.order_id);
+        return Ok(Some(Whose { partner, order, stray: None, renews: true }));
     }
     let Ok(order) = named.metadata.order.parse::<OrderId>() else { return Ok(None) };
     let Some(partner) = tx.partner_by_code(mode, &named.metadata.partner).await? else {
@@ -245,5 +271,6 @@ async fn whose(tx: &mut Tx, mode: Mode, named: &Named) -> Result<Option<Whose>> 
     // It may have been noted since it was looked for.
     let stray = named.intent().filter(|intent| known && *intent != taken.intent_id);
     let stray = stray.map(str::to_owned);
-    Ok(Some(Whose { partner: partner.id, order, stray }))
+    let renews = named.object == "subscription";
+    Ok(Some(Whose { partner: partner.id, order, stray, renews }))
 }

@@ -1,6 +1,6 @@
 //! Asking Stripe how a payment stands: by a job while it is not decided, and whenever somebody has a reason.
 
-use cashiers::stripe::{CallError, PaymentIntentStatus};
+use cashiers::stripe::{CallError, PaymentIntentStatus, Stripe};
 use domain::order::OrderState;
 use domain::payment::Channel;
 use domain::{Span, Timestamp};
@@ -10,6 +10,7 @@ use wire::payment::{ResultConfirm, ResultQuery, ResultQueryAnswer};
 
 use super::authorise::{NoIntent, Payable, next_look};
 use super::learn::Learned;
+use super::subscribe::Renewing;
 use super::{ASK_PAUSE, key_text};
 use crate::error::{Error, Result};
 use crate::provision::order_of;
@@ -63,7 +64,11 @@ impl Mall {
     pub(super) async fn follow(&self, mut payable: Payable) -> Result<Asked> {
         let cashier = self.cashier(&payable.partner)?;
         let waits = matches!(payable.order.state, OrderState::AwaitingPayment { .. });
-        if payable.taken.intent_id.is_empty() && !waits {
+        let order = &payable.order;
+        let mut tx = self.store.read().await?;
+        let renews = tx.cashier_subscription(order.mode, order.partner_id, order.id).await?;
+        drop(tx);
+        if payable.taken.intent_id.is_empty() && (!waits || renews.is_some()) {
             // Nothing was made as far as is known, and nothing is to be made any more.
             return Ok(Asked::Learned(Learned::Decided));
         }
@@ -147,6 +152,9 @@ impl Mall {
     ) -> Result<Option<(Timestamp, String)>> {
         let Some(payable) = self.payable(order).await? else { return Ok(None) };
         let cashier = self.cashier(&payable.partner)?;
+        if let Some(mut renewing) = self.renewing(order).await? {
+            return self.cancel_renewing(&cashier.stripe, &mut renewing).await;
+        }
         if payable.taken.intent_id.is_empty() {
             // Its making may have been done without an answer: known first, then cancelled.
             return Ok(match self.follow(payable).await? {
@@ -181,6 +189,27 @@ impl Mall {
                 }
                 Ok(Some(self.later(&error)))
             }
+        }
+    }
+
+    /// The same of an order whose auto-renewal is being agreed: what may have been made is found first.
+    async fn cancel_renewing(
+        &self,
+        stripe: &Stripe,
+        renewing: &mut Renewing,
+    ) -> Result<Option<(Timestamp, String)>> {
+        let known = &renewing.subscription;
+        if known.method_id.is_empty() && known.subscription_id.is_empty() {
+            return Ok(None);
+        }
+        match self.look_for_subscription(stripe, renewing).await {
+            // Its first invoice is paid, or it would not be.
+            Ok(Some(_)) => {
+                Ok(Some((self.ctx.now() + FIRST_PAUSE, "its subscription was found".to_owned())))
+            }
+            Ok(None) => Ok(None),
+            Err(NoIntent::Call(error)) => Ok(Some(self.later(&error))),
+            Err(NoIntent::Own(error)) => Err(error),
         }
     }
 

@@ -148,8 +148,8 @@ impl Mall {
         metadata.insert("refund".to_owned(), refund.id.to_string());
         let new = NewRefund { payment_intent: refund.intent_id.clone(), amount, metadata };
         let text = key_text("refund", &format!("{mode}-{partner}-{}", refund.id), key)?;
-        let made = stripe.create_refund(&new, &text).await;
-        if let Err(CallError::Trouble { .. }) = made {
+        let asked = stripe.create_refund(&new, &text).await;
+        if let Err(CallError::Trouble { .. }) = asked {
             // The key has this answer for good. What is there is taken; else the next try has another key.
             match own_refund(stripe, refund).await {
                 Ok(None) => drop(self.renew_key((mode, partner), refund, key).await?),
@@ -157,7 +157,7 @@ impl Mall {
                 Err(error) => return Ok(Err(error)),
             }
         }
-        Ok(made)
+        Ok(asked)
     }
 
     async fn renew_key(

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use testkit::{Engine, Recipe, TestMall, TestPartner, on_both_engines};
 use wire::Call;
 use wire::call::CALLS;
-use wire::payment::{RESULT_CONFIRM, RESULT_QUERY, STRIPE_SINGLE_AUTH};
+use wire::payment::{
+    RESULT_CONFIRM, RESULT_QUERY, STRIPE_SINGLE_AUTH, STRIPE_SUB_AUTH, STRIPE_SUB_DIRECTLY,
+};
 use wire::renewals::{
     CANCEL_AUTO_RENEWAL_RECORD, QUERY_AUTO_RENEWAL_RECORD, QUERY_AUTO_RENEWAL_RECORD_LIST,
 };
@@ -47,6 +49,9 @@ fn requests(shop: &TestPartner) -> Vec<(Call, Value)> {
         (QUERY_AUTO_RENEWAL_RECORD, ""),
         (QUERY_AUTO_RENEWAL_RECORD_LIST, ""),
         (CANCEL_AUTO_RENEWAL_RECORD, "N1"),
+        (SINGLE_ORDER, "N3"),
+        (STRIPE_SUB_AUTH, "N3"),
+        (STRIPE_SUB_DIRECTLY, "N3"),
         (RESULT_QUERY, "N1"),
         (QUERY_ORDER, "N1"),
         (QUERY_SIM, ""),
@@ -106,6 +111,9 @@ async fn each_success_has_its_published_shape(engine: Engine) {
         ),
         ("queryAutoRenewalRecordList", envelope),
         ("cancelAutoRenewalRecord", ""),
+        ("singleOrder", "deviceCode orderNo partnerCode payId"),
+        ("stripeSubAuth", envelope),
+        ("stripeSubDirectly", "customer_id pay_method product_id status sub_id"),
         ("resultQuery", PAYMENT),
         ("queryOrder", envelope),
         ("querySim", envelope),
@@ -287,8 +295,6 @@ async fn what_reaches_no_call_is_told_so(engine: Engine) {
         ("GET", "/topup_uat/mall/order"),
         ("POST", "/payment_test/resultQuery"),
         // Calls that do not exist yet.
-        ("POST", "/payment/stripeSubAuth"),
-        ("POST", "/payment_uat/stripeSubDirectly"),
         // No money is taken here.
         ("POST", "/stripe/webhook/test"),
         ("GET", "/mall/bundle-groups/bundles"),

@@ -34,4 +34,5 @@ mod signatures;
 mod sims;
 mod slow_clients;
 mod steps;
+mod subscriptions;
 mod usage;

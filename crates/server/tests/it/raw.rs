@@ -177,7 +177,13 @@ pub fn sample(call: &Call, iccid: &str, number: &str) -> Value {
         "cancelAutoRenewalRecord" => serde_json::json!({
             "deviceCode": iccid, "orderNo": number, "payId": format!("P-{number}"),
         }),
-        "resultQuery" | "resultConfirm" => serde_json::json!({"payId": format!("P-{number}")}),
+        "resultQuery" | "resultConfirm" | "stripeSubAuth" => {
+            serde_json::json!({"payId": format!("P-{number}")})
+        }
+        "stripeSubDirectly" => serde_json::json!({
+            "payId": format!("P-{number}"), "payAmount": "10.00", "payCurrency": "EUR",
+            "plan_id": "plan_PLAN-M", "pm_id": "pm_card_visa",
+        }),
         "stripeSingleAuth" => serde_json::json!({
             "payId": format!("P-{number}"), "payAmount": "10.00", "payCurrency": "EUR",
         }),

@@ -196,6 +196,8 @@ async fn many_triggers_give_one_plan(engine: Engine) {
     let partner = mall.add_partner("P100", Mode::Test, |_| ()).await;
     let (sim, client) = (partner.sims[0].clone(), partner.client(&mall));
     let rounds = rounds();
+    let url = format!("{}/carriers/simulator/notifications", mall.url());
+    let hint = serde_json::json!({"kind": "ORDER_STATUS", "iccid": sim}).to_string();
     set_credit(&mall, &partner, i64::try_from(rounds).unwrap() * 800).await;
     for round in 1..=rounds {
         let number = format!("N{round}");
@@ -205,6 +207,7 @@ async fn many_triggers_give_one_plan(engine: Engine) {
             let (client, order) = (client.clone(), order.clone());
             let mall = [mall.mall(), &node.mall][place % 2].clone();
             let subject = made.order_id.clone();
+            let (url, hint) = (url.clone(), hint.clone());
             let job = NewJob {
                 mode: Mode::Test,
                 partner_id: partner.partner.id,
@@ -215,7 +218,7 @@ async fn many_triggers_give_one_plan(engine: Engine) {
                 claimed_at: None,
             };
             async move {
-                match place % 4 {
+                match place % 5 {
                     // The partner says it again.
                     0 => drop(client.syn_order_info(&order).await.unwrap()),
                     1 => drop(mall.reconcile().await.unwrap()),
@@ -225,7 +228,12 @@ async fn many_triggers_give_one_plan(engine: Engine) {
                         tx.insert_job(&job, job.run_at).await.unwrap();
                         tx.commit().await.unwrap();
                     }
-                    _ => drop(client.order(&order.order.order_no).await.unwrap()),
+                    3 => drop(client.order(&order.order.order_no).await.unwrap()),
+                    // The carrier tells that something happened to the SIM.
+                    _ => {
+                        let told = http_client().post(&url).body(hint).send().await.unwrap();
+                        assert!(told.status().is_success(), "{told:?}");
+                    }
                 }
             }
         })
