@@ -188,7 +188,8 @@ pub enum Feature {
     /// [`crate::Carrier::parse_webhook`].
     Webhooks,
     /// [`crate::Carrier::list_plans`] lists every plan, with what tells which it is: its order, its product, or
-    /// when it began. What it says of a plan that is recognised is true.
+    /// when it began. What it says of a plan that is recognised is true. Without this a SIM is one plan that
+    /// grows with each order.
     Plans,
 }
 

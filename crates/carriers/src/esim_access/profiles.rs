@@ -172,6 +172,21 @@ mod tests {
     }
 
     #[test]
+    fn what_was_taken_back_is_told_from_what_ran_out() {
+        let state = |status: &str, smdp: &str| {
+            plan(&json!({"esimTranNo": "1", "esimStatus": status, "smdpStatus": smdp})).state
+        };
+        for taken_back in ["CANCEL", "REVOKE", "REVOKED"] {
+            assert_eq!(state(taken_back, "RELEASED"), PlanState::Revoked, "{taken_back}");
+        }
+        for ended in ["USED_UP", "UNUSED_EXPIRED", "USED_EXPIRED"] {
+            assert_eq!(state(ended, "ENABLED"), PlanState::Ended, "{ended}");
+        }
+        assert_eq!(state("IN_USE", "DELETED"), PlanState::Ended);
+        assert_eq!(state("IN_USE", "ENABLED"), PlanState::Active);
+    }
+
+    #[test]
     fn a_profile_without_a_number_is_no_evidence() {
         assert!(read_list(&json!({"esimList": [{}]})).is_err());
         assert!(read_list(&json!({})).is_err());
