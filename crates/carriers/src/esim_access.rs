@@ -146,7 +146,8 @@ impl Carrier for EsimAccess {
             // A top-up is one package; a second one would need a key of its own.
             periods_max: 1,
             key_chars_max: 50,
-            deadline: Span::minutes(5),
+            // What it has taken it does in the end, some in tens of minutes: a person need not be asked sooner.
+            deadline: Span::minutes(60),
             fresh_for: Span::minutes(5),
             call_max: self.http.call_max(),
             in_process: false,
