@@ -6,7 +6,7 @@ use domain::{Mode, Span};
 use sdk::Client;
 use testkit::{Engine, Recipe, TestMall, TestPartner, on_both_engines};
 
-use crate::steps::{at_once, code};
+use crate::steps::{at_once, code, settle_nodes};
 
 on_both_engines!(
     a_card_pays_and_the_plan_is_there,
@@ -319,7 +319,8 @@ async fn many_triggers_take_the_money_once(engine: Engine) {
             }
         })
         .await;
-        mall.settle_payments().await;
+        mall.stripe().told().await;
+        settle_nodes(&[mall.mall(), &node.mall]).await;
         assert_eq!(status(&client, &number).await, "PROVISIONED");
     }
     let money = 1_000 * i64::try_from(rounds).unwrap();
