@@ -7,6 +7,7 @@ mod calls;
 mod error;
 mod form;
 mod http;
+mod lookups;
 pub mod minor_units;
 mod objects;
 mod secret;
@@ -17,6 +18,7 @@ use domain::{Mode, Span};
 
 pub use calls::{NewCustomer, NewPaymentIntent, NewRefund};
 pub use error::CallError;
+pub use lookups::EventsQuery;
 pub use objects::{
     BalanceTransaction, Charge, Customer, Dispute, DisputeStatus, EphemeralKey, Event, Expandable,
     LastPaymentError, Metadata, Page, PaymentIntent, PaymentIntentStatus, Refund, RefundStatus,

@@ -10,7 +10,7 @@ use super::{CallError, IdempotencyKey, Stripe};
 /// How many objects of a list are asked for at once; the most that Stripe gives.
 pub(super) const PAGE: u8 = 100;
 /// What is asked for whole with a payment: its charge, and what that did to the balance.
-const WHOLE: &str = "latest_charge.balance_transaction";
+pub(super) const WHOLE: &str = "latest_charge.balance_transaction";
 
 /// A customer to be made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

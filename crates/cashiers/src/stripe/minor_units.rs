@@ -7,7 +7,13 @@ use domain::{Currency, Money};
 
 /// Currencies that Stripe counts in hundredths although ISO 4217 gives them none; the hundredths must be zero.
 const HUNDREDTHS_ALL_THE_SAME: [&str; 2] = ["ISK", "UGX"];
-/// Currencies with thousandths, of which Stripe takes tens.
+/// Currencies that both count in whole units.
+const SINGLE_UNITS: [&str; 14] = [
+    "BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "PYG", "RWF", "VND", "VUV", "XAF", "XOF",
+    "XPF",
+];
+/// Currencies with thousandths, of which Stripe takes tens. Of others that have more than hundredths its page does
+/// not say how it counts them.
 const THOUSANDTHS: [&str; 5] = ["BHD", "JOD", "KWD", "OMR", "TND"];
 /// Currencies that Stripe counts in whole units although ISO 4217 gives them hundredths.
 const WHOLE_UNITS: [&str; 1] = ["MGA"];
@@ -23,6 +29,9 @@ pub enum UnitError {
         /// The amount, in major units.
         amount: String,
     },
+    /// Stripe does not say in what units it counts this currency.
+    #[error("Stripe does not say in what units it counts {0}")]
+    Unlisted(&'static str),
     /// Not a currency that is known here.
     #[error("{0:?} is not a currency that is known here")]
     Unknown(String),
@@ -32,15 +41,20 @@ pub enum UnitError {
 }
 
 /// How many of Stripe's units make how many of ours.
-fn ratio(currency: Currency) -> (i64, i64) {
+fn ratio(currency: Currency) -> Result<(i64, i64), UnitError> {
     let code = currency.code();
     if HUNDREDTHS_ALL_THE_SAME.contains(&code) {
-        return (100, 1);
+        return Ok((100, 1));
     }
     if WHOLE_UNITS.contains(&code) {
-        return (1, 100);
+        return Ok((1, 100));
     }
-    (1, 1)
+    let as_iso_4217 = match currency.exponent() {
+        0 => SINGLE_UNITS.contains(&code),
+        2 => true,
+        _ => THOUSANDTHS.contains(&code),
+    };
+    if as_iso_4217 { Ok((1, 1)) } else { Err(UnitError::Unlisted(code)) }
 }
 
 /// An amount in Stripe's units.
@@ -52,7 +66,7 @@ pub fn to_stripe(amount: Money) -> Result<i64, UnitError> {
     if THOUSANDTHS.contains(&amount.currency.code()) && amount.minor % 10 != 0 {
         return Err(inexact());
     }
-    let (theirs, ours) = ratio(amount.currency);
+    let (theirs, ours) = ratio(amount.currency)?;
     if amount.minor % ours != 0 {
         return Err(inexact());
     }
@@ -63,7 +77,7 @@ pub fn to_stripe(amount: Money) -> Result<i64, UnitError> {
 pub fn from_stripe(amount: i64, currency: &str) -> Result<Money, UnitError> {
     let unknown = || UnitError::Unknown(currency.to_owned());
     let currency: Currency = currency.to_uppercase().parse().map_err(|_| unknown())?;
-    let (theirs, ours) = ratio(currency);
+    let (theirs, ours) = ratio(currency)?;
     if amount % theirs != 0 {
         let (currency, amount) = (currency.code().to_owned(), format!("{amount}/{theirs}"));
         return Err(UnitError::Inexact { currency, amount });
@@ -109,14 +123,52 @@ mod tests {
         );
     }
 
+    #[test]
+    fn what_stripe_does_not_list_is_not_guessed() {
+        for code in ["LYD", "IQD", "CLF", "UYI"] {
+            let amount = Money::new(1_000, code.parse().unwrap());
+            assert_eq!(to_stripe(amount), Err(UnitError::Unlisted(code)));
+            assert_eq!(from_stripe(1_000, code), Err(UnitError::Unlisted(code)));
+        }
+    }
+
+    fn currencies() -> impl Strategy<Value = &'static str> {
+        let others = ["USD", "EUR", "GBP", "HUF", "TWD", "ISK", "UGX", "MGA"];
+        let all = [&SINGLE_UNITS[..], &THOUSANDTHS, &others].concat();
+        prop::sample::select(all)
+    }
+
     proptest! {
         #[test]
-        fn there_and_back(minor in 0_i64..1_000_000_000, code in prop::sample::select(vec![
-            "USD", "EUR", "JPY", "KWD", "BHD", "ISK", "UGX", "KRW", "TND", "HUF", "TWD", "MGA",
-        ])) {
+        fn there_and_back(major in 0_i64..1_000_000, code in currencies()) {
+            // Whole major units can be charged in every currency.
+            let currency: Currency = code.parse().unwrap();
+            let amount = Money::new(major * 10_i64.pow(currency.exponent()), currency);
+            let units = to_stripe(amount).unwrap();
+            prop_assert_eq!(from_stripe(units, &code.to_lowercase()), Ok(amount));
+        }
+
+        #[test]
+        fn what_is_taken_is_taken_exactly(minor in -1_000_000_i64..1_000_000, code in currencies()) {
             let amount = Money::new(minor, code.parse().unwrap());
-            if let Ok(units) = to_stripe(amount) {
-                prop_assert_eq!(from_stripe(units, &code.to_lowercase()), Ok(amount));
+            match to_stripe(amount) {
+                Ok(units) => prop_assert_eq!(from_stripe(units, code), Ok(amount)),
+                Err(UnitError::Inexact { .. }) => {
+                    let taken = match code { "MGA" => 100, _ if THOUSANDTHS.contains(&code) => 10, _ => 1 };
+                    prop_assert_ne!(minor % taken, 0, "{}", code);
+                }
+                Err(error) => prop_assert!(false, "{}", error),
+            }
+        }
+
+        #[test]
+        fn back_and_there(units in -1_000_000_i64..1_000_000, code in currencies()) {
+            if let Ok(amount) = from_stripe(units, code) {
+                let again = to_stripe(amount);
+                let tens = THOUSANDTHS.contains(&code) && units % 10 != 0;
+                prop_assert_eq!(again.ok(), (!tens).then_some(units));
+            } else {
+                prop_assert!(HUNDREDTHS_ALL_THE_SAME.contains(&code) && units % 100 != 0);
             }
         }
     }

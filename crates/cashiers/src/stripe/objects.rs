@@ -166,6 +166,9 @@ words! {
 pub struct Customer {
     /// `cus_…`.
     pub id: String,
+    /// Whether it was deleted at Stripe, and nobody can pay as it any more.
+    #[serde(default)]
+    pub deleted: bool,
     /// Our words.
     #[serde(default)]
     pub metadata: Metadata,
@@ -282,7 +285,7 @@ pub struct Charge {
     #[serde(default)]
     pub paid: bool,
     /// The payment it belongs to.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "id_of")]
     pub payment_intent: Option<String>,
     /// What it did to the account's balance.
     #[serde(default)]
@@ -308,7 +311,7 @@ pub struct BalanceTransaction {
     #[serde(rename = "type", default)]
     pub kind: String,
     /// The object that it is of.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "id_of")]
     pub source: Option<String>,
     /// When, in seconds.
     #[serde(default)]
@@ -327,7 +330,7 @@ pub struct Refund {
     /// In lower case.
     pub currency: String,
     /// Of which payment.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "id_of")]
     pub payment_intent: Option<String>,
     /// Our words.
     #[serde(default, deserialize_with = "or_default")]
@@ -352,7 +355,7 @@ pub struct Dispute {
     #[serde(default)]
     pub reason: String,
     /// The payment.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "id_of")]
     pub payment_intent: Option<String>,
 }
 
@@ -368,6 +371,50 @@ pub struct Event {
     pub created: i64,
     /// Whether it is about real money.
     pub livemode: bool,
+    /// To what.
+    #[serde(default)]
+    data: EventData,
+}
+
+/// What an event carries.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+struct EventData {
+    #[serde(default)]
+    object: EventObject,
+}
+
+/// The object as it was then, of which nothing but its name is believed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+struct EventObject {
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    object: Option<String>,
+}
+
+impl Event {
+    /// The id of the object that it happened to; a few kinds, such as the balance, have none.
+    pub fn object_id(&self) -> Option<&str> {
+        self.data.object.id.as_deref()
+    }
+
+    /// What kind of object that is, such as `payment_intent`.
+    pub fn object_kind(&self) -> Option<&str> {
+        self.data.object.object.as_deref()
+    }
+}
+
+/// The id of what may be there whole.
+fn id_of<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    struct Named {
+        id: String,
+    }
+    Ok(match Expandable::<Named>::deserialize(from)? {
+        Expandable::None => None,
+        Expandable::Id(id) => Some(id),
+        Expandable::Object(named) => Some(named.id),
+    })
 }
 
 /// `null` is taken as nothing.
@@ -417,5 +464,26 @@ mod tests {
             "failure_reason":"expired_or_canceled_card"}"#;
         let refund: Refund = serde_json::from_str(refund).unwrap();
         assert_eq!((refund.status, refund.metadata.len()), (RefundStatus::Failed, 0));
+    }
+
+    #[test]
+    fn an_event_names_its_object() {
+        let event = r#"{"id":"evt_1","object":"event","type":"charge.dispute.created","created":1,
+            "livemode":false,"data":{"object":{"id":"dp_1","object":"dispute","amount":1}}}"#;
+        let event: Event = serde_json::from_str(event).unwrap();
+        assert_eq!((event.object_id(), event.object_kind()), (Some("dp_1"), Some("dispute")));
+        let bare = r#"{"id":"evt_2","type":"balance.available","created":1,"livemode":false,
+            "data":{"object":{"object":"balance"}}}"#;
+        let bare: Event = serde_json::from_str(bare).unwrap();
+        assert_eq!((bare.object_id(), bare.object_kind()), (None, Some("balance")));
+    }
+
+    #[test]
+    fn a_dispute_of_a_payment_that_is_there_whole() {
+        let dispute = r#"{"id":"du_1","status":"needs_response","amount":1,"currency":"usd",
+            "reason":"fraudulent","payment_intent":{"id":"pi_1","object":"payment_intent"}}"#;
+        let dispute: Dispute = serde_json::from_str(dispute).unwrap();
+        assert_eq!(dispute.payment_intent.as_deref(), Some("pi_1"));
+        assert_eq!(dispute.status, DisputeStatus::NeedsResponse);
     }
 }
