@@ -223,10 +223,7 @@ impl Mall {
         let key = key_text("receipt", &format!("{}-{address}", intent.id), key)?;
         match stripe.send_receipt_to(&intent.id, email, &key).await {
             Ok(_) => Ok(()),
-            Err(CallError::Refused { param: Some(param), .. }) if param == "receipt_email" => {
-                Err(Refusal::about(Code::BadRequest, "email").into())
-            }
-            // The payment stands without it.
+            // The payment stands without it, also where it is no address.
             Err(error) => {
                 tracing::warn!(%error, "Stripe does not know where its receipt goes");
                 Ok(())

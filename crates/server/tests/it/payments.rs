@@ -150,7 +150,8 @@ async fn the_amount_and_the_payment_must_be_the_orders(engine: Engine) {
     let reported = partner.paid_order(&partner.sims[0], "N2");
     client.syn_order_info(&reported).await.unwrap();
     assert_eq!(auth(&reported.order.pay_id, ("10.00", "EUR"), "").await, "PAYMENT_UNKNOWN");
-    assert_eq!(auth(&order.pay_id, ("10.00", "EUR"), "not an address").await, "BAD_REQUEST");
+    // A receipt that goes nowhere holds up no payment.
+    assert_eq!(auth(&order.pay_id, ("10.00", "EUR"), "not an address").await, "ok");
     mall.stop().await;
     // No money is taken where there is no account.
     let mall = TestMall::start(engine).await;
