@@ -8,12 +8,12 @@ use cashiers::stripe::{
     minor_units,
 };
 use domain::id::{PartnerId, RefundId};
-use domain::ledger::Posting;
+use domain::ledger::{Posting, PostingKind};
 use domain::order::{Failure, Order, OrderEvent, OrderState};
 use domain::payment::{Channel, Outcome, Payment, PaymentEvent};
 use domain::refund::{Refund, RefundState, refundable};
 use domain::{Mode, Money};
-use store::{CashierKey, Job, JobKind, Tx};
+use store::{CashierKey, Job, JobKind, PostingRecord, Tx};
 use wire::admin::Problem;
 
 use super::authorise::{Payable, next_look};
@@ -52,7 +52,7 @@ impl Mall {
             taken.ok_or_else(|| Error::Internal(format!("{} lost its payment", order.id)))?;
         let known = tx.refunds_of_order(mode, partner, order.id).await?;
         let own = known.iter().filter(|refund| refund.intent_id == taken.intent_id);
-        let left = refundable(payment.amount, own);
+        let left = refundable(received(tx, order).await?.unwrap_or(payment.amount), own);
         let amount = wish.amount.unwrap_or(left);
         if amount.currency != left.currency || amount.minor <= 0 || amount.minor > left.minor {
             let detail = format!("{} {} can still go back", left.currency.code(), left.decimal());
@@ -261,7 +261,7 @@ impl Mall {
         let known = tx.refunds_of_order(mode, partner, order_id).await?;
         let own: Vec<Refund> =
             known.into_iter().filter(|one| one.intent_id == taken.intent_id).collect();
-        let left = refundable(payment.amount, &own);
+        let left = refundable(received(tx, &order).await?.unwrap_or(payment.amount), &own);
         if left.minor == 0 && payment.state.outcome() == Outcome::Paid {
             if let Ok(state) = order.state.clone().on(OrderEvent::RefundStarted) {
                 tx.update_order(&mut order, state).await?;
@@ -412,6 +412,14 @@ impl Mall {
         tx.commit().await?;
         Ok(None)
     }
+}
+
+/// What really came for an order, which may be another amount than was agreed: what was booked as its sale.
+async fn received(tx: &mut Tx, order: &Order) -> Result<Option<Money>> {
+    let booked = tx.postings_of_order((order.mode, order.partner_id), order.id).await?;
+    let sale =
+        |one: &PostingRecord| one.posting.kind == PostingKind::Sale && one.reference.is_empty();
+    Ok(booked.into_iter().find(sale).map(|one| one.posting.amount))
 }
 
 fn not_now(order: &Order) -> Error {

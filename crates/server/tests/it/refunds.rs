@@ -251,6 +251,15 @@ async fn another_amount_than_agreed_waits_for_a_person(engine: Engine) {
     );
     assert_eq!(balance(&mall, &partner, "sales").await, -900);
     assert!(client.single_query_order(&partner.sims[0]).await.unwrap().order_list.is_empty());
+    // A person gives back what came, which is not what was agreed.
+    let finding = json!({"finding": "refund", "reason": "not what was agreed"});
+    let path = format!("/test/orders/{}/resolve", order.order_id);
+    operator(&mall).await.post(&path, &finding).await.done();
+    mall.settle_payments().await;
+    assert_eq!(status(&client, "N1").await, "REFUNDED");
+    assert_eq!(mall.stripe().journal().refunded, [(intent, 900)].into());
+    assert_eq!(balance(&mall, &partner, "sales").await, 0);
+    assert_balanced(&mall).await;
     mall.stop().await;
 }
 
