@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use domain::Role;
+use sdk::Client;
 use serde_json::{Value, json};
-use testkit::{Engine, TestMall, on_both_engines};
+use testkit::{Engine, TestMall, TestPartner, on_both_engines};
 
 use crate::binary::process::{run, simmall};
 use crate::payments::{authorised, balance, with_stripe};
@@ -43,46 +44,55 @@ fn reconcile(mall: &TestMall, token: &str, more: &str) -> std::process::Command 
     command
 }
 
-async fn every_difference_is_named(engine: Engine) {
-    let (mall, partner, client) = with_stripe(engine).await;
+/// Five orders that were paid and have their plans, and one that is not paid; gives their ids.
+async fn six_orders(mall: &TestMall, partner: &TestPartner, client: &Client) -> Vec<String> {
     let mut orders = Vec::new();
-    for number in 1..=5 {
-        let number = format!("N{number}");
-        let (_, intent) = authorised((&partner, &client), &number).await;
-        mall.stripe().pay(&intent, "pm_card_visa").await;
+    for number in ["N1", "N2", "N3", "N4", "N5", "N6"] {
+        let (_, intent) = authorised((partner, client), number).await;
+        if number != "N6" {
+            mall.stripe().pay(&intent, "pm_card_visa").await;
+        }
         mall.settle_payments().await;
-        orders.push(client.order(&number).await.unwrap().order_id);
+        orders.push(client.order(number).await.unwrap().order_id);
     }
-    let (pay_id, _) = authorised((&partner, &client), "N6").await;
-    orders.push(client.order("N6").await.unwrap().order_id);
-    let [lost, other, free, pretended, failed, unpaid] = orders.as_slice() else { panic!() };
+    orders
+}
+
+/// Spoils each of six orders in another way.
+async fn spoil(mall: &TestMall, partner: &TestPartner, orders: &[String]) {
+    let [lost, other, free, pretended, failed, unpaid] = orders else { panic!() };
     let (mode, whose) = ("mode = 'test'", partner.partner.id);
     let posting = |order: &str, kind: &str| {
         format!("WHERE {mode} AND order_id = '{order}' AND kind = '{kind}'")
     };
-    let made_up = format!(
-        "INSERT INTO postings (mode, partner_id, order_id, kind, reference, debit, credit, minor, currency,
-        created_at) VALUES ('test', '{whose}', '{pretended}', 'dispute', 'du_none', 'disputed',
-        'stripe_balance', 1, 'EUR', 1)"
-    );
     for statement in [
         format!("DELETE FROM postings {}", posting(lost, "sale")),
         format!("UPDATE postings SET minor = 900 {}", posting(other, "sale")),
         format!("DELETE FROM postings {}", posting(free, "fee")),
-        made_up,
-        format!("UPDATE orders SET state = 'FAILED', failure_code = 'X', failure_message = 'x' WHERE {mode} AND order_id = '{failed}'"),
         format!(
-            "UPDATE orders SET state = 'PROVISIONED', paid_at = created_at, provisioned_at = created_at
-            WHERE {mode} AND order_id = '{unpaid}'"
+            "INSERT INTO postings (mode, partner_id, order_id, kind, reference, debit, credit, minor,
+            currency, created_at) VALUES ('test', '{whose}', '{pretended}', 'dispute', 'du_none',
+            'disputed', 'stripe_balance', 1, 'EUR', 1)"
+        ),
+        format!(
+            "UPDATE orders SET state = 'FAILED', failure_code = 'X', failure_message = 'x'
+            WHERE {mode} AND order_id = '{failed}'"
+        ),
+        format!(
+            "UPDATE orders SET state = 'PROVISIONED', paid_at = created_at,
+            provisioned_at = created_at WHERE {mode} AND order_id = '{unpaid}'"
         ),
     ] {
         assert_eq!(mall.database.execute(&statement).await, 1, "{statement}");
     }
-    // Money of one of our customers that no order asked for, and of somebody who only has the same account.
-    let customers = mall.stripe().call("customers", &[]).await.1;
-    let ours = client.stripe_single_auth(&pay_id, ("10.00", "EUR"), "");
-    let ours = ours.await.unwrap().customer_id;
-    for customer in [ours.as_str(), customers["id"].as_str().unwrap()] {
+}
+
+/// Money of one of our customers that no order asked for, and of somebody who only has the same account.
+async fn strange_money(mall: &TestMall, partner: &TestPartner, client: &Client) {
+    let pay_id = partner.order(&partner.sims[0], "N6").pay_id;
+    let ours = client.stripe_single_auth(&pay_id, ("10.00", "EUR"), "").await.unwrap();
+    let other = mall.stripe().call("customers", &[]).await.1;
+    for customer in [ours.customer_id.as_str(), other["id"].as_str().unwrap()] {
         let form = [
             ("amount", "700"),
             ("currency", "eur"),
@@ -95,7 +105,14 @@ async fn every_difference_is_named(engine: Engine) {
         let (status, paid) = mall.stripe().call("payment_intents", &form).await;
         assert_eq!(status, 200, "{paid}");
     }
+}
 
+async fn every_difference_is_named(engine: Engine) {
+    let (mall, partner, client) = with_stripe(engine).await;
+    let orders = six_orders(&mall, &partner, &client).await;
+    strange_money(&mall, &partner, &client).await;
+    spoil(&mall, &partner, &orders).await;
+    let [lost, other, free, pretended, failed, unpaid] = orders.as_slice() else { panic!() };
     let (parts, differences) = reconciled(&mall, 2).await;
     let found: BTreeSet<(&str, &str)> = differences
         .iter()
@@ -121,8 +138,14 @@ async fn every_difference_is_named(engine: Engine) {
     let looked_at: i64 = parts.iter().map(|part| part["orders"].as_i64().unwrap()).sum();
     assert_eq!(looked_at, 7, "six, and one of the demo");
 
+    told_on_the_command_line(&mall, (pretended, failed)).await;
+    mall.stop_as_it_is().await;
+}
+
+/// Tables, CSV and JSON; and a status that a script can see.
+async fn told_on_the_command_line(mall: &TestMall, (pretended, failed): (&str, &str)) {
     let token = mall.add_token("Vera", Role::Viewer).await;
-    let ended = run(&mut reconcile(&mall, &token, &format!("--day {DAY}")), "");
+    let ended = run(&mut reconcile(mall, &token, &format!("--day {DAY}")), "");
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.contains("the sides differ in 9 places"), "{ended:?}");
     for words in
@@ -130,16 +153,15 @@ async fn every_difference_is_named(engine: Engine) {
     {
         assert!(ended.stdout.contains(words), "{words}: {}", ended.stdout);
     }
-    let ended = run(&mut reconcile(&mall, &token, &format!("--day {DAY} --csv")), "");
+    let ended = run(&mut reconcile(mall, &token, &format!("--day {DAY} --csv")), "");
     let lines: Vec<&str> = ended.stdout.lines().collect();
     assert_eq!(lines.len(), 10, "{ended:?}");
     assert_eq!(lines[0], "kind,partner,order_id,state,stripe_id,at_stripe,in_books,currency,what");
     let line = format!("not_at_stripe,P100,{pretended},PROVISIONED,du_none,,0.01,EUR,");
     assert!(ended.stdout.contains(&line), "{line}: {}", ended.stdout);
-    let ended = run(&mut reconcile(&mall, &token, &format!("--day {DAY} --json")), "");
+    let ended = run(&mut reconcile(mall, &token, &format!("--day {DAY} --json")), "");
     let all: Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(all["differences"].as_array().unwrap().len(), 9);
-    mall.stop_as_it_is().await;
 }
 
 async fn a_day_that_adds_up_is_told_so(engine: Engine) {
