@@ -1,5 +1,8 @@
 //! Rules that hold whatever the client: keys, replays, faults, refunds, webhooks.
 
+mod clocks;
+mod disputes;
+
 use serde_json::{Value, json};
 
 use crate::{Answer, Config, Double, Request};
