@@ -239,10 +239,11 @@ impl Double {
         Ok(object)
     }
 
-    /// Takes the webhooks that are due, each of which is to be delivered now. The time is the real one.
-    pub fn due_events(&mut self, now_micros: i64) -> Vec<Delivery> {
+    /// Takes the webhooks that are due, so many at most, each of which is to be delivered now. The time is the
+    /// real one.
+    pub fn due_events(&mut self, now_micros: i64, many: usize) -> Vec<Delivery> {
         self.settle(now_micros);
-        self.state.webhooks.due(self.state.now, now_micros.div_euclid(MICROS))
+        self.state.webhooks.due(self.state.now, now_micros.div_euclid(MICROS), many)
     }
 
     /// Where webhooks go from now on.

@@ -140,7 +140,7 @@ fn webhooks_of_a_clock_go_out_at_once() {
     let body = format!("frozen_time={}", MARCH + 3_651 * DAY);
     double.answer(START, &request("POST", &path, &body, ""));
     let kinds: Vec<Value> = double
-        .due_events(START)
+        .due_events(START, 10)
         .iter()
         .map(|it| serde_json::from_slice::<Value>(&it.body).unwrap()["type"].clone())
         .collect();
