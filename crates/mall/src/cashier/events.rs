@@ -23,6 +23,10 @@ const TOLERANCE: Span = Span::minutes(5);
 /// For how long events are kept.
 const KEPT: Span = Span::days(90);
 
+/// Events that are no reason to ask: the mall itself made the payment, or another event, `payment_intent.succeeded`, says
+/// the same at the same time. To ask for each of them made three looks of one, which took each other's lease.
+const NO_NEWS: [&str; 2] = ["payment_intent.created", "charge.succeeded"];
+
 /// Why an event is not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum EventRefused {
@@ -151,7 +155,8 @@ impl Mall {
                 // It came before, and what it asked for was written down then.
                 return Ok(());
             }
-            if let Some(Whose { partner, order, stray, renews }) = whose
+            let is_news = !NO_NEWS.contains(&event.kind.as_str());
+            if let Some(Whose { partner, order, stray, renews }) = whose.filter(|_| is_news)
                 && let Some(order) = tx.order(mode, partner, order).await?
             {
                 let job = match stray {
