@@ -56,8 +56,52 @@ pub struct QueuedPlan {
     pub added_at: Timestamp,
     /// How long it runs.
     pub length: PlanLength,
+    /// From when its units of the calendar are counted: when the first plan of its unbroken row began. Before it
+    /// begins it says which row it is to go on with, if it comes no more than a day late for it.
+    pub counted_from: Option<Timestamp>,
     /// Where it stands.
     pub state: SimPlanState,
+}
+
+/// How late the next plan of an auto-renewal may begin and still end when the row of plans before it says: the cashier
+/// takes an hour to be paid, and the partner may take a day.
+const ROW_LATE_MAX: Span = Span::days(1);
+
+/// A plan that has its times, for the one that comes after it.
+#[derive(Debug, Clone, Copy)]
+struct Before {
+    end: Timestamp,
+    first: Timestamp,
+    length: PlanLength,
+}
+
+impl QueuedPlan {
+    /// When it begins and ends, and from when that is counted, if it begins next.
+    fn times(
+        &self,
+        free_since: Option<Timestamp>,
+        before: Option<Before>,
+        zone: &Zone,
+    ) -> (Timestamp, Timestamp, Timestamp) {
+        // A plan that was added after the previous one had ended begins when it was added.
+        let start = free_since.map_or(self.added_at, |free: Timestamp| free.max(self.added_at));
+        let behind = before.filter(|one| one.end == start && one.length.counts_like(self.length));
+        let rows = [
+            behind.map(|one| (one.first, Span::seconds(0))),
+            self.counted_from.map(|first| (first, ROW_LATE_MAX)),
+        ];
+        let in_row = rows.into_iter().flatten().find_map(|(first, late_max)| {
+            let end = self.length.end_in_row((first, start), late_max, zone)?;
+            (end > start).then_some((start, end, first))
+        });
+        in_row.unwrap_or_else(|| (start, self.length.end(start, zone), start))
+    }
+
+    fn as_before(&self) -> Option<Before> {
+        let (begin, end) = self.state.times()?;
+        let first = self.counted_from.unwrap_or(begin);
+        Some(Before { end, first, length: self.length })
+    }
 }
 
 /// Brings a SIM's queue up to `now`: plans whose time is over finish, and the next one begins where
@@ -69,12 +113,12 @@ pub fn advance(
     now: Timestamp,
     zone: &Zone,
 ) {
+    let mut before = None;
     for plan in queue {
         if plan.state == SimPlanState::Waiting {
-            // A plan that was added after the previous one had ended begins when it was added.
-            let start = free_since.map_or(plan.added_at, |free: Timestamp| free.max(plan.added_at));
-            let expires_at = plan.length.end(start, zone);
-            plan.state = SimPlanState::InUse { effective_at: start, expires_at };
+            let (effective_at, expires_at, first) = plan.times(free_since, before, zone);
+            plan.state = SimPlanState::InUse { effective_at, expires_at };
+            plan.counted_from = plan.length.calendar.then_some(first);
         }
         if let SimPlanState::InUse { effective_at, expires_at } = plan.state
             && expires_at <= now
@@ -85,24 +129,24 @@ pub fn advance(
         if matches!(plan.state, SimPlanState::InUse { .. }) {
             break;
         }
+        before = plan.as_before().or(before);
     }
 }
 
 /// When each plan of an advanced queue begins and ends if nothing else happens, by its place.
 pub fn schedule(queue: &[QueuedPlan], zone: &Zone) -> Vec<(i64, Timestamp, Timestamp)> {
-    let mut free_since: Option<Timestamp> = None;
+    let mut before: Option<Before> = None;
     let mut times = Vec::new();
     for plan in queue {
-        let (start, end) = match plan.state {
+        let (start, end, first) = match plan.state {
             SimPlanState::Revoked => continue,
-            SimPlanState::Waiting => {
-                let start = free_since.map_or(plan.added_at, |free| free.max(plan.added_at));
-                (start, plan.length.end(start, zone))
-            }
+            SimPlanState::Waiting => plan.times(before.map(|one| one.end), before, zone),
             SimPlanState::InUse { effective_at, expires_at }
-            | SimPlanState::Finished { effective_at, expires_at } => (effective_at, expires_at),
+            | SimPlanState::Finished { effective_at, expires_at } => {
+                (effective_at, expires_at, plan.counted_from.unwrap_or(effective_at))
+            }
         };
-        free_since = Some(end);
+        before = Some(Before { end, first, length: plan.length });
         times.push((plan.queue_no, start, end));
     }
     times
@@ -203,6 +247,7 @@ mod tests {
                 queue_no: i64::try_from(place).unwrap(),
                 added_at: Timestamp::from_micros(0) + Span::minutes(60 * hours),
                 length: PlanLength { unit: PackageType::Daily, periods: *periods, calendar: false },
+                counted_from: None,
                 state: SimPlanState::Waiting,
             })
             .collect()
