@@ -6,7 +6,7 @@ ALTER TABLE sim_plans ADD COLUMN counted_from BIGINT;
 -- How many periods in a row did not come.
 ALTER TABLE renewals ADD COLUMN misses BIGINT NOT NULL DEFAULT 0;
 CREATE INDEX renewals_recent ON renewals (mode, renewal_id);
-CREATE INDEX renewals_sim ON renewals (mode, partner_id, iccid, renewal_id);
+CREATE INDEX renewals_sim ON renewals (mode, iccid, renewal_id);
 
 -- What became true of an agreement: the key says that it did once.
 CREATE TABLE renewal_events (

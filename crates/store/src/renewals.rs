@@ -45,7 +45,7 @@ statements! {
 }
 
 #[derive(sqlx::FromRow)]
-struct RenewalRow {
+pub(crate) struct RenewalRow {
     renewal_id: String,
     iccid: String,
     order_id: String,
@@ -74,7 +74,7 @@ struct SimRow {
 }
 
 impl RenewalRow {
-    fn into_renewal(self) -> Result<Renewal> {
+    pub(crate) fn into_renewal(self) -> Result<Renewal> {
         let row = Row { table: "renewals", key: &self.renewal_id };
         Ok(Renewal {
             id: row.parse("renewal_id", &self.renewal_id)?,
@@ -238,8 +238,7 @@ impl Tx {
         let (mode, partner) = (mode.as_str(), partner.to_string());
         let (id, kind, at) = (renewal.to_string(), event.kind.as_str(), event.at.as_micros());
         let RenewalEvent { subject, actor, detail, .. } = event;
-        let added =
-            execute!(self, ADD_EVENT, mode, partner, id, kind, subject, actor, detail, at)?;
+        let added = execute!(self, ADD_EVENT, mode, partner, id, kind, subject, actor, detail, at)?;
         Ok(added == 1)
     }
 

@@ -11,6 +11,7 @@ const MODULES: &[&[&str]] = &[
     crate::admin::ledger::ALL,
     crate::admin::partners::ALL,
     crate::admin::prices::ALL,
+    crate::admin::renewals::ALL,
     crate::admin::sims::ALL,
     crate::admin::tokens::ALL,
     crate::attempts::ALL,

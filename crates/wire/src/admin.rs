@@ -14,6 +14,7 @@ pub mod order;
 pub mod partner;
 mod problem;
 mod record;
+pub mod renewal;
 pub mod request;
 pub mod route;
 pub mod sim;

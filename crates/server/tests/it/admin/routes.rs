@@ -121,6 +121,7 @@ impl World {
             | Op::ListPlans
             | Op::ListOrders
             | Op::ListReviews
+            | Op::ListRenewals
             | Op::ListJobs
             | Op::ListBalances
             | Op::ListPostings => list,
@@ -143,6 +144,7 @@ impl World {
                 let case = Case::new(&[("mode", "test"), ("kind", "plans")]);
                 case.not("mode", "prod").not("kind", "orders")
             }
+            Op::ShowRenewal | Op::CancelRenewal => self.renewal(op).await,
             Op::ShowOrder
             | Op::ShowTimeline
             | Op::ResolveOrder
@@ -210,6 +212,22 @@ impl World {
             return case.body(json!({"finding": "refund", "reason": "the carrier said so"}));
         }
         case
+    }
+
+    /// A case about an auto-renewal in force.
+    async fn renewal(&mut self, op: Op) -> Case {
+        let partner = self.stock().await.partner;
+        let mut order = partner.paid_order(&partner.sims[0], "A1");
+        order.order.auto_renewal = true;
+        partner.client(&self.mall).syn_order_info(&order).await.unwrap();
+        self.mall.settle().await;
+        let list = format!("/test/renewals?partner={}", partner.partner.code);
+        let found = self.owner.get(&list).await.done();
+        let id = found["items"][0]["renewal_id"].as_str().unwrap().to_owned();
+        let case = Case::new(&[("mode", "test"), ("renewal_id", &id)]);
+        let case = case.not("mode", "live").not("mode", "prod");
+        let case = case.not("renewal_id", &format!("rnw_{NO_ID}")).not("renewal_id", "x");
+        if op == Op::CancelRenewal { case.body(json!({"reason": "asked by phone"})) } else { case }
     }
 
     /// An order that waits for a person.
