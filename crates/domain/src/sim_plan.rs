@@ -326,6 +326,108 @@ mod tests {
         assert_eq!(plans[1].state, SimPlanState::Waiting);
     }
 
+    /// When the n-th plan of a row ends, worked out by hand.
+    struct Case {
+        zone: Zone,
+        begin: Timestamp,
+        length: PlanLength,
+        n: u32,
+        end: Timestamp,
+    }
+
+    fn cases() -> Vec<Case> {
+        let case = |line: &str| {
+            let cells: Vec<&str> = line.split('\t').collect();
+            let [zone, begin, unit, n, end, ..] = cells.as_slice() else { panic!("{line}") };
+            let zone: Zone = zone.parse().unwrap();
+            let unit = PackageType::from_word(unit).unwrap();
+            Case {
+                begin: zone.parse_date_time(begin).unwrap(),
+                zone,
+                length: PlanLength { unit, periods: 1, calendar: true },
+                n: n.parse().unwrap(),
+                end: Timestamp::parse_rfc3339(end).unwrap(),
+            }
+        };
+        include_str!("../data/calendar.tsv").lines().skip(1).map(case).collect()
+    }
+
+    #[test]
+    fn calendar_plans_end_when_the_calendar_says_so() {
+        let cases = cases();
+        assert!(cases.len() > 60, "{}", cases.len());
+        for Case { zone, begin, length, n, end } in &cases {
+            let name = format!("{} {} {n} {:?}", zone.name(), begin.date_time(zone), length.unit);
+            // As one plan of n units.
+            assert_eq!(length.times(*n).end(*begin, zone), *end, "{name}");
+            // As n plans that wait for each other, turned one by one or after a long sleep; without gap or overlap.
+            let waiting = |place: u32| QueuedPlan {
+                queue_no: i64::from(place),
+                added_at: *begin,
+                length: *length,
+                counted_from: None,
+                state: SimPlanState::Waiting,
+            };
+            let mut slept: Vec<QueuedPlan> = (1..=*n).map(waiting).collect();
+            let foreseen = schedule(&slept, zone);
+            let mut often = slept.clone();
+            for (_, _, end) in &foreseen {
+                advance(&mut often, None, *end, zone);
+            }
+            advance(&mut slept, None, *end, zone);
+            assert_eq!(often, slept, "{name}");
+            let times: Vec<_> = slept.iter().filter_map(|plan| plan.state.times()).collect();
+            assert_eq!(times.last().unwrap().1, *end, "{name}");
+            assert!(times.windows(2).all(|pair| pair[0].1 == pair[1].0), "{name}");
+            assert_eq!(times[0].0, *begin, "{name}");
+            let told: Vec<_> = foreseen.iter().map(|(_, from, to)| (*from, *to)).collect();
+            assert_eq!(times, told, "{name}");
+            // As auto-renewals of which each came an hour after the one before had ended.
+            let late = Span::minutes(60);
+            let before = if *n == 1 { *begin } else { told[usize::try_from(*n).unwrap() - 2].1 };
+            let mut renewed =
+                [QueuedPlan { counted_from: Some(*begin), added_at: before + late, ..waiting(*n) }];
+            advance(&mut renewed, Some(before), before + late, zone);
+            let (effective_at, expires_at) = renewed[0].state.times().unwrap();
+            assert_eq!((effective_at, expires_at), (before + late, *end), "{name}");
+        }
+    }
+
+    #[test]
+    fn another_count_or_a_moved_end_begins_a_row_of_its_own() {
+        let at = |text: &str| Zone::UTC.parse_date_time(text).unwrap();
+        let begin = at("2023-01-31 10:00:00");
+        let plan = |queue_no, unit, calendar| QueuedPlan {
+            queue_no,
+            added_at: begin,
+            length: PlanLength { unit, periods: 1, calendar },
+            counted_from: None,
+            state: SimPlanState::Waiting,
+        };
+        let month = |queue_no| plan(queue_no, PackageType::Monthly, true);
+        let ends = |queue: &[QueuedPlan]| {
+            let ends = schedule(queue, &Zone::UTC).into_iter().map(|(_, _, end)| end);
+            ends.map(|end| end.date(&Zone::UTC)).collect::<Vec<_>>()
+        };
+        let days = plan(2, PackageType::Daily, true);
+        assert_eq!(ends(&[month(1), days, month(3)]), ["2023-02-28", "2023-03-01", "2023-04-01"]);
+        let fixed = plan(2, PackageType::Monthly, false);
+        assert_eq!(ends(&[month(1), fixed, month(3)]), ["2023-02-28", "2023-03-30", "2023-04-30"]);
+        // A carrier that ended the month an hour later: the next one is counted from there.
+        let mut queue = [month(1), month(2)];
+        advance(&mut queue, None, begin, &Zone::UTC);
+        let until = Some(at("2023-02-28 11:00:00"));
+        take_over(&mut queue, &[Some(PlanWord::Runs { until }), None], None, begin, &Zone::UTC);
+        assert_eq!(ends(&queue), ["2023-02-28", "2023-03-28"]);
+        // More than a day late is a beginning.
+        let mut late = [QueuedPlan { counted_from: Some(begin), ..month(2) }];
+        let now = at("2023-03-01 10:00:01");
+        late[0].added_at = now;
+        advance(&mut late, Some(at("2023-02-28 10:00:00")), now, &Zone::UTC);
+        assert_eq!(late[0].state.times().unwrap().1, at("2023-04-01 10:00:01"));
+        assert_eq!(late[0].counted_from, Some(now));
+    }
+
     fn any_word() -> impl Strategy<Value = Option<PlanWord>> {
         let time = || prop::option::of((-10_i64..200).prop_map(hour));
         prop_oneof![

@@ -210,6 +210,7 @@ async fn an_operator_ends_it_at_stripe(engine: Engine) {
             admin.post(&format!("/test/renewals/{id}/cancel"), &json!({"reason": "lost"})).await;
         assert_eq!(done.done()["state"], "cancelled");
     }
+    mall.settle().await;
     mall.advance(Span::minutes(2)).await;
     mall.settle_payments().await;
     let told = admin.get(&format!("/test/renewals/{id}/timeline")).await.done();
@@ -268,9 +269,9 @@ async fn a_card_that_fails_later_is_not_provisioned(engine: Engine) {
     );
     let path = format!("/test/renewals/{id}/timeline");
     let told = admin.get(&path).await.done();
-    assert_eq!(told["why"], "1 period failed: the charge was declined: card_declined");
+    assert_eq!(told["why"], "1 period failed: the charge was declined: generic_decline");
     assert_eq!(told["subscription"]["status"], "past_due");
-    assert_eq!(told["subscription"]["decline_code"], "card_declined");
+    assert_eq!(told["subscription"]["decline_code"], "generic_decline");
     assert!(told["subscription"]["next_try_at"].is_string(), "{told}");
     let again =
         |entry: &&Value| entry["what"].as_str().unwrap().starts_with("Stripe tries the charge");
