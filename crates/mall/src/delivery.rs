@@ -185,8 +185,8 @@ async fn place(
     } else {
         SimQueue { plans: Vec::new(), free_since: book.free_since }
     };
-    if before.is_empty() && order.auto_renewal && order.length.calendar {
-        plan.counted_from = row_to_go_on_with(tx, order).await?;
+    if order.auto_renewal && order.length.calendar {
+        plan.counted_from = row_to_go_on_with(tx, order, before.last()).await?;
     }
     book.has_plans = true;
     let mut queue: Vec<QueuedPlan> = before.iter().map(|plan| plan.queued.clone()).collect();
@@ -199,11 +199,18 @@ async fn place(
 
 /// From when the plan before an auto-renewal's is counted: a charge takes its time, and the plan that it pays for ends
 /// when the next charge is due all the same.
-async fn row_to_go_on_with(tx: &mut Tx, order: &Order) -> Result<Option<Timestamp>> {
+async fn row_to_go_on_with(
+    tx: &mut Tx,
+    order: &Order,
+    before: Option<&SimPlan>,
+) -> Result<Option<Timestamp>> {
     if renewed_by(tx, order).await?.is_none() {
         return Ok(None);
     }
-    let last = tx.last_finished_plan(&sim_of(order)).await?;
+    let last = match before {
+        Some(before) => Some(before.clone()),
+        None => tx.last_finished_plan(&sim_of(order)).await?,
+    };
     let last = last.filter(|last| last.queued.length.counts_like(order.length));
     Ok(last.and_then(|last| last.queued.counted_from))
 }

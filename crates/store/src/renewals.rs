@@ -35,6 +35,15 @@ statements! {
     BY_ID = select!("AND renewal_id = $3");
     OF_ORDER = select!("AND renewal_id = (SELECT renewal_id FROM renewal_events e WHERE e.mode = $1
         AND e.partner_id = $2 AND e.subject = $3 AND e.kind IN ('agreed', 'succeeded'))");
+    /// Materialized, so that the jobs are gone by once.
+    UNAWAITED = "WITH w AS MATERIALIZED (SELECT partner_id, subject FROM jobs
+            WHERE mode = $1 AND kind = 'await_renewal')
+        SELECT r.partner_id, r.order_id, r.next_at FROM renewals r
+        LEFT JOIN cashier_subscriptions c ON c.mode = r.mode AND c.partner_id = r.partner_id
+            AND c.order_id = r.order_id
+        LEFT JOIN w ON w.partner_id = r.partner_id AND w.subject = r.order_id
+        WHERE r.mode = $1 AND r.state = 'active' AND r.next_at IS NOT NULL
+        AND c.order_id IS NULL AND w.subject IS NULL LIMIT $2";
     ADD_EVENT = "INSERT INTO renewal_events (mode, partner_id, renewal_id, kind, subject, actor, detail,
         happened_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
         ON CONFLICT (mode, partner_id, renewal_id, kind, subject) DO NOTHING";
@@ -64,6 +73,13 @@ struct EventRow {
     actor: String,
     detail: String,
     happened_at: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct UnawaitedRow {
+    partner_id: String,
+    order_id: String,
+    next_at: i64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -226,6 +242,23 @@ impl Tx {
         let (mode, partner) = (mode.as_str(), partner.to_string());
         let row = fetch_optional!(self, RenewalRow, OF_ORDER, mode, partner, order_id.to_string())?;
         row.map(RenewalRow::into_renewal).transpose()
+    }
+
+    /// Agreements in force that neither a subscription nor a job brings on: their partner, the order with which they
+    /// began, and when they are due.
+    pub async fn unawaited_renewals(
+        &mut self,
+        mode: Mode,
+        limit: i64,
+    ) -> Result<Vec<(PartnerId, OrderId, Timestamp)>> {
+        let rows = fetch_all!(self, UnawaitedRow, UNAWAITED, mode.as_str(), limit)?;
+        let parsed = rows.into_iter().map(|found| {
+            let row = Row { table: "renewals", key: &found.order_id };
+            let partner = row.parse("partner_id", &found.partner_id)?;
+            let order = row.parse("order_id", &found.order_id)?;
+            Ok((partner, order, Timestamp::from_micros(found.next_at)))
+        });
+        parsed.collect()
     }
 
     /// Writes down what became true of an agreement; whether it was not known.

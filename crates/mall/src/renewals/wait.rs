@@ -3,8 +3,8 @@
 
 use domain::renewal::{Renewal, RenewalState};
 use domain::sim_plan::{QueuedPlan, schedule};
-use domain::{Span, Timestamp, Zone};
-use store::{Job, SimKey, Tx};
+use domain::{Mode, Span, Timestamp, Zone};
+use store::{Job, JobKind, NewJob, SimKey, Tx};
 
 use super::agreement::renewed_by;
 use crate::Mall;
@@ -18,6 +18,9 @@ pub(crate) const MISSES_MAX: u32 = 12;
 const ON_ITS_WAY_PAUSE: Span = Span::minutes(60);
 /// How many orders that are on their way to a SIM are looked at.
 const ON_ITS_WAY_MAX: i64 = 20;
+
+/// How many agreements that nobody waits for are read at once.
+const PART: i64 = 500;
 
 /// When a period is due, and the one after it.
 struct Periods {
@@ -37,6 +40,30 @@ impl Periods {
 }
 
 impl Mall {
+    /// Lets somebody wait for agreements that nobody waits for: those that were made before anybody did.
+    pub(crate) async fn await_all_renewals(&self, mode: Mode) -> Result<u64> {
+        let mut added = 0;
+        loop {
+            let found = self.store.read().await?.unawaited_renewals(mode, PART).await?;
+            let is_last = i64::try_from(found.len()) != Ok(PART);
+            let mut tx = self.store.begin().await?;
+            let mut news = 0;
+            for (partner_id, order_id, due) in found {
+                let (kind, subject) = (JobKind::AwaitRenewal, order_id.to_string());
+                let run_at = due + self.settings.renewal_grace;
+                let trace = crate::trace::text();
+                let job =
+                    NewJob { mode, partner_id, kind, subject, trace, run_at, claimed_at: None };
+                news += u64::from(tx.add_missing_job(&job, self.ctx.now()).await?);
+            }
+            tx.commit().await?;
+            added += news;
+            if is_last || news == 0 {
+                return Ok(added);
+            }
+        }
+    }
+
     /// The job `await_renewal`.
     pub(crate) async fn await_renewal(&self, job: &Job) -> Result<Next> {
         self.retry(|| async {

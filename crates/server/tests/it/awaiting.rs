@@ -22,6 +22,7 @@ on_both_engines!(
     calendar_months_are_counted_from_the_first,
     an_operator_ends_a_renewal,
     renewals_are_found_by_all_their_numbers,
+    what_was_agreed_before_anybody_waited_is_waited_for,
 );
 
 /// A paid order of `PLAN-M` that shall renew, for the order that it renews.
@@ -413,5 +414,25 @@ async fn renewals_are_found_by_all_their_numbers(engine: Engine) {
     let numbers: Vec<_> = all.iter().map(|one| one["order_no"].as_str().unwrap()).collect();
     assert_eq!(numbers, ["M1", "N1"]);
     assert_eq!((&all[1]["paid_by"], &all[1]["unit"]), (&json!("partner"), &json!("monthly")));
+    mall.stop().await;
+}
+
+async fn what_was_agreed_before_anybody_waited_is_waited_for(engine: Engine) {
+    let (mall, partner, admin, path) = agreed(engine).await;
+    // As a mall of an earlier version left it.
+    assert_eq!(mall.database.execute("DELETE FROM jobs WHERE kind = 'await_renewal'").await, 1);
+    let other = mall.another_node(Recipe::default()).await;
+    let listed = "/test/jobs?kind=await_renewal";
+    let mut looks = 0;
+    while admin.get(listed).await.done()["items"] == json!([]) {
+        looks += 1;
+        assert!(looks < 1_000, "nobody waits");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    mall.advance(Span::days(31)).await;
+    settle_nodes(&[mall.mall(), &other.mall]).await;
+    assert_eq!(failures(&admin, &path).await, 1);
+    assert_eq!(history(&partner.client(&mall), &partner.sims[0]).await[0][2], "failed");
+    other.stop().await;
     mall.stop().await;
 }
