@@ -143,10 +143,7 @@ impl World {
             Op::PutPlan => sold("code", "NEW", "prod").body(plan()),
             Op::AddImport => list.body(json!({"kind": "plans", "file_name": "plans.csv"})),
             Op::PutImportPart | Op::ApplyImport | Op::ShowImport => self.import(op).await,
-            Op::Export => {
-                let case = Case::new(&[("mode", "test"), ("kind", "plans")]);
-                case.not("mode", "prod").not("kind", "orders")
-            }
+            Op::Export => export(),
             Op::ShowRenewal | Op::CancelRenewal => self.renewal(op).await,
             Op::ShowOrder
             | Op::ShowTimeline
@@ -291,6 +288,11 @@ impl World {
 async fn price_of(owner: &AdminClient, mode: &str, code: &str) -> String {
     let prices = owner.get(&format!("/{mode}/partners/{code}/prices")).await.done();
     prices["items"][0]["price_id"].as_str().unwrap().to_owned()
+}
+
+fn export() -> Case {
+    let case = Case::new(&[("mode", "test"), ("kind", "plans")]);
+    case.not("mode", "prod").not("kind", "orders")
 }
 
 fn package() -> Value {
