@@ -160,6 +160,23 @@ impl Timestamp {
         i64::from((to - from).get_days())
     }
 
+    /// How many whole calendar months lie between `earlier` and here in a zone; none where it is not earlier.
+    pub fn calendar_months_since(self, earlier: Self, zone: &Zone) -> u32 {
+        let (from, to) = (earlier.zoned(zone).date(), self.zoned(zone).date());
+        let years = i32::from(to.year()) - i32::from(from.year());
+        let months = years * 12 + i32::from(to.month()) - i32::from(from.month());
+        let months = u32::try_from(months).unwrap_or(0);
+        let over = earlier.plus_calendar_months(months, zone) > self;
+        months.saturating_sub(u32::from(over))
+    }
+
+    /// How many whole calendar days lie between `earlier` and here in a zone; none where it is not earlier.
+    pub fn whole_calendar_days_since(self, earlier: Self, zone: &Zone) -> u32 {
+        let days = u32::try_from(self.calendar_days_since(earlier, zone)).unwrap_or(0);
+        let over = earlier.plus_calendar_days(days, zone) > self;
+        days.saturating_sub(u32::from(over))
+    }
+
     /// So many calendar months later in a zone; a day that the month lacks becomes its last day.
     pub fn plus_calendar_months(self, months: u32, zone: &Zone) -> Self {
         self.plus_calendar(jiff::Span::new().months(i64::from(months.min(12_000))), zone)

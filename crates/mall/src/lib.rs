@@ -93,6 +93,8 @@ pub struct Settings {
     pub payment_window: Span,
     /// How long a price that ended is still accepted.
     pub price_window: Span,
+    /// How long after it is due an auto-renewal that the partner is paid for may come before it is missed.
+    pub renewal_grace: Span,
     /// How long a worker holds a job.
     pub lease: Span,
     /// How long a call to a carrier in this process may take; the others have limits of their own.
@@ -134,6 +136,7 @@ impl Default for Settings {
         Self {
             payment_window: Span::minutes(30),
             price_window: Span::minutes(60),
+            renewal_grace: Span::days(1),
             lease: Span::seconds(20),
             carrier_timeout: Span::seconds(8),
             provisioning_deadline: Span::minutes(120),

@@ -125,7 +125,8 @@ fn subject(job: &Job) -> &str {
         | JobKind::FollowPayment
         | JobKind::Refund
         | JobKind::StrayPayment
-        | JobKind::FollowSubscription => &job.subject,
+        | JobKind::FollowSubscription
+        | JobKind::AwaitRenewal => &job.subject,
         JobKind::TurnPlan | JobKind::LookAtSim => "a SIM",
     }
 }
@@ -250,6 +251,7 @@ impl Mall {
             JobKind::FollowPayment => Box::pin(self.follow_payment(job)).await,
             JobKind::Refund => Box::pin(self.refund(job)).await,
             JobKind::FollowSubscription => Box::pin(self.follow_subscription(job)).await,
+            JobKind::AwaitRenewal => Box::pin(self.await_renewal(job)).await,
             JobKind::StrayPayment => Box::pin(self.stray_payment(job)).await,
             // It carries a carrier's answer, and must not make every job's future as large.
             JobKind::LookAtSim => Box::pin(self.look_upstream(job)).await,
