@@ -12,7 +12,7 @@ use ipnet::IpNet;
 type Range<A> = (A, u32, &'static str);
 
 const V4: &[Range<Ipv4Addr>] = &[
-    (Ipv4Addr::new(0, 0, 0, 0), 8, "this network"),
+    (Ipv4Addr::UNSPECIFIED, 8, "this network"),
     (Ipv4Addr::new(10, 0, 0, 0), 8, "private"),
     (Ipv4Addr::new(100, 100, 100, 200), 32, "metadata of a cloud"),
     (Ipv4Addr::new(100, 64, 0, 0), 10, "carrier-grade NAT"),
@@ -32,7 +32,7 @@ const V4: &[Range<Ipv4Addr>] = &[
     (Ipv4Addr::new(198, 51, 100, 0), 24, "documentation"),
     (Ipv4Addr::new(203, 0, 113, 0), 24, "documentation"),
     (Ipv4Addr::new(224, 0, 0, 0), 4, "multicast"),
-    (Ipv4Addr::new(255, 255, 255, 255), 32, "broadcast"),
+    (Ipv4Addr::BROADCAST, 32, "broadcast"),
     (Ipv4Addr::new(240, 0, 0, 0), 4, "reserved"),
 ];
 

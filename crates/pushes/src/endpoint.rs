@@ -80,7 +80,9 @@ pub enum EndpointError {
     #[error("the host is percent-encoded: write it plainly")]
     EncodedHost,
     /// An address in another form than its own.
-    #[error("the host is an IP address in an odd form: write it as four decimal numbers, or as IPv6 in brackets and its shortest form")]
+    #[error(
+        "the host is an IP address in an odd form: write it as four decimal numbers, or as IPv6 in brackets and its shortest form"
+    )]
     OddAddress,
     /// An address that no push goes to.
     #[error("no push goes to {0}: {1}")]
@@ -113,12 +115,11 @@ impl Endpoint {
         if text.bytes().any(odd) {
             return Err(EndpointError::Characters);
         }
-        let (scheme, rest) = match (text.split_once("://"), mode) {
-            (Some((scheme @ "https", rest)), _) => (scheme, rest),
-            (Some((scheme @ "http", rest)), Mode::Test) => (scheme, rest),
-            (_, Mode::Live) => return Err(EndpointError::Scheme("https://")),
-            (_, Mode::Test) => return Err(EndpointError::Scheme("https:// or http://")),
-        };
+        let is_test = mode == Mode::Test;
+        let fits = |scheme: &str| scheme == "https" || (scheme == "http" && is_test);
+        let wanted = if is_test { "https:// or http://" } else { "https://" };
+        let found = text.split_once("://").filter(|(scheme, _)| fits(scheme));
+        let (scheme, rest) = found.ok_or(EndpointError::Scheme(wanted))?;
         if rest.contains('#') {
             return Err(EndpointError::Fragment);
         }
@@ -134,7 +135,7 @@ impl Endpoint {
         check_host(&host, policy)?;
         let usual = if scheme == "https" { 443 } else { 80 };
         let port = port.unwrap_or(usual);
-        if !(port == 443 || (port == 80 && mode == Mode::Test) || policy.ports.contains(&port)) {
+        if !(port == 443 || (port == 80 && is_test) || policy.ports.contains(&port)) {
             return Err(EndpointError::Port(port));
         }
         let port = if port == usual { String::new() } else { format!(":{port}") };
@@ -163,7 +164,8 @@ impl Endpoint {
 }
 
 fn split_authority(authority: &str) -> Result<(&str, Option<u16>), EndpointError> {
-    let behind = if authority.starts_with('[') { authority.find(']').map(|end| end + 1) } else { None };
+    let behind =
+        if authority.starts_with('[') { authority.find(']').map(|end| end + 1) } else { None };
     let colon = match behind {
         Some(end) if end == authority.len() => None,
         Some(end) => Some(end),

@@ -137,7 +137,8 @@ pub(crate) fn answer_text(bytes: &[u8]) -> String {
 /// A text without control characters, but for line feeds and tabs: what a database stores and a terminal
 /// shows without harm.
 fn printable(text: &str) -> String {
-    let plain = |char: char| if char.is_control() && !matches!(char, '\n' | '\t') { ' ' } else { char };
+    let plain =
+        |char: char| if char.is_control() && !matches!(char, '\n' | '\t') { ' ' } else { char };
     text.chars().map(plain).collect()
 }
 

@@ -150,7 +150,8 @@ impl Sender {
             _ => Failure::new(FailureKind::Endpoint, &error.to_string()),
         })?;
         if push.body.len() > BODY_BYTES_MAX {
-            let text = format!("the body has {} bytes, more than {BODY_BYTES_MAX}", push.body.len());
+            let text =
+                format!("the body has {} bytes, more than {BODY_BYTES_MAX}", push.body.len());
             return Err(Failure::new(FailureKind::Push, &text));
         }
         let mut headers = HeaderMap::new();
