@@ -33,19 +33,33 @@ pub struct Signed {
     pub body: String,
 }
 
-/// `count` pushes, signed at a time.
-pub fn pushes(seed: u64, count: usize, at: Timestamp) -> Vec<Signed> {
+/// `count` pushes, signed at a time: with the last so many of the keys `new` and `old`, or with keys of
+/// their own.
+pub fn pushes(seed: u64, count: usize, at: Timestamp, lasting: usize) -> Vec<Signed> {
     let mut rng = StdRng::seed_from_u64(seed);
-    (0..count).map(|place| push(&mut rng, place, at)).collect()
+    let pair = [Key::new("new", &[2; 32]).unwrap(), Key::new("old", &[1; 32]).unwrap()];
+    let mut next = |place| {
+        let keys =
+            if lasting == 0 { fresh(&mut rng) } else { pair[pair.len() - lasting..].to_vec() };
+        push(&mut rng, place, at, keys)
+    };
+    (0..count).map(&mut next).collect()
 }
 
-fn push(rng: &mut StdRng, place: usize, at: Timestamp) -> Signed {
-    let keys: Vec<Key> = (0..rng.random_range(1..=2))
-        .map(|n| {
-            let bytes: Vec<u8> = (0..rng.random_range(24..=64)).map(|_| rng.random()).collect();
-            Key::new(&format!("k{n}"), &bytes).unwrap()
-        })
-        .collect();
+/// One key or two, of any length that there is.
+fn fresh(rng: &mut StdRng) -> Vec<Key> {
+    let mut key = |n| {
+        let bytes: Vec<u8> = (0..rng.random_range(24..=64)).map(|_| rng.random()).collect();
+        Key::new(&format!("k{n}"), &bytes).unwrap()
+    };
+    let first = key(0);
+    if first.hex().ends_with(['0', '2', '4', '6', '8', 'a', 'c', 'e']) {
+        return vec![first, key(1)];
+    }
+    vec![first]
+}
+
+fn push(rng: &mut StdRng, place: usize, at: Timestamp, keys: Vec<Key>) -> Signed {
     let id = format!("evt_{:032x}_{place}", rng.random::<u128>());
     let event_type = EventType::ALL[rng.random_range(0..EventType::ALL.len())];
     let happened = Timestamp::from_micros(rng.random_range(0..at.as_micros()));

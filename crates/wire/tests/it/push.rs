@@ -63,7 +63,7 @@ fn the_vector_is_reproduced() {
 fn a_published_library_signs_every_push_likewise() {
     let now = at(1_700_000_000_123);
     let (mut with_two, mut longest) = (0, 0);
-    for push in pushes(1, MANY, now) {
+    for push in pushes(1, MANY, now, 0) {
         let (id, body) = (&push.headers.webhook_id, push.body.as_bytes());
         let libraries: Vec<String> = push
             .keys
