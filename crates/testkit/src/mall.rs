@@ -7,6 +7,7 @@ use std::time::Duration;
 use api::TrustedProxies;
 use carriers::Behaviour;
 use domain::{Clock, Ctx, Mode, Role, Span, Timestamp, Zone};
+use mall::admin::Page;
 use mall::{Mall, Settings};
 use rand::rngs::StdRng;
 use sdk::{Client, Credentials, Prefix};
@@ -14,6 +15,7 @@ use serde_json::Value;
 use server::{Limits, Running, Wiring};
 use store::{Sealer, Store};
 use upstream::Upstream;
+use wire::admin::reconcile::Difference;
 
 use crate::clock::HandClock;
 use crate::database::{Database, Engine};
@@ -65,6 +67,7 @@ pub struct TestMall {
     networks: Vec<Played>,
     stripe: Option<PlayedStripe>,
     running: Running,
+    began: Timestamp,
 }
 
 /// The sealing key of all test malls.
@@ -92,7 +95,7 @@ impl TestMall {
         }
         let seeded = mall::demo::seed(&running.mall).await.unwrap();
         let demo_key = seeded.key.unwrap().text;
-        Self { database, clock, demo_key, networks, stripe, running }
+        Self { database, clock, demo_key, networks, stripe, running, began: start }
     }
 
     /// Starts another node on the same database and clock.
@@ -186,9 +189,42 @@ impl TestMall {
         panic!("jobs are still due after 20 seconds: {due:?}, it is {:?}", self.now());
     }
 
-    /// Stops it.
+    /// Stops it, after a look whether its books are as they must be: whatever was done, they agree with
+    /// themselves, and with Stripe where it is played.
     pub async fn stop(self) {
+        assert_eq!(self.store().read().await.unwrap().ledger_faults().await.unwrap(), []);
+        if self.stripe.is_some() {
+            let differences = self.differences().await;
+            let known = |one: &&Difference| one.state.as_deref() == Some("REVIEW");
+            let unknown: Vec<&Difference> = differences.iter().filter(|one| !known(one)).collect();
+            assert!(unknown.is_empty(), "{unknown:#?}");
+        }
         self.running.stop().await;
+    }
+
+    /// Stops a mall whose books were made to be wrong.
+    pub async fn stop_as_it_is(self) {
+        self.running.stop().await;
+    }
+
+    /// Where Stripe, the books, orders and plans do not say the same, of all days since it began.
+    pub async fn differences(&self) -> Vec<Difference> {
+        let (mut differences, mut day) = (Vec::new(), self.began);
+        while day <= self.now() + Span::days(1) {
+            let date = day.rfc3339()[..10].to_owned();
+            let mut cursor: Option<String> = None;
+            loop {
+                let page = Page::new(Some(3), cursor.as_deref()).unwrap();
+                let part = self.mall().reconcile_day(Mode::Test, &date, &page).await.unwrap();
+                differences.extend(part.differences);
+                cursor = part.next_cursor;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+            day = day + Span::days(1);
+        }
+        differences
     }
 }
 
