@@ -3,6 +3,7 @@
 //! The HTTP client connects to the addresses that come out of here and asks no second time, so that a name
 //! cannot lead elsewhere between the check and the connection.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -43,12 +44,13 @@ pub(crate) enum NameError {
     #[error("the name {0} has no address: {1}")]
     Unknown(String, io::Error),
     /// All of its addresses are refused.
-    #[error("the name {host} leads only to addresses that no push goes to: {found}")]
+    #[error("the name {host} leads only to addresses that no push goes to: {reasons}")]
     Refused {
         /// The name.
         host: String,
-        /// Addresses with reasons.
-        found: String,
+        /// Why its addresses are refused. They themselves are not told: a partner may read this, and has no
+        /// business with what names mean inside.
+        reasons: String,
     },
 }
 
@@ -77,12 +79,18 @@ async fn allowed(names: &dyn Names, policy: &Policy, host: &str) -> Result<Vec<I
     if found.is_empty() {
         return Err(unknown(io::Error::from(io::ErrorKind::NotFound)));
     }
-    let judged = found.iter().map(|address| (*address, refusal(*address, &policy.ranges)));
-    let (good, bad): (Vec<_>, Vec<_>) = judged.partition(|(_, reason)| reason.is_none());
-    if good.is_empty() {
-        let words = bad.iter().map(|(address, why)| format!("{address} ({})", why.unwrap_or("")));
-        let found = words.collect::<Vec<_>>().join(", ");
-        return Err(NameError::Refused { host: host.to_owned(), found });
+    let (mut good, mut reasons) = (Vec::new(), BTreeSet::new());
+    for address in found {
+        match refusal(address, &policy.ranges) {
+            Some(reason) => {
+                reasons.insert(reason);
+            }
+            None => good.push(address),
+        }
     }
-    Ok(good.into_iter().map(|(address, _)| address).collect())
+    if good.is_empty() {
+        let reasons = reasons.into_iter().collect::<Vec<_>>().join(", ");
+        return Err(NameError::Refused { host: host.to_owned(), reasons });
+    }
+    Ok(good)
 }
