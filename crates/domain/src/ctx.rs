@@ -45,7 +45,12 @@ impl Ctx {
     /// A fresh id: `UUIDv7` with the fraction of the millisecond, so that ids sort by the time they were
     /// made, to a quarter of a microsecond.
     pub fn id<K: Kind>(&self) -> Id<K> {
-        let micros = u64::try_from(self.now().as_micros()).unwrap_or(0);
+        self.id_at(self.now())
+    }
+
+    /// A fresh id that sorts by a time: where a mode's clock was moved, its own.
+    pub fn id_at<K: Kind>(&self, time: Timestamp) -> Id<K> {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(0);
         let mut random: [u8; 10] = self.random();
         // The first twelve bits after the time, of which four are the version's, may hold its fraction.
         let fraction = u16::try_from(micros % 1_000 * 4_096 / 1_000).unwrap_or(0);

@@ -41,6 +41,8 @@ pub struct Cashier {
     pub stripe: Stripe,
     /// The secrets of its webhook endpoint: two while one takes the other's place.
     pub webhook_secrets: Vec<String>,
+    /// Whether it is a double, whose time moves with the test mode's.
+    pub played: bool,
 }
 
 /// The accounts of a mall: one for each mode that takes money, and other ones for single partners.

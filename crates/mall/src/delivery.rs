@@ -16,7 +16,6 @@ use crate::Mall;
 use crate::attempts::started;
 use crate::cache::Known;
 use crate::error::{Error, Result};
-use crate::orders::new_job;
 use crate::provision::order_of;
 use crate::renewals::renewed_by;
 use crate::worker::Next;
@@ -95,11 +94,12 @@ impl Mall {
             let key = sim_of(&order);
             let zone = partners.zone(self, tx, &order).await?;
             let book = books.entry(key.clone()).or_default();
-            let (plan, turn_at) = place(tx, &order, book, now, &zone).await?;
-            if let Some(at) = turn_at {
+            let at = self.now(order.mode);
+            let (plan, turn_at) = place(tx, &order, book, at, &zone).await?;
+            if let Some(turn_at) = turn_at {
                 let subject = (JobKind::TurnPlan, order.iccid.as_str().to_owned());
                 let trace = job.map(|job| job.trace).unwrap_or_default();
-                turns.push(NewJob { trace, ..new_job(&order, subject, at) });
+                turns.push(NewJob { trace, ..self.new_job(&order, subject, turn_at) });
             }
             if let Some(attempt) = attempt {
                 let (old, heard_at) = (attempt.state, Some(now));
@@ -119,7 +119,7 @@ impl Mall {
             if kept {
                 plans.push((key, order.id, plan));
             }
-            let state = started(order.state.clone())?.on(OrderEvent::Provisioned { at: now })?;
+            let state = started(order.state.clone())?.on(OrderEvent::Provisioned { at })?;
             changes.push(OrderChange { order, state });
         }
         tx.update_orders(&mut changes).await?;

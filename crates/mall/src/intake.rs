@@ -18,7 +18,6 @@ use store::{JobKind, NewJob, SimKey, Versions};
 
 use crate::Mall;
 use crate::error::{Error, Result};
-use crate::orders::new_job;
 use crate::worker::Handed;
 
 /// A paid order that was checked by what the node remembers.
@@ -67,11 +66,12 @@ impl Mall {
         (owed, versions): (Money, Versions),
     ) -> bool {
         let subject = (JobKind::Provision, order.id.to_string());
-        let mut job = new_job(&order, subject, order.created_at);
+        let now = self.ctx.now();
+        let mut job = self.new_job(&order, subject, now);
         let slot = Arc::clone(&self.slots).try_acquire_owned().ok();
         if slot.is_some() {
-            job.claimed_at = Some(order.created_at);
-            job.run_at = order.created_at + self.settings.lease;
+            job.claimed_at = Some(now);
+            job.run_at = now + self.settings.lease;
         }
         let (mode, state) = (order.mode, order.state.name());
         let begun = self.begun_at_once(&order, job.run_at);

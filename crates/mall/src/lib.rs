@@ -9,6 +9,7 @@ mod auth;
 mod batcher;
 mod cache;
 mod cashier;
+mod clocks;
 mod delivery;
 pub mod demo;
 pub mod doctor;
@@ -188,6 +189,7 @@ pub struct Mall {
     intake: Batcher<Intake, bool>,
     /// Provisioned orders on their way into the database.
     deliveries: Batcher<Delivery, bool>,
+    clocks: clocks::Clocks,
     /// Stripe's events on their way into the database.
     events: Batcher<cashier::Told, bool>,
     /// Jobs that are done, on their way out of the database.
@@ -269,6 +271,7 @@ impl Mall {
             cache: Cache::default(),
             intake: Batcher::new(lanes),
             deliveries: Batcher::new(lanes),
+            clocks: clocks::Clocks::default(),
             events: Batcher::new(lanes),
             ended: Batcher::new(lanes),
             noted_forms,

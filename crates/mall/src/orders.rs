@@ -10,7 +10,7 @@ use domain::payment::{Channel, Payment, PaymentState, Report};
 use domain::plan::{Plan, PriceKind, PriceRefusal, match_price};
 use domain::{Money, Timestamp};
 use sha2::{Digest, Sha256};
-use store::{JobKind, NewJob, Tx};
+use store::{JobKind, Tx};
 use wire::Code;
 use wire::vshop::{OrderFields, SingleOrder, SingleOrderAnswer};
 
@@ -66,16 +66,6 @@ pub(crate) async fn find_twin(
     }
 }
 
-/// A job about an order.
-pub(crate) fn new_job(
-    order: &Order,
-    (kind, subject): (JobKind, String),
-    run_at: Timestamp,
-) -> NewJob {
-    let (mode, partner_id, trace) = (order.mode, order.partner_id, crate::trace::text());
-    NewJob { mode, partner_id, kind, subject, trace, run_at, claimed_at: None }
-}
-
 /// What is being paid, and under which of the partner's prices.
 pub(crate) struct Paid {
     pub kind: PriceKind,
@@ -117,7 +107,7 @@ impl Mall {
         fields: &OrderFields,
         hash: &[u8],
     ) -> Result<()> {
-        let now = self.ctx.now();
+        let now = self.now(caller.partner.mode);
         let paid = Paid { kind: PriceKind::Sale, amount: fields.pay_amount };
         let plan = self.check_order(tx, &caller.partner, fields, &paid).await?;
         let closes_at = now + self.settings.payment_window;
@@ -152,7 +142,7 @@ impl Mall {
         (fields, paid): (&OrderFields, &Paid),
     ) -> Result<Arc<Plan>> {
         let code = &fields.service_plan_code;
-        let now = self.ctx.now();
+        let now = self.now(known.partner.mode);
         let mut prices = known.prices(code, (now - self.settings.price_window, now)).peekable();
         // A plan without any price for the partner is not sold to it at all.
         let plan = catalogue.plan(code).filter(|plan| plan.package.code == fields.package_code);
@@ -188,11 +178,11 @@ impl Mall {
         plan: &Plan,
         hash: &[u8],
     ) -> Order {
-        let now = self.ctx.now();
+        let now = self.now(caller.partner.mode);
         Order {
             mode: caller.partner.mode,
             partner_id: caller.partner.id,
-            id: self.ctx.id(),
+            id: self.ctx.id_at(now),
             order_no: fields.order_no.clone(),
             pay_id: fields.pay_id.clone(),
             request_order_id: fields.request_order_id.clone(),
@@ -268,7 +258,7 @@ impl Mall {
         (kind, subject): (JobKind, String),
         run_at: Timestamp,
     ) -> Result<()> {
-        let job = new_job(order, (kind, subject), run_at);
+        let job = self.new_job(order, (kind, subject), run_at);
         Ok(tx.insert_job(&job, self.ctx.now()).await?)
     }
 
@@ -281,7 +271,7 @@ impl Mall {
         holder: Account,
         amount: Money,
     ) -> Result<()> {
-        let now = self.ctx.now();
+        let now = self.now(order.mode);
         let posting = Posting::sale(holder, amount);
         tx.insert_postings(&[(order, posting)], now).await?;
         self.write_job(tx, order, (JobKind::Provision, order.id.to_string()), now).await
@@ -289,7 +279,7 @@ impl Mall {
 
     /// Closes an order that was not paid in time.
     pub(crate) async fn close_if_unpaid(&self, tx: &mut Tx, order: &mut Order) -> Result<()> {
-        let now = self.ctx.now();
+        let now = self.now(order.mode);
         let due =
             matches!(order.state, OrderState::AwaitingPayment { closes_at } if closes_at <= now);
         if !due {

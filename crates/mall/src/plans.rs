@@ -17,7 +17,7 @@ impl Mall {
         caller: &Caller,
         request: &SingleServicePlanPage,
     ) -> Result<SingleServicePlanPageAnswer> {
-        let (partner, now) = (&caller.partner, self.ctx.now());
+        let (partner, now) = (&caller.partner, self.now(caller.partner.mode));
         let mut tx = self.store.read().await?;
         let sim = sellable_sim(&mut tx, partner, &request.iccid).await?;
         let seen = self.partner_now(&mut tx, partner.mode, &partner.code).await?;

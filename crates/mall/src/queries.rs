@@ -44,7 +44,7 @@ impl Mall {
                 let mut shown = Vec::with_capacity(orders.len());
                 let mut names = PlanNames::default();
                 for order in orders {
-                    shown.push(show(&mut tx, caller, order, &mut names, self.ctx.now()).await?);
+                    shown.push(show(&mut tx, caller, order, &mut names, self.now(mode)).await?);
                 }
                 let (page_no, page_size) = (*page_no, *page_size);
                 let page = OrderPage { total_count, page_no, page_size, orders: shown };
@@ -53,7 +53,7 @@ impl Mall {
         };
         let order = order.ok_or(Code::OrderUnknown)?;
         let mut names = PlanNames::default();
-        Ok(Found::One(Box::new(show(&mut tx, caller, order, &mut names, self.ctx.now()).await?)))
+        Ok(Found::One(Box::new(show(&mut tx, caller, order, &mut names, self.now(mode)).await?)))
     }
 }
 

@@ -17,7 +17,6 @@ use tokio::time::MissedTickBehavior;
 
 use crate::Mall;
 use crate::error::Result;
-use crate::orders::new_job;
 
 /// How often it looks without being told to.
 const PERIOD: Duration = Duration::from_mins(1);
@@ -125,7 +124,7 @@ impl Mall {
 
     /// Goes on by the orders of a mode.
     async fn sweep_mode(&self, mode: Mode, done: &mut Reconciled) -> Result<()> {
-        let now = self.ctx.now();
+        let now = self.now(mode);
         let mut places = self.reconciler.places.lock().await;
         let place = places.entry(mode).or_default();
         if place.begun_at.is_none_or(|at| now.since(at) > ROUND) {
@@ -159,7 +158,7 @@ impl Mall {
         done: &mut Reconciled,
         faults: &mut i64,
     ) -> Result<()> {
-        let now = self.ctx.now();
+        let now = self.now(mode);
         let kind = match order.state.as_str() {
             "PAID" | "PROVISIONING" => JobKind::Provision,
             "AWAITING_PAYMENT" if order.closes_at.is_some_and(|at| at < now) => JobKind::CloseOrder,
@@ -194,9 +193,8 @@ impl Mall {
             let Some(order) = order.filter(|order| lacks(&order.state)) else {
                 return Ok(false);
             };
-            let now = self.ctx.now();
-            let job: NewJob = new_job(&order, (kind, order.id.to_string()), now);
-            let added = tx.add_missing_job(&job, now).await?;
+            let job: NewJob = self.new_job(&order, (kind, order.id.to_string()), self.now(mode));
+            let added = tx.add_missing_job(&job, self.ctx.now()).await?;
             tx.commit().await?;
             if added {
                 tracing::error!(order_id = %order.id, kind = kind.as_str(), "an order had no job");

@@ -72,7 +72,7 @@ impl Mall {
         if !is_plain {
             return None;
         }
-        let closes_at = self.ctx.now() + self.settings.payment_window;
+        let closes_at = self.now(caller.partner.mode) + self.settings.payment_window;
         let (order, payment) = self.new_report(caller, &read, &plan, closes_at).ok()?;
         let answer = (order.id.to_string(), order.state.name());
         let taken = self.take_in(order, payment, (read.owed, seen.versions)).await;
@@ -142,7 +142,7 @@ impl Mall {
             settle_unit,
             owed,
             outcome: cashiers::third_party::outcome(&request.pay_rst, &request.pay_status),
-            result_at: dated.map_err(not_a_date)?.unwrap_or_else(|| self.ctx.now()),
+            result_at: dated.map_err(not_a_date)?.unwrap_or_else(|| self.now(caller.partner.mode)),
             hash: content_hash(OrderSource::Reported, fields, &more),
         })
     }
@@ -153,7 +153,7 @@ impl Mall {
         let fields = &request.order;
         let paid = Paid { kind: PriceKind::Settlement, amount: read.owed };
         let plan = self.check_order(tx, partner, fields, &paid).await?;
-        let closes_at = self.ctx.now() + self.settings.payment_window;
+        let closes_at = self.now(caller.partner.mode) + self.settings.payment_window;
         let (order, payment) = self.new_report(caller, read, &plan, closes_at)?;
         check_renewed(tx, &order).await?;
         self.check_transaction(tx, &order, read).await?;

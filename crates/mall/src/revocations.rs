@@ -13,7 +13,7 @@ impl Mall {
     /// was in use.
     pub(crate) async fn revoke_unused(&self, tx: &mut Tx, order: &Order) -> Result<()> {
         let Some(queue_no) = order.queue_no else { return Ok(()) };
-        let (mode, partner_id, now) = (order.mode, order.partner_id, self.ctx.now());
+        let (mode, partner_id, now) = (order.mode, order.partner_id, self.now(order.mode));
         let missing = || Error::Internal(format!("{} has no partner", order.id));
         let partner = tx.partner(mode, partner_id).await?.ok_or_else(missing)?;
         let SimQueue { plans: before, free_since } =

@@ -185,6 +185,10 @@ impl Mall {
         }
         let partner = tx.partner(*mode, *partner_id).await?;
         let partner = partner.ok_or_else(|| Error::Internal("a SIM has no partner".to_owned()))?;
+        if self.is_moved(*mode) {
+            // The carrier's dates are real ones, and ours are not.
+            return Ok(changed);
+        }
         let now = self.ctx.now();
         let (words, unsure) = certain_words(&before, code, carrier, said, now);
         let mut queue: Vec<QueuedPlan> = before.iter().map(|plan| plan.queued.clone()).collect();
@@ -210,6 +214,7 @@ impl Mall {
     ) -> Result<()> {
         write_changes(tx, key, before, queue).await?;
         if let Some(run_at) = end_of_use(queue) {
+            let run_at = self.real(key.0, run_at);
             let turn = NewJob { kind: JobKind::TurnPlan, ..look_job(key, run_at) };
             tx.insert_job(&turn, self.ctx.now()).await?;
         }

@@ -62,7 +62,7 @@ impl Mall {
             Told::Heard(heard) => Some(shown_usage(iccid, heard)),
             Told::Nothing(_) => None,
         };
-        let now = self.ctx.now();
+        let now = self.now(partner.mode);
         let mut tx = self.store.read().await?;
         let mut queue = queue_now(&mut tx, partner, iccid, now).await?;
         queue.truncate(SIM_PLANS_MAX);

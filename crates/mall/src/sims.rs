@@ -101,7 +101,7 @@ impl Mall {
         partner: &Partner,
         request: &SingleVerify,
     ) -> Result<SingleVerifyAnswer> {
-        let now = self.ctx.now();
+        let now = self.now(partner.mode);
         let mut tx = self.store.read().await?;
         let card = tx.card(partner.mode, partner.id, &request.iccid).await?;
         check_luhn(partner, &request.iccid, DEVICE_CODE)?;
@@ -135,7 +135,7 @@ impl Mall {
         caller: &Caller,
         request: &SingleQueryOrder,
     ) -> Result<SingleQueryOrderAnswer> {
-        let (partner, now) = (&caller.partner, self.ctx.now());
+        let (partner, now) = (&caller.partner, self.now(caller.partner.mode));
         let mut tx = self.store.read().await?;
         let sim = known_sim(&mut tx, partner, &request.iccid, DEVICE_CODE).await?;
         let (mut order_list, mut names) = (Vec::new(), PlanNames::default());

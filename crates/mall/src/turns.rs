@@ -23,11 +23,14 @@ impl Mall {
                 tx.sim_queue(job.mode, job.partner_id, iccid).await?;
             let mut queue: Vec<QueuedPlan> =
                 before.iter().map(|plan| plan.queued.clone()).collect();
-            advance(&mut queue, free_since, self.ctx.now(), &partner.zone);
+            advance(&mut queue, free_since, self.now(job.mode), &partner.zone);
             let sim = (job.mode, job.partner_id, iccid.clone());
             write_changes(&mut tx, &sim, &before, &queue).await?;
             match end_of_use(&queue) {
-                Some(expires_at) => tx.reschedule_job(job, expires_at, 0, "").await?,
+                Some(expires_at) => {
+                    let run_at = self.real(job.mode, expires_at);
+                    tx.reschedule_job(job, run_at, 0, "").await?;
+                }
                 None => tx.finish_job(job).await?,
             }
             tx.commit().await?;
@@ -42,7 +45,7 @@ impl Mall {
         let order_id = job.subject.parse().map_err(|_| broken())?;
         let order = self.store.read().await?.order(job.mode, job.partner_id, order_id).await?;
         let order = order.ok_or_else(broken)?;
-        if matches!(order.state, OrderState::AwaitingPayment { closes_at } if closes_at <= self.ctx.now())
+        if matches!(order.state, OrderState::AwaitingPayment { closes_at } if closes_at <= self.now(job.mode))
             && let Some((at, why)) = self.cancel_before_closing(&order).await?
         {
             return Ok(Next::At(at, why));

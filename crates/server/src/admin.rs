@@ -4,6 +4,7 @@
 //! audit log's head have more to do and stand in files of their own. Nothing here knows the database.
 
 mod chain;
+mod clock;
 mod files;
 mod partners;
 mod reconcile;
@@ -106,6 +107,9 @@ enum Command {
     /// The ledger.
     #[command(subcommand)]
     Ledger(work::LedgerCommand),
+    /// A mode's business time, which can be moved on in test mode.
+    #[command(subcommand)]
+    Clock(clock::ClockCommand),
     /// Compare a day's money: Stripe's balance, the postings, orders and plans. Fails where they differ.
     Reconcile(reconcile::Reconcile),
     /// Operators' tokens.
@@ -245,6 +249,7 @@ pub(crate) async fn run(admin: Admin) -> anyhow::Result<()> {
         Command::Import(import) => return import.run(&session).await,
         Command::Export(export) => return export.run(&session).await,
         Command::Audit(audit) => return audit.run(&session).await,
+        Command::Clock(clock) => return clock.run(&session).await,
         Command::Reconcile(reconcile) => return reconcile.run(&session).await,
         Command::Whoami => Call::get(["whoami"]),
         Command::Token(command) => command.call(),

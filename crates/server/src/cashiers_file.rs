@@ -69,12 +69,16 @@ fn account(fields: &mut Fields<'_>, mode: Mode) -> Option<Cashier> {
             "base: https://HOST is needed; without TLS only a server on this machine is asked",
         );
     }
+    let played = fields.flag("double");
+    if played && mode == Mode::Live {
+        fields.wrong("double: live mode takes real money");
+    }
     let mut settings = Settings::new(mode, secret_key?.reveal(), publishable_key?);
     settings.base_url = base.unwrap_or(settings.base_url);
     let secrets = webhook_secret.into_iter().chain(next);
     let webhook_secrets = secrets.map(|secret| secret.reveal().to_owned()).collect();
     match Stripe::new(&settings) {
-        Ok(stripe) => Some(Cashier { stripe, webhook_secrets }),
+        Ok(stripe) => Some(Cashier { stripe, webhook_secrets, played }),
         Err(error) => {
             fields.wrong(&error.to_string());
             None
@@ -90,7 +94,7 @@ mod tests {
     fn all_mistakes_are_told_at_once_and_no_key() {
         let told = parse(
             r#"{"uat": {}, "live": {"secret_key": "sk_live_k3y", "publishable_key": "pk_live_1"},
-            "test/P1": {"base": "http://stripe.example", "webhook": 1}}"#,
+            "live/P2": {"double": true}, "test/P1": {"base": "http://stripe.example", "double": 1, "webhook": 1}}"#,
             None,
         );
         let told = format!("{:#}", told.unwrap_err());
@@ -102,6 +106,8 @@ mod tests {
             "test/P1: publishable_key: missing",
             "test/P1: base: https://HOST",
             "test/P1: webhook: no such field",
+            "test/P1: double: true or false",
+            "live/P2: double: live mode takes real money",
         ] {
             assert!(told.contains(part), "{part}: {told}");
         }

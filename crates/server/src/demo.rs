@@ -77,7 +77,10 @@ pub(crate) async fn play_stripe(
     let settings = Settings::new(Mode::Test, "sk_test_demo", "pk_test_demo");
     let stripe = cashiers::stripe::Stripe::new(&Settings { base_url, ..settings })?;
     let webhook_secrets = vec![WEBHOOK_SECRET.to_owned()];
-    wiring.cashiers.modes.insert(Mode::Test, Arc::new(Cashier { stripe, webhook_secrets }));
+    wiring
+        .cashiers
+        .modes
+        .insert(Mode::Test, Arc::new(Cashier { stripe, webhook_secrets, played: true }));
     Ok(Some(Stripe { listener, double: Arc::new(double) }))
 }
 

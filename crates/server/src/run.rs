@@ -93,6 +93,8 @@ pub async fn start(wiring: Wiring) -> anyhow::Result<Running> {
     let listeners = bind(&wiring).await?;
     let mall = build(&wiring);
     mall.check_sealing_key().await.context("the sealing key does not fit the database")?;
+    // Before anything gets a date.
+    mall.clock(Mode::Test).await.context("the test mode's clock cannot be read")?;
     serve(mall, listeners, &wiring)
 }
 

@@ -17,7 +17,7 @@ use crate::many::{execute_many, pieces};
 macro_rules! claim {
     ($which:literal, $order:literal, $lock:literal) => {
         concat!(
-            "UPDATE jobs SET run_at = $2, fence = fence + 1,
+            "UPDATE jobs SET run_at = $2, leased = TRUE, fence = fence + 1,
             first_run_at = COALESCE(first_run_at, $1) WHERE (mode, partner_id, job_id) IN (
             SELECT mode, partner_id, job_id FROM jobs WHERE state = 'ready' AND run_at <= $1
             AND ",
@@ -54,11 +54,11 @@ macro_rules! claim_new_orders {
 statements! {
     CLAIM_SQLITE = claim_oldest!("");
     CLAIM_NEW_SQLITE = claim_new_orders!("");
-    RESCHEDULE = "UPDATE jobs SET run_at = $5, failures = $6, last_error = $7
+    RESCHEDULE = "UPDATE jobs SET run_at = $5, leased = FALSE, failures = $6, last_error = $7
         WHERE mode = $1 AND partner_id = $2 AND job_id = $3 AND fence = $4";
     EXTEND = "UPDATE jobs SET run_at = $5
         WHERE mode = $1 AND partner_id = $2 AND job_id = $3 AND fence = $4";
-    HASTEN = "UPDATE jobs SET run_at = $4
+    HASTEN = "UPDATE jobs SET run_at = $4, leased = FALSE
         WHERE mode = $1 AND partner_id = $2 AND job_id = $3 AND state = 'ready' AND run_at > $5";
     BURY = "UPDATE jobs SET state = 'dead', last_error = $5
         WHERE mode = $1 AND partner_id = $2 AND job_id = $3 AND fence = $4";
@@ -116,6 +116,21 @@ impl JobKind {
         Self::FollowSubscription,
         Self::AwaitRenewal,
     ];
+
+    /// Whether its times are business dates, which move with its mode's clock; those of the others are real, since they
+    /// speak with networks that have clocks of their own. The statements of `clocks.rs` name the same.
+    pub fn follows_clock(self) -> bool {
+        match self {
+            Self::CloseOrder
+            | Self::TurnPlan
+            | Self::FollowPayment
+            | Self::Refund
+            | Self::StrayPayment
+            | Self::FollowSubscription
+            | Self::AwaitRenewal => true,
+            Self::Provision | Self::LookAtSim | Self::Import => false,
+        }
+    }
 
     /// The word stored in the database.
     pub fn as_str(self) -> &'static str {
@@ -331,11 +346,11 @@ impl Tx {
         for piece in pieces(jobs) {
             let sql = format!(
                 "INSERT INTO jobs (mode, partner_id, job_id, kind, subject, trace, state, run_at,
-                fence, failures, last_error, first_run_at, created_at) {}
+                leased, fence, failures, last_error, first_run_at, created_at) {}
                 ON CONFLICT (mode, partner_id, job_id) DO UPDATE SET state = 'ready',
-                run_at = excluded.run_at, trace = excluded.trace, fence = jobs.fence + 1,
+                run_at = excluded.run_at, leased = excluded.leased, trace = excluded.trace, fence = jobs.fence + 1,
                 failures = 0, last_error = '', first_run_at = NULL",
-                self.rows(13, piece.len())
+                self.rows(14, piece.len())
             );
             execute_many!(self, sql.as_str(), piece, job => [
                 job.mode.as_str(),
@@ -346,6 +361,7 @@ impl Tx {
                 job.trace.as_str(),
                 "ready",
                 job.run_at.as_micros(),
+                job.claimed_at.is_some(),
                 if job.claimed_at.is_some() { CLAIMED_FENCE } else { 0 },
                 0_i64,
                 "",

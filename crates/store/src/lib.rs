@@ -10,6 +10,7 @@ mod backup;
 mod bulk;
 mod carrier_sims;
 mod cashier;
+mod clocks;
 mod engine;
 mod error;
 mod figures;

@@ -20,6 +20,7 @@ const MODULES: &[&[&str]] = &[
     crate::bulk::ALL,
     crate::health::ALL,
     crate::cashier::ALL,
+    crate::clocks::ALL,
     crate::imports::ALL,
     crate::jobs::ALL,
     crate::ledger::ALL,

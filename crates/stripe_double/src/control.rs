@@ -56,6 +56,15 @@ fn refuse(status: u16, message: &str) -> Reply {
 }
 
 fn advance(double: &mut Double, body: &Value, real_micros: i64) -> Result<Value, String> {
+    if let Some(ahead) = body["ahead_seconds"].as_i64() {
+        // Where it is to be in all: the same again changes nothing, and it never goes back.
+        if !(0..=SECONDS_MAX).contains(&ahead) {
+            return Err(format!("ahead_seconds is from 0 to {SECONDS_MAX}"));
+        }
+        double.ahead = double.ahead.max(ahead);
+        double.settle(real_micros);
+        return Ok(json!({"now": double.state.now}));
+    }
     let seconds = body["advance_seconds"].as_i64();
     let seconds = seconds.filter(|seconds| (0..=SECONDS_MAX).contains(seconds));
     let seconds = seconds.ok_or_else(|| format!("advance_seconds is from 0 to {SECONDS_MAX}"))?;

@@ -210,7 +210,7 @@ impl TestMall {
     /// Where Stripe, the books, orders and plans do not say the same, of all days since it began.
     pub async fn differences(&self) -> Vec<Difference> {
         let (mut differences, mut day) = (Vec::new(), self.began);
-        while day <= self.now() + Span::days(1) {
+        while day <= self.mall().now(Mode::Test) + Span::days(1) {
             let date = day.rfc3339()[..10].to_owned();
             let mut cursor: Option<String> = None;
             loop {

@@ -7,6 +7,7 @@
 pub mod audit;
 pub mod catalogue;
 mod check;
+pub mod clock;
 pub mod import;
 pub mod job;
 pub mod ledger;

@@ -64,6 +64,8 @@ pub(crate) fn of(op: Op, route: &'static Route, mall: &Arc<Mall>) -> MethodRoute
         Op::ShowJob => on(route, mall, orders::show_job),
         Op::RetryJob => on(route, mall, orders::retry_job),
         Op::CancelJob => on(route, mall, orders::cancel_job),
+        Op::ShowClock => on(route, mall, ledger::show_clock),
+        Op::MoveClock => on(route, mall, ledger::move_clock),
         Op::Reconcile => on(route, mall, ledger::reconcile),
         Op::Settle => on(route, mall, ledger::settle),
         Op::ListBalances => on(route, mall, ledger::balances),

@@ -88,6 +88,12 @@ impl Http {
         self.call(self.client.request(Method::DELETE, url)).await
     }
 
+    /// Makes a call of a double's own controls.
+    pub async fn control(&self, name: &str, body: &str) -> Result<(), CallError> {
+        let request = self.client.request(Method::POST, format!("{}/_double/{name}", self.base));
+        self.call::<serde_json::Value>(request.body(body.to_owned())).await.map(|_| ())
+    }
+
     async fn call<T: DeserializeOwned>(
         &self,
         request: reqwest::RequestBuilder,

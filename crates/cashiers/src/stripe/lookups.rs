@@ -1,6 +1,8 @@
 //! The calls that look for what there is: one object by its id, what moved, what happened. They change nothing.
 //! May touch the network.
 
+use domain::Span;
+
 use super::calls::{PAGE, WHOLE, safe};
 use super::form::Form;
 use super::{
@@ -28,6 +30,14 @@ impl Stripe {
         self.http.get::<Page<PaymentIntent>>("payment_intents", one()).await?;
         self.http.get::<Page<BalanceTransaction>>("balance_transactions", one()).await?;
         Ok(())
+    }
+
+    /// Lets a double of Stripe be so far ahead of real time, unless it is further; its control, which Stripe itself
+    /// does not have.
+    pub async fn move_double_to(&self, ahead: Span) -> Result<(), CallError> {
+        self.http
+            .control("clock", &format!("{{\"ahead_seconds\": {}}}", ahead.as_micros() / 1_000_000))
+            .await
     }
 
     /// A charge, with what it did to the balance.

@@ -89,7 +89,7 @@ impl Mall {
         (mode, code): (Mode, &str),
         wanted: &shape::NewPrice,
     ) -> Result<shape::Price> {
-        let (price, from) = read(wanted, self.ctx.now())?;
+        let (price, from) = read(wanted, self.now(mode))?;
         let (price, id) = (&price, self.ctx.id());
         self.retry(|| async move {
             let mut tx = self.store.begin().await?;
@@ -143,7 +143,7 @@ impl Mall {
         self.retry(|| async move {
             let mut tx = self.store.begin().await?;
             let partner = held_partner(&mut tx, mode, code).await?;
-            let (whose, now) = ((mode, partner.id), self.ctx.now());
+            let (whose, now) = ((mode, partner.id), self.now(mode));
             let before = tx.price(whose, id).await?.ok_or_else(unknown)?;
             let DatedPrice { price, valid_from, valid_to } = before.dated.clone();
             if valid_to.is_some_and(|end| end <= now) {

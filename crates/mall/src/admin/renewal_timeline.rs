@@ -127,7 +127,7 @@ impl Mall {
     }
 
     fn why_active(&self, story: &Story<'_>) -> String {
-        let (renewal, now) = (&story.record.renewal, self.ctx.now());
+        let (renewal, now) = (&story.record.renewal, self.now(story.mode));
         let underway = story.others.iter().find(|order| {
             matches!(
                 order.state,

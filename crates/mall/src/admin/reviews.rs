@@ -17,7 +17,6 @@ use crate::attempts::live_attempt;
 use crate::cashier::Wish;
 use crate::delivery::Delivery;
 use crate::error::Result;
-use crate::orders::new_job;
 
 /// What a person found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,7 +167,7 @@ impl Mall {
         order.upstream_id.clear();
         tx.update_order(&mut order, state).await?;
         let now = self.ctx.now();
-        let job = new_job(&order, (JobKind::Provision, order.id.to_string()), now);
+        let job = self.new_job(&order, (JobKind::Provision, order.id.to_string()), now);
         Ok(tx.insert_job(&job, now).await?)
     }
 

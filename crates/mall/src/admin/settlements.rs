@@ -60,7 +60,7 @@ impl Mall {
             let detail = format!("the partner owes {} {}", owed.currency.code(), owed.decimal());
             return Err(Problem::conflict("MORE_THAN_OWED", detail).into());
         }
-        tx.insert_partner_posting(whose, (posting, reference), self.ctx.now()).await?;
+        tx.insert_partner_posting(whose, (posting, reference), self.now(mode)).await?;
         let booked = tx.partner_posting(whose, (kind, reference)).await?;
         let booked = booked.ok_or_else(|| Error::Internal("a posting is gone".to_owned()))?;
         let after = shown(&booked);

@@ -119,7 +119,7 @@ impl Mall {
             if payment.amount != request.pay_amount {
                 return Err(Refusal::about(Code::PriceMismatch, "payAmount").into());
             }
-            let now = self.ctx.now();
+            let now = self.now(mode);
             if !matches!(order.state, OrderState::AwaitingPayment { .. }) {
                 // What is decided is not paid again; what was begun is shown as it is.
                 let taken = tx.cashier_payment(mode, partner.id, order.id).await?;
@@ -155,7 +155,7 @@ impl Mall {
         let customer = self.ensure_customer(stripe, payable).await?;
         let order = &payable.order;
         let (mode, partner) = (order.mode, order.partner_id);
-        let now = self.ctx.now();
+        let now = self.now(mode);
         if !is_fresh(payable.taken.key, now) {
             // The key may be forgotten: what was made under it is looked for among the customer's.
             if let Some(intent) = self.find_intent(stripe, order, &customer).await? {
@@ -200,7 +200,7 @@ impl Mall {
         mode: Mode,
     ) -> Result<()> {
         let mut renewed = taken.clone();
-        renewed.key = CashierKey { no: taken.key.no + 1, at: self.ctx.now() };
+        renewed.key = CashierKey { no: taken.key.no + 1, at: self.now(mode) };
         let mut tx = self.store.begin().await?;
         tx.update_cashier_payment(mode, &mut renewed).await?;
         tx.commit().await?;
@@ -302,7 +302,7 @@ impl Mall {
         if !known.customer_id.is_empty() {
             return Ok(known.customer_id);
         }
-        let now = self.ctx.now();
+        let now = self.now(order.mode);
         let mut key = known.key;
         if !is_fresh(key, now) {
             let mut tx = self.store.begin().await?;

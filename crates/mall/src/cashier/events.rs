@@ -15,7 +15,6 @@ use super::follow::trouble_pause;
 use super::learn::at_seconds;
 use crate::Mall;
 use crate::error::{Error, Result};
-use crate::orders::new_job;
 use crate::worker::Next;
 
 /// How far the time of a signature may be from ours.
@@ -140,7 +139,7 @@ impl Mall {
             object_id: named.as_ref().and_then(|named| named.id.clone()).unwrap_or_default(),
             order: None,
             created_at: at_seconds(event.created),
-            received_at: now,
+            received_at: self.now(mode),
         };
         self.store_event(Told { mode, event: stored, named }).await?;
         self.bell.notify_one();
@@ -191,7 +190,7 @@ impl Mall {
                 None => (JobKind::FollowPayment, order.id.to_string()),
                 Some(intent) => (JobKind::StrayPayment, format!("{} {intent}", order.id)),
             };
-            tx.insert_job(&new_job(&order, job, now), now).await?;
+            tx.insert_job(&self.new_job(&order, job, self.now(mode)), now).await?;
         }
         Ok(())
     }
@@ -216,7 +215,7 @@ impl Mall {
         let intent = match cashier.stripe.payment_intent(intent).await {
             Ok(intent) => intent,
             Err(error) => {
-                let at = self.ctx.now() + trouble_pause(&error);
+                let at = self.now(job.mode) + trouble_pause(&error);
                 return Ok(Next::At(at, error.to_string()));
             }
         };
@@ -237,7 +236,7 @@ impl Mall {
         intent: &PaymentIntent,
         received: domain::Money,
     ) -> Result<()> {
-        let (mode, partner, now) = (order.mode, order.partner_id, self.ctx.now());
+        let (mode, partner, now) = (order.mode, order.partner_id, self.now(order.mode));
         let (charge, intent) = (intent.charge(), intent.id.as_str());
         self.retry(|| async {
             let mut tx = self.store.begin().await?;
@@ -274,7 +273,7 @@ impl Mall {
                 self.book_fee(&mut tx, order, charge).await?;
             }
             let job = (JobKind::Refund, refund.id.to_string());
-            tx.insert_job(&new_job(order, job, now), now).await?;
+            tx.insert_job(&self.new_job(order, job, now), self.ctx.now()).await?;
             tracing::error!(order_id = %order.id, intent, "an order was paid twice");
             Ok(tx.commit().await?)
         })

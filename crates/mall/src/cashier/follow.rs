@@ -3,7 +3,7 @@
 use cashiers::stripe::{CallError, PaymentIntentStatus, Stripe};
 use domain::order::OrderState;
 use domain::payment::Channel;
-use domain::{Span, Timestamp};
+use domain::{Mode, Span, Timestamp};
 use store::Job;
 use wire::Code;
 use wire::payment::{ResultConfirm, ResultQuery, ResultQueryAnswer};
@@ -39,10 +39,10 @@ impl Mall {
         Ok(match self.follow(payable).await? {
             Asked::Learned(Learned::Decided) => Next::Done,
             Asked::Learned(Learned::Open) => {
-                Next::At(next_look(begun_at, self.ctx.now()), String::new())
+                Next::At(next_look(begun_at, self.now(order.mode)), String::new())
             }
             Asked::Trouble(error) => {
-                Next::At(self.ctx.now() + trouble_pause(&error), error.to_string())
+                Next::At(self.now(order.mode) + trouble_pause(&error), error.to_string())
             }
         })
     }
@@ -136,9 +136,9 @@ impl Mall {
 
     /// Whether it is this caller's turn to ask: nobody did since a pause ago.
     async fn takes_turn(&self, payable: &Payable, pause: Span) -> Result<bool> {
-        let now = self.ctx.now();
-        let mut tx = self.store.begin().await?;
         let mode = payable.order.mode;
+        let now = self.now(mode);
+        let mut tx = self.store.begin().await?;
         let turn = tx.may_ask_cashier(mode, &payable.taken, (now, now - pause)).await?;
         tx.commit().await?;
         Ok(turn)
@@ -158,8 +158,10 @@ impl Mall {
         if payable.taken.intent_id.is_empty() {
             // Its making may have been done without an answer: known first, then cancelled.
             return Ok(match self.follow(payable).await? {
-                Asked::Learned(_) => Some((self.ctx.now(), "its intent was found".to_owned())),
-                Asked::Trouble(error) => Some(self.later(&error)),
+                Asked::Learned(_) => {
+                    Some((self.now(order.mode), "its intent was found".to_owned()))
+                }
+                Asked::Trouble(error) => Some(self.later(order.mode, &error)),
             });
         }
         let whose = format!("{}-{}-{}", order.mode, order.partner_id, order.id);
@@ -175,10 +177,10 @@ impl Mall {
                 Ok(match self.follow(payable).await? {
                     Asked::Learned(Learned::Decided) => None,
                     Asked::Learned(Learned::Open) => {
-                        let at = next_look(begun_at, self.ctx.now());
+                        let at = next_look(begun_at, self.now(order.mode));
                         Some((at, "its payment is under way".to_owned()))
                     }
-                    Asked::Trouble(error) => Some(self.later(&error)),
+                    Asked::Trouble(error) => Some(self.later(order.mode, &error)),
                 })
             }
             Err(error) => {
@@ -187,7 +189,7 @@ impl Mall {
                     let mut taken = payable.taken;
                     self.renew_payment_key(&mut taken, order.mode).await?;
                 }
-                Ok(Some(self.later(&error)))
+                Ok(Some(self.later(order.mode, &error)))
             }
         }
     }
@@ -198,6 +200,7 @@ impl Mall {
         stripe: &Stripe,
         renewing: &mut Renewing,
     ) -> Result<Option<(Timestamp, String)>> {
+        let mode = renewing.payable.order.mode;
         let known = &renewing.subscription;
         if known.method_id.is_empty() && known.subscription_id.is_empty() {
             return Ok(None);
@@ -205,16 +208,16 @@ impl Mall {
         match self.look_for_subscription(stripe, renewing).await {
             // Its first invoice is paid, or it would not be.
             Ok(Some(_)) => {
-                Ok(Some((self.ctx.now() + FIRST_PAUSE, "its subscription was found".to_owned())))
+                Ok(Some((self.now(mode) + FIRST_PAUSE, "its subscription was found".to_owned())))
             }
             Ok(None) => Ok(None),
-            Err(NoIntent::Call(error)) => Ok(Some(self.later(&error))),
+            Err(NoIntent::Call(error)) => Ok(Some(self.later(mode, &error))),
             Err(NoIntent::Own(error)) => Err(error),
         }
     }
 
-    fn later(&self, error: &CallError) -> (Timestamp, String) {
-        (self.ctx.now() + trouble_pause(error), error.to_string())
+    fn later(&self, mode: Mode, error: &CallError) -> (Timestamp, String) {
+        (self.now(mode) + trouble_pause(error), error.to_string())
     }
 }
 

@@ -64,7 +64,7 @@ impl Mall {
         rows: &mut Rows,
         (intent, partner): (&PaymentIntent, &Partner),
     ) -> Result<Learned> {
-        let (mode, now) = (rows.order.mode, self.ctx.now());
+        let (mode, now) = (rows.order.mode, self.now(rows.order.mode));
         let charge = intent.charge();
         let decline = intent.last_payment_error.as_ref().and_then(|error| error.word());
         rows.taken.asked_at = Some(now);
@@ -112,7 +112,7 @@ impl Mall {
         if rows.payment.state.outcome() == Outcome::Paid {
             return Ok(());
         }
-        let at = self.ctx.now();
+        let at = self.now(rows.order.mode);
         let received = minor_units::from_stripe(intent.amount_received, &intent.currency)
             .map_err(|error| Error::Internal(format!("{}: {error}", intent.id)))?;
         let state = rows.payment.state.on(PaymentEvent::Succeeded(at))?;
@@ -184,7 +184,7 @@ impl Mall {
         let Some(moved) = charge.balance_transaction.object() else { return Ok(()) };
         if let Some(fee) = fee_of(moved)? {
             let whose = (order.mode, order.partner_id, order.id);
-            tx.insert_posting(whose, (fee, &moved.id), self.ctx.now()).await?;
+            tx.insert_posting(whose, (fee, &moved.id), self.now(order.mode)).await?;
         }
         Ok(())
     }

@@ -42,7 +42,7 @@ impl Mall {
         (order, payment): (&mut Order, &mut Payment),
         wish: Wish,
     ) -> Result<Refund> {
-        let (mode, partner, now) = (order.mode, order.partner_id, self.ctx.now());
+        let (mode, partner, now) = (order.mode, order.partner_id, self.now(order.mode));
         if payment.channel != Channel::Stripe || payment.state.outcome() != Outcome::Paid {
             let detail = "nothing was paid through this mall's cashier for the order";
             return Err(Problem::conflict("NOTHING_PAID", detail).into());
@@ -106,7 +106,7 @@ impl Mall {
                 let whose = (job.mode, job.partner_id);
                 let state = self.heed_refund(whose, id, &at_stripe).await?;
                 if state == RefundState::Pending {
-                    let at = next_look(refund.created_at, self.ctx.now());
+                    let at = next_look(refund.created_at, self.now(job.mode));
                     return Ok(Next::At(at, "the bank has it in hand".to_owned()));
                 }
                 Ok(Next::Done)
@@ -119,7 +119,9 @@ impl Mall {
                 self.refund_refused((job.mode, job.partner_id), id, message).await?;
                 Ok(Next::Done)
             }
-            Err(error) => Ok(Next::At(self.ctx.now() + trouble_pause(&error), error.to_string())),
+            Err(error) => {
+                Ok(Next::At(self.now(job.mode) + trouble_pause(&error), error.to_string()))
+            }
         }
     }
 
@@ -132,7 +134,8 @@ impl Mall {
         if !refund.cashier_id.is_empty() {
             return Ok(stripe.refund(&refund.cashier_id).await);
         }
-        let (mode, partner, now) = (payable.order.mode, payable.order.partner_id, self.ctx.now());
+        let (mode, partner, now) =
+            (payable.order.mode, payable.order.partner_id, self.now(payable.order.mode));
         let mut key = key;
         if !is_fresh(key, now) {
             // The key may be forgotten: what was made under it is looked for first.
@@ -166,7 +169,7 @@ impl Mall {
         refund: &Refund,
         key: CashierKey,
     ) -> Result<CashierKey> {
-        let now = self.ctx.now();
+        let now = self.now(mode);
         let mut tx = self.store.begin().await?;
         tx.renew_refund_key(mode, partner, refund, now).await?;
         tx.commit().await?;
@@ -222,7 +225,7 @@ impl Mall {
         if !refund.state.may_become(state) {
             return Ok(());
         }
-        let (now, before) = (self.ctx.now(), refund.state);
+        let (now, before) = (self.now(mode), refund.state);
         refund.failure = failure;
         refund.ended_at = (state != RefundState::Pending).then_some(now);
         tx.update_refund(mode, partner, refund, state).await?;
@@ -364,7 +367,7 @@ impl Mall {
             actor: "stripe".to_owned(),
             cashier_id: at_stripe.id.clone(),
             failure: String::new(),
-            created_at: self.ctx.now(),
+            created_at: self.now(payable.order.mode),
             ended_at: None,
             version: 0,
         })
@@ -388,7 +391,7 @@ impl Mall {
         };
         let order = &payable.order;
         let whose = (order.mode, order.partner_id, order.id);
-        let now = self.ctx.now();
+        let now = self.now(order.mode);
         let mut tx = self.store.begin().await?;
         for dispute in disputes {
             let amount = in_ours(&dispute.id, dispute.amount, &dispute.currency)?;

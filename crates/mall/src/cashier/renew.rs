@@ -4,11 +4,11 @@
 use cashiers::stripe::{
     CallError, Invoice, InvoiceStatus, Stripe, Subscription, SubscriptionStatus, minor_units,
 };
-use domain::Span;
 use domain::ledger::{Account, Posting};
 use domain::order::{Failure, Order, OrderEvent, OrderState};
 use domain::payment::{Channel, PaymentState};
 use domain::renewal::RenewalState;
+use domain::{Mode, Span};
 use store::{CashierSubscription, Job, JobKind, Tx};
 
 use super::authorise::{NoIntent, next_look};
@@ -17,7 +17,6 @@ use super::learn::at_seconds;
 use super::subscribe::Renewing;
 use crate::Mall;
 use crate::error::{Error, Result};
-use crate::orders::new_job;
 use crate::provision::order_of;
 use crate::renewals::Ending;
 use crate::worker::Next;
@@ -53,27 +52,27 @@ impl Mall {
             match stripe.cancel_subscription(&renewing.subscription.subscription_id).await {
                 // It may be over already.
                 Ok(_) | Err(CallError::NotFound { .. } | CallError::Refused { .. }) => {}
-                Err(error) => return Ok(self.trouble(&error)),
+                Err(error) => return Ok(self.trouble(job.mode, &error)),
             }
         }
         match self.look_for_subscription(stripe, &mut renewing).await {
             Ok(Some(found)) => self.heed_subscription(stripe, renewing, &found).await,
             Ok(None) if renewing.subscription.method_id.is_empty() => Ok(Next::Done),
             Ok(None) => {
-                let now = self.ctx.now();
+                let now = self.now(job.mode);
                 if now.since(renewing.subscription.key.at) < TRY_TAKES {
                     return Ok(Next::At(now + TRY_TAKES, "a try may be on its way".to_owned()));
                 }
                 self.give_up_card(&mut renewing).await?;
                 Ok(Next::Done)
             }
-            Err(NoIntent::Call(error)) => Ok(self.trouble(&error)),
+            Err(NoIntent::Call(error)) => Ok(self.trouble(job.mode, &error)),
             Err(NoIntent::Own(error)) => Err(error),
         }
     }
 
-    fn trouble(&self, error: &CallError) -> Next {
-        Next::At(self.ctx.now() + trouble_pause(error), error.to_string())
+    fn trouble(&self, mode: Mode, error: &CallError) -> Next {
+        Next::At(self.now(mode) + trouble_pause(error), error.to_string())
     }
 
     /// An order with the subscription that it begins; `None`: it begins none.
@@ -90,9 +89,10 @@ impl Mall {
         renewing: Renewing,
         found: &Subscription,
     ) -> Result<Next> {
+        let mode = renewing.payable.order.mode;
         let invoices = match all_invoices(stripe, &found.id).await {
             Ok(invoices) => invoices,
-            Err(error) => return Ok(self.trouble(&error)),
+            Err(error) => return Ok(self.trouble(mode, &error)),
         };
         let paid = |invoice: &&Invoice| {
             invoice.status == Some(InvoiceStatus::Paid)
@@ -104,7 +104,7 @@ impl Mall {
         }
         let open = invoices.iter().find(|one| one.status == Some(InvoiceStatus::Open));
         let noted = self.note_standing(&renewing, found, open).await?;
-        let now = self.ctx.now();
+        let now = self.now(mode);
         if is_over(&found.status) {
             return Ok(Next::Done);
         }
@@ -205,7 +205,7 @@ impl Mall {
         renewing: &Renewing,
         invoice: &Invoice,
     ) -> Result<Order> {
-        let (first, now) = (&renewing.payable.order, self.ctx.now());
+        let (first, now) = (&renewing.payable.order, self.now(renewing.payable.order.mode));
         let received = minor_units::from_stripe(invoice.amount_paid, &invoice.currency)
             .map_err(|error| Error::Internal(format!("{}: {error}", invoice.id)))?;
         let expected = renewing.payable.payment.amount;
@@ -255,7 +255,7 @@ impl Mall {
 
     /// Writes down that a subscription is to be ended at Stripe, if an order began one there.
     pub(crate) async fn end_subscription(&self, tx: &mut Tx, order: &Order) -> Result<()> {
-        let (mode, partner, now) = (order.mode, order.partner_id, self.ctx.now());
+        let (mode, partner, now) = (order.mode, order.partner_id, self.now(order.mode));
         let Some(mut known) = tx.cashier_subscription(mode, partner, order.id).await? else {
             return Ok(());
         };
@@ -264,7 +264,7 @@ impl Mall {
         }
         known.ends = true;
         tx.update_cashier_subscription(mode, &mut known).await?;
-        let job = new_job(order, (JobKind::FollowSubscription, order.id.to_string()), now);
+        let job = self.new_job(order, (JobKind::FollowSubscription, order.id.to_string()), now);
         Ok(tx.insert_job(&job, now).await?)
     }
 }

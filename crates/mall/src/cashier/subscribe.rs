@@ -121,7 +121,7 @@ impl Mall {
             if !order.auto_renewal || interval(order.length).is_none() {
                 return Err(Code::RenewalNotAllowed.into());
             }
-            let now = self.ctx.now();
+            let now = self.now(mode);
             let waits = matches!(order.state, OrderState::AwaitingPayment { .. });
             let begun = tx.cashier_subscription(mode, partner.id, order.id).await?;
             if begun.is_none() {
@@ -192,9 +192,9 @@ impl Mall {
                 }
                 card.clone_into(&mut found.method_id);
                 // Another card is another call: under a key of its own, from now on.
-                found.key = CashierKey { no: found.key.no + 1, at: self.ctx.now() };
+                found.key = CashierKey { no: found.key.no + 1, at: self.now(order.mode) };
                 tx.update_cashier_subscription(order.mode, &mut found).await?;
-                let now = self.ctx.now();
+                let now = self.now(order.mode);
                 let job = (JobKind::FollowSubscription, order.id.to_string());
                 self.write_job(&mut tx, &order, job, next_look(now, now)).await?;
                 tx.commit().await?;
@@ -217,7 +217,7 @@ impl Mall {
         }
         let order = &payable.order;
         let mode = order.mode;
-        if !is_fresh(payable.taken.key, self.ctx.now()) {
+        if !is_fresh(payable.taken.key, self.now(mode)) {
             // One more than is used harms nobody.
             self.renew_payment_key(&mut payable.taken, mode).await?;
         }
@@ -248,7 +248,7 @@ impl Mall {
             return Ok(stripe.subscription(&renewing.subscription.subscription_id).await?);
         }
         let customer = self.ensure_customer(stripe, &renewing.payable).await?;
-        if !is_fresh(renewing.subscription.key, self.ctx.now()) {
+        if !is_fresh(renewing.subscription.key, self.now(renewing.payable.order.mode)) {
             // The key may be forgotten: what was made under it is looked for among the customer's.
             if let Some(found) = self.find_subscription(stripe, renewing, &customer).await? {
                 self.note_subscription(renewing, &customer, &found).await?;
@@ -344,7 +344,8 @@ impl Mall {
     /// Gives a subscription a fresh key, and lets another card be chosen.
     async fn renew_subscription_key(&self, renewing: &mut Renewing, free: bool) -> Result<()> {
         let mut renewed = renewing.subscription.clone();
-        renewed.key = CashierKey { no: renewed.key.no + 1, at: self.ctx.now() };
+        renewed.key =
+            CashierKey { no: renewed.key.no + 1, at: self.now(renewing.payable.order.mode) };
         if free {
             renewed.method_id.clear();
         }
@@ -392,7 +393,7 @@ impl Mall {
                     let state = payment.state.on(PaymentEvent::Started)?;
                     tx.update_payment(mode, partner, &mut payment, state).await?;
                 }
-                let now = self.ctx.now();
+                let now = self.now(mode);
                 let job = (JobKind::FollowPayment, order.id.to_string());
                 self.write_job(&mut tx, &order, job, now).await?;
                 tx.commit().await?;
@@ -419,7 +420,7 @@ impl Mall {
             return Ok(known);
         }
         let mut key = known.key;
-        if !is_fresh(key, self.ctx.now()) {
+        if !is_fresh(key, self.now(order.mode)) {
             // A price more than is used harms nobody.
             key = self.renew_price(offer, key).await?;
         }
@@ -461,13 +462,13 @@ impl Mall {
 
     async fn known_price(&self, offer: Offer<'_>) -> Result<CashierPrice> {
         let mut tx = self.store.begin().await?;
-        let price = tx.cashier_price(offer, self.ctx.now()).await?;
+        let price = tx.cashier_price(offer, self.now(offer.0)).await?;
         tx.commit().await?;
         price.ok_or_else(|| Error::Internal(format!("{} lost its price", offer.2)))
     }
 
     async fn renew_price(&self, offer: Offer<'_>, old: CashierKey) -> Result<CashierKey> {
-        let now = self.ctx.now();
+        let now = self.now(offer.0);
         let mut tx = self.store.begin().await?;
         tx.renew_price_key(offer, old, now).await?;
         tx.commit().await?;

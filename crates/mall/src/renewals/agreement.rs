@@ -99,9 +99,9 @@ impl Mall {
         Ok(tx.add_renewal_event((mode, partner), renewal.id, event).await?)
     }
 
-    fn event(&self, kind: RenewalEventKind, subject: String) -> RenewalEvent {
+    fn event(&self, mode: Mode, kind: RenewalEventKind, subject: String) -> RenewalEvent {
         let (actor, detail) = (String::new(), String::new());
-        RenewalEvent { kind, subject, actor, detail, at: self.ctx.now() }
+        RenewalEvent { kind, subject, actor, detail, at: self.now(mode) }
     }
 
     /// A period did not come, or its charge was declined; the agreement as it is then is not written yet. Whether it
@@ -113,7 +113,7 @@ impl Mall {
         renewal: &mut Renewal,
         (subject, detail): (String, String),
     ) -> Result<bool> {
-        let event = self.event(RenewalEventKind::Failed, subject);
+        let event = self.event(whose.0, RenewalEventKind::Failed, subject);
         let is_news =
             self.renewal_event(tx, whose, renewal, &RenewalEvent { detail, ..event }).await?;
         renewal.misses = renewal.misses.saturating_add(u32::from(is_news));
@@ -128,13 +128,13 @@ impl Mall {
         renewal: &Renewal,
         Ending { state, actor, reason }: Ending<'_>,
     ) -> Result<()> {
-        tx.end_renewal(mode, partner, renewal, (state, self.ctx.now())).await?;
+        tx.end_renewal(mode, partner, renewal, (state, self.now(mode))).await?;
         let kind = match state {
             RenewalState::Replaced => RenewalEventKind::Replaced,
             RenewalState::Active | RenewalState::Cancelled => RenewalEventKind::Cancelled,
         };
         let (actor, detail) = (actor.to_owned(), reason.to_owned());
-        let event = RenewalEvent { actor, detail, ..self.event(kind, String::new()) };
+        let event = RenewalEvent { actor, detail, ..self.event(mode, kind, String::new()) };
         self.renewal_event(tx, (mode, partner), renewal, &event).await?;
         if let Some(first) = tx.order(mode, partner, renewal.order_id).await? {
             self.end_subscription(tx, &first).await?;
@@ -149,11 +149,11 @@ impl Mall {
         if !order.auto_renewal {
             return Ok(());
         }
-        let (mode, partner, now) = (order.mode, order.partner_id, self.ctx.now());
+        let (mode, partner, now) = (order.mode, order.partner_id, self.now(order.mode));
         let in_force = tx.active_renewal(mode, partner, &order.iccid).await?;
         match (renewed_by(tx, order).await?, in_force) {
             (Some(renewed), Some(mut in_force)) if renewed.id == in_force.id => {
-                let event = self.event(RenewalEventKind::Succeeded, order.id.to_string());
+                let event = self.event(mode, RenewalEventKind::Succeeded, order.id.to_string());
                 self.renewal_event(tx, (mode, partner), &in_force, &event).await?;
                 (in_force.renewed, in_force.misses) = (true, 0);
                 return Ok(tx.schedule_renewal(mode, partner, &in_force).await?);
@@ -179,7 +179,7 @@ impl Mall {
             misses: 0,
         };
         tx.insert_renewal(mode, partner, &renewal).await?;
-        let event = self.event(RenewalEventKind::Agreed, order.id.to_string());
+        let event = self.event(mode, RenewalEventKind::Agreed, order.id.to_string());
         self.renewal_event(tx, (mode, partner), &renewal, &event).await?;
         Ok(())
     }

@@ -50,7 +50,7 @@ impl Mall {
             let mut news = 0;
             for (partner_id, order_id, due) in found {
                 let (kind, subject) = (JobKind::AwaitRenewal, order_id.to_string());
-                let run_at = due + self.settings.renewal_grace;
+                let run_at = self.real(mode, due + self.settings.renewal_grace);
                 let trace = crate::trace::text();
                 let job =
                     NewJob { mode, partner_id, kind, subject, trace, run_at, claimed_at: None };
@@ -83,7 +83,7 @@ impl Mall {
             let partner = tx.partner(whose.0, whose.1).await?;
             let missing = || Error::Internal(format!("{} has no partner", first.id));
             let zone = partner.ok_or_else(missing)?.zone;
-            let (now, grace) = (self.ctx.now(), self.settings.renewal_grace);
+            let (now, grace) = (self.now(job.mode), self.settings.renewal_grace);
             let key: SimKey = (whose.0, whose.1, first.iccid.clone());
             let queue = tx.sim_queue(whose.0, whose.1, &first.iccid).await?;
             let queue: Vec<QueuedPlan> = queue.plans.into_iter().map(|plan| plan.queued).collect();
@@ -91,7 +91,8 @@ impl Mall {
             due = schedule(&queue, &zone).last().map_or(due, |(_, _, end)| due.max(*end));
             if due + grace <= now && on_its_way(&mut tx, &key, &renewal).await? {
                 let why = "an order for it came, and has no plan yet";
-                tx.reschedule_job(job, now + ON_ITS_WAY_PAUSE, 0, why).await?;
+                let run_at = self.real(job.mode, now + ON_ITS_WAY_PAUSE);
+                tx.reschedule_job(job, run_at, 0, why).await?;
                 tx.commit().await?;
                 return Ok(Next::Settled);
             }
@@ -108,7 +109,7 @@ impl Mall {
             renewal.next_at = waits.then_some(due);
             tx.schedule_renewal(whose.0, whose.1, &renewal).await?;
             if waits {
-                tx.reschedule_job(job, due + grace, 0, "").await?;
+                tx.reschedule_job(job, self.real(job.mode, due + grace), 0, "").await?;
             } else {
                 tx.finish_job(job).await?;
             }

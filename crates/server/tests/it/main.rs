@@ -18,6 +18,7 @@ mod limits;
 mod looks;
 mod modes;
 mod money;
+mod moved_clock;
 mod orders;
 mod outcomes;
 mod payments;

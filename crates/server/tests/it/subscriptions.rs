@@ -23,7 +23,7 @@ on_both_engines!(
 const EUR: (&str, &str) = ("10.00", "EUR");
 
 /// An order that renews, and a saved card.
-async fn ordered(
+pub(crate) async fn ordered(
     (mall, partner, client): (&TestMall, &TestPartner, &Client),
     number: &str,
     card: &str,
@@ -55,7 +55,7 @@ async fn pass(mall: &TestMall, days: i64) {
     }
 }
 
-async fn renewals(mall: &TestMall, partner: &TestPartner, first: &str) -> usize {
+pub(crate) async fn renewals(mall: &TestMall, partner: &TestPartner, first: &str) -> usize {
     let mut tx = mall.store().read().await.unwrap();
     let sim = partner.sims[0].parse().unwrap();
     let (_, orders) =
@@ -63,7 +63,11 @@ async fn renewals(mall: &TestMall, partner: &TestPartner, first: &str) -> usize 
     orders.iter().filter(|order| order.org_order_id == first).count()
 }
 
-async fn subscribe(client: &Client, pay_id: &str, pm: &str) -> sdk::StripeSubDirectlyAnswer {
+pub(crate) async fn subscribe(
+    client: &Client,
+    pay_id: &str,
+    pm: &str,
+) -> sdk::StripeSubDirectlyAnswer {
     client.stripe_sub_directly(pay_id, EUR, ("plan_PLAN-M", pm)).await.unwrap()
 }
 

@@ -41,7 +41,7 @@ statements! {
         ORDER BY j.partner_id LIMIT 1"
     );
     OF_PARTNER = select!("FROM jobs j WHERE j.mode = $1 AND j.partner_id = $2 AND j.job_id = $3");
-    RETRY = "UPDATE jobs SET state = 'ready', run_at = $5, failures = 0, first_run_at = NULL,
+    RETRY = "UPDATE jobs SET state = 'ready', run_at = $5, leased = FALSE, failures = 0, first_run_at = NULL,
         fence = fence + 1 WHERE mode = $1 AND partner_id = $2 AND job_id = $3 AND fence = $4";
     CANCEL = "DELETE FROM jobs WHERE mode = $1 AND partner_id = $2 AND job_id = $3 AND fence = $4";
 }

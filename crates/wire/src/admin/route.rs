@@ -5,6 +5,7 @@ use domain::Role;
 
 use super::audit::{Entry, Head, Verdict, Verify};
 use super::catalogue::{self, Package, Plan, PutPackage, PutPlan};
+use super::clock::{Clock, MoveClock};
 use super::import::{CSV, Import, ImportPart, NewImport, PART_BYTES_MAX};
 use super::job::{self, Job};
 use super::ledger::{Balance, NewSettlement, Posting};
@@ -72,6 +73,8 @@ pub enum Op {
     ListPostings,
     Reconcile,
     Settle,
+    ShowClock,
+    MoveClock,
     ListRequests,
     ListAudit,
     AuditHead,
@@ -407,6 +410,11 @@ routes! {
     Get "/{mode}/ledger/postings" ListPostings Viewer
         "List postings by partner, those of the newest orders first"
         LEDGER, Body::None => Answer::List(&Posting::RECORD);
+    Get "/{mode}/clock" ShowClock Viewer "Show a mode's business time"
+        &[], Body::None => Answer::One(&Clock::RECORD);
+    Post "/{mode}/clock" MoveClock Operator
+        "Move the test mode's business time on; for a while, so that it may have to be asked again"
+        &[], Body::Json(&MoveClock::RECORD) => Answer::One(&Clock::RECORD);
     Get "/{mode}/reconciliation" Reconcile Viewer
         "Compare a day's money: Stripe's balance, the postings, orders and plans; a part at a time"
         DAY, Body::None => Answer::One(&Reconciliation::RECORD);

@@ -1,4 +1,4 @@
-//! The ledger: balances, postings, what partners paid, and whether a day's money adds up.
+//! The ledger: balances, postings, what partners paid, whether a day's money adds up; and a mode's business time.
 
 use super::super::Outcome;
 use super::super::call::{Call, created, done};
@@ -19,4 +19,12 @@ pub(crate) async fn settle(call: Call) -> Outcome {
 pub(crate) async fn reconcile(call: Call) -> Outcome {
     let day = call.query("day").unwrap_or_default();
     done(call.mall.reconcile_day(call.mode()?, day, &call.page()?).await)
+}
+
+pub(crate) async fn show_clock(call: Call) -> Outcome {
+    done(call.mall.clock(call.mode()?).await)
+}
+
+pub(crate) async fn move_clock(call: Call) -> Outcome {
+    done(call.mall.move_clock(&call.by, call.mode()?, &call.body()?).await)
 }

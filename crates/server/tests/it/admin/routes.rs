@@ -127,6 +127,8 @@ impl World {
             | Op::ListJobs
             | Op::ListBalances
             | Op::ListPostings => list,
+            Op::ShowClock => list,
+            Op::MoveClock => list.not("mode", "live").body(json!({"to": "2024-03-10T08:00:00Z"})),
             Op::Reconcile => Case { query: "?day=2027-01-31", ..list },
             Op::AddPartner => {
                 self.count += 1;
