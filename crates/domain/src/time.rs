@@ -140,6 +140,14 @@ impl Timestamp {
         self.zoned(&Zone::UTC).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
     }
 
+    /// Reads what [`Self::http_date`] writes, the one form that HTTP has not given up.
+    pub fn parse_http_date(text: &str) -> Result<Self, TimeError> {
+        jiff::civil::DateTime::strptime("%a, %d %b %Y %H:%M:%S GMT", text)
+            .and_then(|civil| civil.to_zoned(jiff::tz::TimeZone::UTC))
+            .map(|zoned| Self(zoned.timestamp().as_microsecond()))
+            .map_err(|_| TimeError::NotATime)
+    }
+
     /// Reads RFC 3339 with an offset, to the microsecond.
     pub fn parse_rfc3339(text: &str) -> Result<Self, TimeError> {
         let shape = text.len() <= RFC3339_CHARS_MAX && text.as_bytes().get(10) == Some(&b'T');
@@ -302,6 +310,10 @@ mod tests {
         let time = Timestamp::parse_rfc3339("2026-11-22T08:00:00Z").unwrap();
         assert_eq!(time.rfc3339(), "2026-11-22T08:00:00Z");
         assert_eq!(time.http_date(), "Sun, 22 Nov 2026 08:00:00 GMT");
+        assert_eq!(Timestamp::parse_http_date("Sun, 22 Nov 2026 08:00:00 GMT"), Ok(time));
+        for bad in ["", "Mon, 22 Nov 2026 08:00:00 GMT", "Sun, 22 Nov 2026 08:00:00", "1"] {
+            assert_eq!(Timestamp::parse_http_date(bad), Err(TimeError::NotATime), "{bad}");
+        }
         assert_eq!(Timestamp::parse_rfc3339("2026-11-22T16:00:00+08:00"), Ok(time));
         let finer = Timestamp::from_micros(time.as_micros() + 1_500);
         assert_eq!(finer.rfc3339(), "2026-11-22T08:00:00.0015Z");

@@ -49,7 +49,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use carriers::{Carrier, Carriers};
 use domain::partner::Partner;
 use domain::{Ctx, Locale, Mode, Span};
-use store::{Engine, Sealer, Store};
+use store::{Engine, Job, Sealer, Store};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
 use crate::batcher::Batcher;
@@ -188,6 +188,10 @@ pub struct Mall {
     intake: Batcher<Intake, bool>,
     /// Provisioned orders on their way into the database.
     deliveries: Batcher<Delivery, bool>,
+    /// Stripe's events on their way into the database.
+    events: Batcher<cashier::Told, bool>,
+    /// Jobs that are done, on their way out of the database.
+    ended: Batcher<Job, bool>,
     /// Forms of signature that this process has noted already.
     noted_forms: Mutex<HashSet<(Mode, String, String)>>,
     metrics: Metrics,
@@ -265,6 +269,8 @@ impl Mall {
             cache: Cache::default(),
             intake: Batcher::new(lanes),
             deliveries: Batcher::new(lanes),
+            events: Batcher::new(lanes),
+            ended: Batcher::new(lanes),
             noted_forms,
             metrics,
             request_log: RequestLog::default(),

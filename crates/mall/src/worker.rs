@@ -290,9 +290,22 @@ impl Mall {
         }
     }
 
+    /// Ends a job, together with those that end at the same time.
     async fn end_job(&self, job: &Job) -> Result<()> {
+        let together = |jobs: Vec<Job>| async move {
+            let ended = self.end_jobs(&jobs.iter().collect::<Vec<_>>()).await;
+            vec![ended.is_ok(); jobs.len()]
+        };
+        if self.ended.run(job.clone(), together).await == Some(true) {
+            return Ok(());
+        }
+        // Where one lost its lease none was ended.
+        self.end_jobs(&[job]).await
+    }
+
+    async fn end_jobs(&self, jobs: &[&Job]) -> Result<()> {
         let mut tx = self.store.begin().await?;
-        tx.finish_job(job).await?;
+        tx.finish_jobs(jobs).await?;
         Ok(tx.commit().await?)
     }
 

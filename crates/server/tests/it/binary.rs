@@ -10,7 +10,7 @@ mod doctor;
 mod install;
 mod logs;
 mod network;
-mod process;
+pub(crate) mod process;
 mod settings;
 mod sign;
 mod simulator;

@@ -9,6 +9,7 @@ mod awaiting;
 mod bad_input;
 mod batches;
 mod binary;
+mod days;
 mod diagnosis;
 mod failures;
 mod imports;
