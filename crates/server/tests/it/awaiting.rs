@@ -257,8 +257,8 @@ async fn many_nodes_say_it_once(engine: Engine) {
     settle_nodes(&all).await;
     assert!(failures(&admin, &path).await <= 1);
     assert_eq!(history(&client, &partner.sims[0]).await[0][2], "success");
-    mall.clock.advance(Span::days(31));
     let before = failures(&admin, &path).await;
+    mall.clock.advance(Span::days(31));
     settle_nodes(&all).await;
     assert_eq!(failures(&admin, &path).await, before + 1);
     for node in nodes {
