@@ -31,6 +31,8 @@ pub struct Recipe {
     pub networks: Vec<Network>,
     /// Whether Stripe is played, and takes the money of both test partners' users.
     pub stripe: bool,
+    /// Whether calls to it go over a line on which they go wrong at will, and how long one may take there.
+    pub stripe_line: Option<Span>,
     /// Which mode the paths without a prefix mean.
     pub root_mode: Option<Mode>,
     /// What connections may cost.
@@ -46,6 +48,7 @@ impl Default for Recipe {
             simulator: Behaviour::Accept,
             networks: Vec::new(),
             stripe: false,
+            stripe_line: None,
             root_mode: Some(Mode::Test),
             limits: Limits::default(),
             proxies: TrustedProxies::default(),
@@ -85,7 +88,11 @@ impl TestMall {
         for network in &recipe.networks {
             networks.push(Played::start(network.clone(), &clock).await);
         }
-        let stripe = if recipe.stripe { Some(PlayedStripe::start(&clock).await) } else { None };
+        let stripe = if recipe.stripe {
+            Some(PlayedStripe::start(&clock, recipe.stripe_line).await)
+        } else {
+            None
+        };
         let running = run(&database, &clock, recipe, (&networks, stripe.as_ref())).await;
         if let Some(stripe) = &stripe {
             stripe.tell(running.address);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cashiers::stripe::{Settings, Stripe};
-use domain::{Ctx, Mode};
+use domain::{Ctx, Mode, Span};
 use mall::{Cashier, Cashiers};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 
 use crate::clock::HandClock;
 use crate::mall::http_client;
+use crate::wire_proxy::WireProxy;
 
 /// The secret that its events are signed with.
 const WEBHOOK_SECRET: &str = "whsec_test";
@@ -38,19 +39,31 @@ pub struct PlayedStripe {
     double: Arc<StripeDouble>,
     url: String,
     playing: JoinHandle<()>,
+    line: Option<(WireProxy, Span)>,
 }
 
 impl PlayedStripe {
-    pub(crate) async fn start(clock: &Arc<HandClock>) -> Self {
+    pub(crate) async fn start(clock: &Arc<HandClock>, line: Option<Span>) -> Self {
         let clock: Arc<HandClock> = Arc::clone(clock);
         let ctx = Ctx::new(clock, StdRng::seed_from_u64(1));
         let webhook_secret = WEBHOOK_SECRET.to_owned();
         let config = Config { webhook_secret, seed: 1, ..Config::default() };
         let double = Arc::new(StripeDouble::open(config, ctx, None).unwrap());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let address = listener.local_addr().unwrap();
+        let url = format!("http://{address}");
         let playing = server::serve_stripe_double(listener, Arc::clone(&double), pending());
-        Self { double, url, playing: tokio::spawn(playing) }
+        let playing = tokio::spawn(playing);
+        let line = match line {
+            Some(call_max) => Some((WireProxy::start(Some(address)).await, call_max)),
+            None => None,
+        };
+        Self { double, url, playing, line }
+    }
+
+    /// The line between a mall and it, if there is one of our own.
+    pub fn line(&self) -> &WireProxy {
+        &self.line.as_ref().unwrap().0
     }
 
     /// Tells a mall of its events from now on.
@@ -61,7 +74,11 @@ impl PlayedStripe {
     /// The account of the test mode's money.
     pub(crate) fn cashiers(&self) -> Cashiers {
         let settings = Settings::new(Mode::Test, "sk_test_key", "pk_test_key");
-        let settings = Settings { base_url: self.url.clone(), ..settings };
+        let mut settings = Settings { base_url: self.url.clone(), ..settings };
+        if let Some((line, call_max)) = &self.line {
+            settings.base_url = format!("http://{}", line.address());
+            settings.timeout = *call_max;
+        }
         let stripe = Stripe::new(&settings).unwrap();
         let webhook_secrets = vec![WEBHOOK_SECRET.to_owned()];
         let cashier = Arc::new(Cashier { stripe, webhook_secrets });
@@ -142,6 +159,23 @@ impl PlayedStripe {
         let answer = request.send().await.unwrap().text().await.unwrap();
         let list: Value = serde_json::from_str(&answer).unwrap();
         list["data"].as_array().unwrap().len()
+    }
+
+    /// All objects of a kind, the newest first.
+    pub async fn all(&self, path: &str) -> Vec<Value> {
+        let (mut all, mut after): (Vec<Value>, String) = (Vec::new(), String::new());
+        loop {
+            let url = format!("{}/v1/{path}?limit=100{after}", self.url);
+            let request = http_client().get(url).header("authorization", "Bearer sk_test_dashboard");
+            let answer = request.send().await.unwrap().text().await.unwrap();
+            let mut page: Value = serde_json::from_str(&answer).unwrap();
+            let Value::Array(found) = page["data"].take() else { panic!("{path}: {page}") };
+            all.extend(found);
+            if page["has_more"] != true {
+                return all;
+            }
+            after = format!("&starting_after={}", all.last().unwrap()["id"].as_str().unwrap());
+        }
     }
 
     /// What it really did.
