@@ -163,10 +163,12 @@ impl PlayedStripe {
 
     /// All objects of a kind, the newest first.
     pub async fn all(&self, path: &str) -> Vec<Value> {
+        let join = if path.contains('?') { '&' } else { '?' };
         let (mut all, mut after): (Vec<Value>, String) = (Vec::new(), String::new());
         loop {
-            let url = format!("{}/v1/{path}?limit=100{after}", self.url);
-            let request = http_client().get(url).header("authorization", "Bearer sk_test_dashboard");
+            let url = format!("{}/v1/{path}{join}limit=100{after}", self.url);
+            let request =
+                http_client().get(url).header("authorization", "Bearer sk_test_dashboard");
             let answer = request.send().await.unwrap().text().await.unwrap();
             let mut page: Value = serde_json::from_str(&answer).unwrap();
             let Value::Array(found) = page["data"].take() else { panic!("{path}: {page}") };

@@ -218,6 +218,9 @@ pub struct PaymentIntent {
     /// Why the last try was declined.
     #[serde(default)]
     pub last_payment_error: Option<LastPaymentError>,
+    /// The invoice that it pays, if it is a subscription's.
+    #[serde(default, deserialize_with = "id_of")]
+    pub invoice: Option<String>,
     /// When it was made, in seconds.
     #[serde(default)]
     pub created: i64,

@@ -191,7 +191,14 @@ impl Mall {
             }
         };
         let own = intent.metadata.get("order") == Some(&order.id.to_string());
-        if own && intent.status == PaymentIntentStatus::Succeeded {
+        if own && intent.invoice.is_some() && self.renewing(&order).await?.is_some() {
+            // It pays another period: the invoice becomes an order, and is never given back as a second payment.
+            let now = self.ctx.now();
+            let mut tx = self.store.begin().await?;
+            let job = (JobKind::FollowSubscription, order.id.to_string());
+            tx.insert_job(&new_job(&order, job, now), now).await?;
+            tx.commit().await?;
+        } else if own && intent.status == PaymentIntentStatus::Succeeded {
             let received = minor_units::from_stripe(intent.amount_received, &intent.currency)
                 .map_err(|error| Error::Internal(format!("{}: {error}", intent.id)))?;
             self.give_stray_back(&order, &intent.id, received).await?;

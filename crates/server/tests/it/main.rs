@@ -34,5 +34,6 @@ mod signatures;
 mod sims;
 mod slow_clients;
 mod steps;
+mod stripe_wire;
 mod subscriptions;
 mod usage;
