@@ -163,21 +163,7 @@ impl PlayedStripe {
 
     /// All objects of a kind, the newest first.
     pub async fn all(&self, path: &str) -> Vec<Value> {
-        let join = if path.contains('?') { '&' } else { '?' };
-        let (mut all, mut after): (Vec<Value>, String) = (Vec::new(), String::new());
-        loop {
-            let url = format!("{}/v1/{path}{join}limit=100{after}", self.url);
-            let request =
-                http_client().get(url).header("authorization", "Bearer sk_test_dashboard");
-            let answer = request.send().await.unwrap().text().await.unwrap();
-            let mut page: Value = serde_json::from_str(&answer).unwrap();
-            let Value::Array(found) = page["data"].take() else { panic!("{path}: {page}") };
-            all.extend(found);
-            if page["has_more"] != true {
-                return all;
-            }
-            after = format!("&starting_after={}", all.last().unwrap()["id"].as_str().unwrap());
-        }
+        all_at_stripe(&self.url, path).await
     }
 
     /// What it really did.
@@ -200,5 +186,23 @@ impl PlayedStripe {
 impl Drop for PlayedStripe {
     fn drop(&mut self) {
         self.playing.abort();
+    }
+}
+
+/// All objects of a kind, the newest first, at a Stripe that is played anywhere.
+pub async fn all_at_stripe(url: &str, path: &str) -> Vec<Value> {
+    let join = if path.contains('?') { '&' } else { '?' };
+    let (mut all, mut after): (Vec<Value>, String) = (Vec::new(), String::new());
+    loop {
+        let page = format!("{url}/v1/{path}{join}limit=100{after}");
+        let request = http_client().get(page).header("authorization", "Bearer sk_test_dashboard");
+        let answer = request.send().await.unwrap().text().await.unwrap();
+        let mut page: Value = serde_json::from_str(&answer).unwrap();
+        let Value::Array(found) = page["data"].take() else { panic!("{path}: {page}") };
+        all.extend(found);
+        if page["has_more"] != true {
+            return all;
+        }
+        after = format!("&starting_after={}", all.last().unwrap()["id"].as_str().unwrap());
     }
 }
