@@ -22,6 +22,7 @@ pub use lookups::EventsQuery;
 pub use objects::{
     BalanceTransaction, Charge, Customer, Dispute, DisputeStatus, EphemeralKey, Event, Expandable,
     LastPaymentError, Metadata, Page, PaymentIntent, PaymentIntentStatus, Refund, RefundStatus,
+    Source,
 };
 pub use secret::Secret;
 pub use subscriptions::{

@@ -72,8 +72,10 @@ pub enum PostingKind {
     Dispute,
     /// The dispute was won, and the money came back.
     DisputeWon,
-    /// The partner paid what it owed.
+    /// The partner paid of what it owed; the reference is the operator's, and there is no order.
     Settlement,
+    /// The partner was let off what it owed; the reference is the operator's, and there is no order.
+    Credit,
 }
 
 impl PostingKind {
@@ -88,11 +90,12 @@ impl PostingKind {
             Self::Dispute => "dispute",
             Self::DisputeWon => "dispute_won",
             Self::Settlement => "settlement",
+            Self::Credit => "credit",
         }
     }
 
     /// All kinds.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Sale,
         Self::Reversal,
         Self::Refund,
@@ -101,6 +104,7 @@ impl PostingKind {
         Self::Dispute,
         Self::DisputeWon,
         Self::Settlement,
+        Self::Credit,
     ];
 }
 
@@ -146,6 +150,24 @@ impl Posting {
     pub fn fee(amount: Money) -> Self {
         let (debit, credit) = (Account::StripeFees, Account::StripeBalance);
         Self { kind: PostingKind::Fee, debit, credit, amount }
+    }
+
+    /// A fee that Stripe gave back.
+    pub fn fee_returned(amount: Money) -> Self {
+        let (debit, credit) = (Account::StripeBalance, Account::StripeFees);
+        Self { kind: PostingKind::Fee, debit, credit, amount }
+    }
+
+    /// What a partner paid of what it owed.
+    pub fn settlement(amount: Money) -> Self {
+        let (debit, credit) = (Account::Settled, Account::PartnerReceivable);
+        Self { kind: PostingKind::Settlement, debit, credit, amount }
+    }
+
+    /// What a partner was let off: a credit note.
+    pub fn credit(amount: Money) -> Self {
+        let (debit, credit) = (Account::Sales, Account::PartnerReceivable);
+        Self { kind: PostingKind::Credit, debit, credit, amount }
     }
 
     /// What a bank took back.

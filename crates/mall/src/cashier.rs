@@ -8,7 +8,7 @@ mod authorise;
 mod events;
 mod follow;
 mod learn;
-mod refunds;
+pub(crate) mod refunds;
 mod renew;
 mod subscribe;
 
@@ -55,6 +55,19 @@ impl Cashiers {
     /// The account that a partner's money goes to.
     pub fn of(&self, mode: Mode, partner: &str) -> Option<&Arc<Cashier>> {
         self.partners.get(&(mode, partner.to_owned())).or_else(|| self.modes.get(&mode))
+    }
+
+    /// All accounts of a mode, always in the same order: the mode's own, then by partner.
+    pub fn sorted(&self, mode: Mode) -> Vec<Arc<Cashier>> {
+        let mut own: Vec<(&String, &Arc<Cashier>)> = self
+            .partners
+            .iter()
+            .filter(|((of, _), _)| *of == mode)
+            .map(|((_, partner), cashier)| (partner, cashier))
+            .collect();
+        own.sort_by_key(|(partner, _)| *partner);
+        let own = own.into_iter().map(|(_, cashier)| cashier);
+        self.modes.get(&mode).into_iter().chain(own).map(Arc::clone).collect()
     }
 
     /// All accounts of a mode.

@@ -223,12 +223,17 @@ async fn insert_old_payment(
 ) -> Result<()> {
     let paid_at = partner.zone.parse_date_time("2020-09-17 18:11:10").map_err(broken)?;
     let provisioned_at = paid_at + Span::seconds(2);
-    let order = old_order(mall, partner, iccid, (paid_at, provisioned_at))?;
+    // No cashier of this mall took it: it is as if the partner had reported it.
     let amount = Money::new(1999, partner.currency);
-    let mut payment = mall.new_payment(&order, Channel::Stripe, amount);
+    let order = old_order(mall, partner, iccid, (paid_at, provisioned_at))?;
+    let order = Order { source: OrderSource::Reported, settlement: Some(amount), ..order };
+    let mut payment = mall.new_payment(&order, Channel::ThirdParty, amount);
     payment.state = PaymentState::Succeeded { at: paid_at };
     mall.insert_order(tx, &order, &payment).await?;
-    let posting = Posting::sale(Account::StripeBalance, amount);
+    if !tx.book_credit(Mode::Test, partner.id, amount).await? {
+        return Err(broken("the partner's credit does not reach"));
+    }
+    let posting = Posting::sale(Account::PartnerReceivable, amount);
     tx.insert_postings(&[(&order, posting)], paid_at).await?;
     let expires_at = order.length.end(provisioned_at, &partner.zone);
     let plan = QueuedPlan {

@@ -6,6 +6,7 @@
 mod chain;
 mod files;
 mod partners;
+mod reconcile;
 mod show;
 mod stock;
 mod timeline;
@@ -101,6 +102,8 @@ enum Command {
     /// The ledger.
     #[command(subcommand)]
     Ledger(work::LedgerCommand),
+    /// Compare a day's money: Stripe's balance, the postings, orders and plans. Fails where they differ.
+    Reconcile(reconcile::Reconcile),
     /// Operators' tokens.
     #[command(subcommand)]
     Token(work::TokenCommand),
@@ -215,6 +218,7 @@ pub(crate) async fn run(admin: Admin) -> anyhow::Result<()> {
         Command::Import(import) => return import.run(&session).await,
         Command::Export(export) => return export.run(&session).await,
         Command::Audit(audit) => return audit.run(&session).await,
+        Command::Reconcile(reconcile) => return reconcile.run(&session).await,
         Command::Whoami => Call::get(["whoami"]),
         Command::Token(command) => command.call(),
         Command::Partner(command) => command.call(session.mode()),

@@ -22,6 +22,8 @@ macro_rules! payment {
 statements! {
     CUSTOMER = "SELECT key_no, key_at, customer_id FROM cashier_customers
         WHERE mode = $1 AND partner_id = $2 AND iccid = $3";
+    IS_CUSTOMER = "SELECT 1 FROM cashier_customers WHERE mode = $1 AND customer_id = $2
+        AND customer_id <> '' LIMIT 1";
     ADD_CUSTOMER = "INSERT INTO cashier_customers (mode, partner_id, iccid, key_no, key_at, customer_id)
         VALUES ($1, $2, $3, 1, $4, '') ON CONFLICT DO NOTHING";
     CUSTOMER_KEY = "UPDATE cashier_customers SET key_no = key_no + 1, key_at = $5
@@ -192,6 +194,12 @@ impl Tx {
             key: CashierKey { no: row.key_no, at: Timestamp::from_micros(row.key_at) },
             customer_id: row.customer_id,
         }))
+    }
+
+    /// Whether the cashier's customer is one of ours.
+    pub async fn is_cashier_customer(&mut self, mode: Mode, customer_id: &str) -> Result<bool> {
+        let row = fetch_optional!(self, (i32,), IS_CUSTOMER, mode.as_str(), customer_id)?;
+        Ok(row.is_some())
     }
 
     /// Writes down the first key of a SIM's customer, unless there is one.

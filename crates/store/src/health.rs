@@ -52,7 +52,7 @@ statements! {
                 WHERE credit = 'partner_receivable') AS entries
         GROUP BY mode, partner_id, currency HAVING SUM(minor) <> 0 LIMIT $1";
     UNBOOKED = "SELECT 'paid, but its sale is not booked' AS what, mode, partner_id, order_id AS id
-        FROM orders WHERE source = 'reported' AND paid_at IS NOT NULL
+        FROM orders WHERE paid_at IS NOT NULL
         AND NOT EXISTS (SELECT 1 FROM postings WHERE postings.mode = orders.mode
             AND postings.partner_id = orders.partner_id AND postings.order_id = orders.order_id
             AND postings.kind = 'sale') LIMIT $1";
@@ -62,10 +62,24 @@ statements! {
         AND NOT EXISTS (SELECT 1 FROM postings WHERE postings.mode = orders.mode
             AND postings.partner_id = orders.partner_id AND postings.order_id = orders.order_id
             AND postings.kind = 'reversal') LIMIT $1";
+    /// What a refund did to the money stands twice: in its row, and as a posting under its number.
+    REFUND_UNBOOKED = "SELECT 'a refund that is done, but not booked' AS what, mode, partner_id, order_id AS id
+        FROM refunds WHERE state = 'succeeded'
+        AND NOT EXISTS (SELECT 1 FROM postings WHERE postings.mode = refunds.mode
+            AND postings.partner_id = refunds.partner_id AND postings.order_id = refunds.order_id
+            AND postings.kind = 'refund' AND postings.reference = refunds.refund_id) LIMIT $1";
+    /// Of what an order stands on, that is its sale without a reference.
+    OVER_REFUNDED = "SELECT 'more went back than came' AS what, mode, partner_id, order_id AS id FROM (
+            SELECT mode, partner_id, order_id, minor FROM postings
+                WHERE debit = 'stripe_balance' AND kind IN ('sale', 'refund_failed')
+            UNION ALL SELECT mode, partner_id, order_id, -minor FROM postings
+                WHERE credit = 'stripe_balance' AND kind = 'refund') AS entries
+        GROUP BY mode, partner_id, order_id HAVING SUM(minor) < 0 LIMIT $1";
     UNPAID_BOOKED = "SELECT 'booked, but no paid order is there' AS what, postings.mode AS mode,
         postings.partner_id AS partner_id, postings.order_id AS id FROM postings LEFT JOIN orders
         ON orders.mode = postings.mode AND orders.partner_id = postings.partner_id
-        AND orders.order_id = postings.order_id WHERE orders.paid_at IS NULL LIMIT $1";
+        AND orders.order_id = postings.order_id WHERE orders.paid_at IS NULL
+        AND postings.order_id <> '' LIMIT $1";
     PAYMENT_UNPAID = "SELECT 'paid, but its payment is not' AS what, mode, partner_id,
         order_id AS id FROM orders WHERE paid_at IS NOT NULL
         AND pay_state NOT IN ('succeeded', 'refunding', 'refunded') LIMIT $1";
@@ -92,8 +106,16 @@ statements! {
 }
 
 /// Where the books contradict themselves.
-const LEDGER_CHECKS: [&str; 6] =
-    [MALFORMED, CREDIT, UNBOOKED, NOT_TAKEN_BACK, UNPAID_BOOKED, PAYMENT_UNPAID];
+const LEDGER_CHECKS: [&str; 8] = [
+    MALFORMED,
+    CREDIT,
+    UNBOOKED,
+    NOT_TAKEN_BACK,
+    REFUND_UNBOOKED,
+    OVER_REFUNDED,
+    UNPAID_BOOKED,
+    PAYMENT_UNPAID,
+];
 /// Where an order lacks what its state needs.
 const ORDER_CHECKS: [&str; 4] = [FORGOTTEN, UNCLOSED, UNDELIVERED, UNORDERED];
 

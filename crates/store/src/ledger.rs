@@ -17,8 +17,8 @@ statements! {
 /// A posting and the order it belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BookedPosting {
-    /// The order.
-    pub order_id: OrderId,
+    /// The order; none where it is of the partner as a whole.
+    pub order_id: Option<OrderId>,
     /// What was booked.
     pub posting: Posting,
 }
@@ -58,6 +58,31 @@ impl Tx {
         Ok(booked == 1)
     }
 
+    /// Books a posting of a partner as a whole under the operator's reference, unless one of its kind and reference
+    /// is booked; whether it did.
+    pub async fn insert_partner_posting(
+        &mut self,
+        (mode, partner): (Mode, PartnerId),
+        (posting, reference): (Posting, &str),
+        now: Timestamp,
+    ) -> Result<bool> {
+        let booked = execute!(
+            self,
+            INSERT,
+            mode.as_str(),
+            partner.to_string(),
+            "",
+            posting.kind.as_str(),
+            reference,
+            posting.debit.as_str(),
+            posting.credit.as_str(),
+            posting.amount.minor,
+            posting.amount.currency.code(),
+            now.as_micros(),
+        )?;
+        Ok(booked == 1)
+    }
+
     /// All postings of a partner, in the order of its orders.
     pub async fn postings(&mut self, mode: Mode, partner: PartnerId) -> Result<Vec<BookedPosting>> {
         let rows = fetch_all!(self, PostingRow, OF_PARTNER, mode.as_str(), partner.to_string())?;
@@ -66,7 +91,7 @@ impl Tx {
                 let row = Row { table: "postings", key: &posting.order_id };
                 let currency = row.parse("currency", &posting.currency)?;
                 Ok(BookedPosting {
-                    order_id: row.parse("order_id", &posting.order_id)?,
+                    order_id: order_of(&row, &posting.order_id)?,
                     posting: Posting {
                         kind: row.parse("kind", &posting.kind)?,
                         debit: row.parse("debit", &posting.debit)?,
@@ -76,5 +101,13 @@ impl Tx {
                 })
             })
             .collect()
+    }
+}
+
+/// The order of a posting; none where it is of the partner as a whole.
+pub(crate) fn order_of(row: &Row<'_>, text: &str) -> Result<Option<OrderId>> {
+    match text {
+        "" => Ok(None),
+        text => row.parse("order_id", text).map(Some),
     }
 }

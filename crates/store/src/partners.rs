@@ -332,6 +332,18 @@ impl Tx {
         Ok(changed == 1)
     }
 
+    /// Takes an amount from what a partner owes; `false`, and nothing taken, if it owes less.
+    pub async fn take_from_owed(
+        &mut self,
+        mode: Mode,
+        partner: PartnerId,
+        amount: Money,
+    ) -> Result<bool> {
+        let (mode, id) = (mode.as_str(), partner.to_string());
+        let (currency, minor) = (amount.currency.code(), amount.minor);
+        Ok(execute!(self, RELEASE_CREDIT, mode, id, currency, minor)? == 1)
+    }
+
     /// Gives an amount back that was taken from a partner's credit.
     pub async fn release_credit(
         &mut self,
@@ -339,9 +351,7 @@ impl Tx {
         partner: PartnerId,
         amount: Money,
     ) -> Result<()> {
-        let (mode, id) = (mode.as_str(), partner.to_string());
-        let changed =
-            execute!(self, RELEASE_CREDIT, mode, id, amount.currency.code(), amount.minor)?;
-        one_row(changed, "the partner's credit")
+        let taken = self.take_from_owed(mode, partner, amount).await?;
+        one_row(u64::from(taken), "the partner's credit")
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use api::TrustedProxies;
 use carriers::Behaviour;
 use domain::{Clock, Ctx, Mode, Role, Span, Timestamp, Zone};
+use mall::admin::Page;
 use mall::{Mall, Settings};
 use rand::rngs::StdRng;
 use sdk::{Client, Credentials, Prefix};
@@ -14,6 +15,7 @@ use serde_json::Value;
 use server::{Limits, Running, Wiring};
 use store::{Sealer, Store};
 use upstream::Upstream;
+use wire::admin::reconcile::Difference;
 
 use crate::clock::HandClock;
 use crate::database::{Database, Engine};
@@ -68,6 +70,7 @@ pub struct TestMall {
     networks: Vec<Played>,
     stripe: Option<PlayedStripe>,
     running: Running,
+    began: Timestamp,
 }
 
 /// The sealing key of all test malls.
@@ -88,18 +91,14 @@ impl TestMall {
         for network in &recipe.networks {
             networks.push(Played::start(network.clone(), &clock).await);
         }
-        let stripe = if recipe.stripe {
-            Some(PlayedStripe::start(&clock, recipe.stripe_line).await)
-        } else {
-            None
-        };
+        let stripe = if recipe.stripe { Some(PlayedStripe::start(&clock).await) } else { None };
         let running = run(&database, &clock, recipe, (&networks, stripe.as_ref())).await;
         if let Some(stripe) = &stripe {
             stripe.tell(running.address);
         }
         let seeded = mall::demo::seed(&running.mall).await.unwrap();
         let demo_key = seeded.key.unwrap().text;
-        Self { database, clock, demo_key, networks, stripe, running }
+        Self { database, clock, demo_key, networks, stripe, running, began: start }
     }
 
     /// Starts another node on the same database and clock.
@@ -193,9 +192,47 @@ impl TestMall {
         panic!("jobs are still due after 20 seconds: {due:?}, it is {:?}", self.now());
     }
 
-    /// Stops it.
+    /// Stops it, after a look whether its books are as they must be: whatever was done, they agree with
+    /// themselves, and with Stripe where it is played.
     pub async fn stop(self) {
+        assert_eq!(self.store().read().await.unwrap().ledger_faults().await.unwrap(), []);
+        if self.stripe.is_some() {
+            let differences = self.differences().await;
+            let known = |one: &&Difference| one.state.as_deref() == Some("REVIEW");
+            let unknown: Vec<&Difference> = differences.iter().filter(|one| !known(one)).collect();
+            assert!(unknown.is_empty(), "{unknown:#?}");
+        }
         self.running.stop().await;
+    }
+
+    /// Stops a mall whose books were made to be wrong.
+    pub async fn stop_as_it_is(self) {
+        self.running.stop().await;
+    }
+
+    /// Where Stripe, the books, orders and plans do not say the same, of all days since it began.
+    pub async fn differences(&self) -> Vec<Difference> {
+        self.differences_seen_by(self.mall()).await
+    }
+
+    /// The same, as another node sees them.
+    pub async fn differences_seen_by(&self, node: &Mall) -> Vec<Difference> {
+        let (mut differences, mut day) = (Vec::new(), self.began);
+        while day <= self.now() + Span::days(1) {
+            let date = day.rfc3339()[..10].to_owned();
+            let mut cursor: Option<String> = None;
+            loop {
+                let page = Page::new(Some(3), cursor.as_deref()).unwrap();
+                let part = node.reconcile_day(Mode::Test, &date, &page).await.unwrap();
+                differences.extend(part.differences);
+                cursor = part.next_cursor;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+            day = day + Span::days(1);
+        }
+        differences
     }
 }
 
@@ -219,7 +256,7 @@ async fn run(
         store: database.open().await,
         ctx,
         carriers,
-        cashiers: stripe.map(PlayedStripe::cashiers).unwrap_or_default(),
+        cashiers: stripe.map(|it| it.cashiers(recipe.stripe_line)).unwrap_or_default(),
         sealer: Sealer::new(&TEST_SEALING_KEY),
         settings: recipe.settings,
         simulator: recipe.simulator,

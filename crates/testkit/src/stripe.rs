@@ -39,11 +39,11 @@ pub struct PlayedStripe {
     double: Arc<StripeDouble>,
     url: String,
     playing: JoinHandle<()>,
-    line: Option<(WireProxy, Span)>,
+    line: WireProxy,
 }
 
 impl PlayedStripe {
-    pub(crate) async fn start(clock: &Arc<HandClock>, line: Option<Span>) -> Self {
+    pub(crate) async fn start(clock: &Arc<HandClock>) -> Self {
         let clock: Arc<HandClock> = Arc::clone(clock);
         let ctx = Ctx::new(clock, StdRng::seed_from_u64(1));
         let webhook_secret = WEBHOOK_SECRET.to_owned();
@@ -54,16 +54,13 @@ impl PlayedStripe {
         let url = format!("http://{address}");
         let playing = server::serve_stripe_double(listener, Arc::clone(&double), pending());
         let playing = tokio::spawn(playing);
-        let line = match line {
-            Some(call_max) => Some((WireProxy::start(Some(address)).await, call_max)),
-            None => None,
-        };
+        let line = WireProxy::start(Some(address)).await;
         Self { double, url, playing, line }
     }
 
-    /// The line between a mall and it, if there is one of our own.
+    /// The line to it on which calls go wrong at will, for malls whose recipe puts it in between.
     pub fn line(&self) -> &WireProxy {
-        &self.line.as_ref().unwrap().0
+        &self.line
     }
 
     /// Tells a mall of its events from now on.
@@ -71,13 +68,13 @@ impl PlayedStripe {
         self.double.deliver_to(&format!("http://{mall}/stripe/webhook/test"));
     }
 
-    /// The account of the test mode's money.
-    pub(crate) fn cashiers(&self) -> Cashiers {
+    /// The account of the test mode's money, reached over the line if a call may take so long there.
+    pub(crate) fn cashiers(&self, line: Option<Span>) -> Cashiers {
         let settings = Settings::new(Mode::Test, "sk_test_key", "pk_test_key");
         let mut settings = Settings { base_url: self.url.clone(), ..settings };
-        if let Some((line, call_max)) = &self.line {
-            settings.base_url = format!("http://{}", line.address());
-            settings.timeout = *call_max;
+        if let Some(call_max) = line {
+            settings.base_url = format!("http://{}", self.line.address());
+            settings.timeout = call_max;
         }
         let stripe = Stripe::new(&settings).unwrap();
         let webhook_secrets = vec![WEBHOOK_SECRET.to_owned()];

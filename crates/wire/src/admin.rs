@@ -13,6 +13,7 @@ pub mod ledger;
 pub mod order;
 pub mod partner;
 mod problem;
+pub mod reconcile;
 mod record;
 pub mod request;
 pub mod route;

@@ -3,6 +3,7 @@
 mod audit;
 mod catalogue;
 mod imports;
+mod ledger;
 mod orders;
 mod partners;
 mod requests;
@@ -59,8 +60,10 @@ pub(crate) fn of(op: Op, route: &'static Route, mall: &Arc<Mall>) -> MethodRoute
         Op::ShowJob => on(route, mall, orders::show_job),
         Op::RetryJob => on(route, mall, orders::retry_job),
         Op::CancelJob => on(route, mall, orders::cancel_job),
-        Op::ListBalances => on(route, mall, orders::balances),
-        Op::ListPostings => on(route, mall, orders::postings),
+        Op::Reconcile => on(route, mall, ledger::reconcile),
+        Op::Settle => on(route, mall, ledger::settle),
+        Op::ListBalances => on(route, mall, ledger::balances),
+        Op::ListPostings => on(route, mall, ledger::postings),
         Op::ListRequests => on(route, mall, requests::list),
         Op::ListAudit => on(route, mall, audit::list),
         Op::AuditHead => on(route, mall, audit::head),

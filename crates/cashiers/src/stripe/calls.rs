@@ -156,7 +156,8 @@ impl Stripe {
         self.http.get("disputes", form).await
     }
 
-    /// A part of what moved the account's balance between two times, in seconds, the newest first.
+    /// A part of what moved the account's balance between two times, in seconds, the newest first, each with what
+    /// moved it.
     pub async fn balance_transactions(
         &self,
         (from, before): (i64, i64),
@@ -166,7 +167,8 @@ impl Stripe {
             .with("created[gte]", from)
             .with("created[lt]", before)
             .with("limit", PAGE)
-            .maybe("starting_after", after);
+            .maybe("starting_after", after)
+            .expand(&["data.source"]);
         self.http.get("balance_transactions", form).await
     }
 }

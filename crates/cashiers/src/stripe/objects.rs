@@ -212,15 +212,15 @@ pub struct PaymentIntent {
     /// Our words.
     #[serde(default)]
     pub metadata: Metadata,
+    /// The invoice that it pays, where it pays one.
+    #[serde(default, deserialize_with = "id_of")]
+    pub invoice: Option<String>,
     /// The last try that reached a bank.
     #[serde(default)]
     pub latest_charge: Expandable<Charge>,
     /// Why the last try was declined.
     #[serde(default)]
     pub last_payment_error: Option<LastPaymentError>,
-    /// The invoice that it pays, if it is a subscription's.
-    #[serde(default, deserialize_with = "id_of")]
-    pub invoice: Option<String>,
     /// When it was made, in seconds.
     #[serde(default)]
     pub created: i64,
@@ -314,11 +314,47 @@ pub struct BalanceTransaction {
     #[serde(rename = "type", default)]
     pub kind: String,
     /// The object that it is of.
-    #[serde(default, deserialize_with = "id_of")]
-    pub source: Option<String>,
+    #[serde(default)]
+    pub source: Expandable<Source>,
     /// When, in seconds.
     #[serde(default)]
     pub created: i64,
+}
+
+impl BalanceTransaction {
+    /// The id of what moved it.
+    pub fn source_id(&self) -> Option<&str> {
+        match &self.source {
+            Expandable::None => None,
+            Expandable::Id(id) => Some(id),
+            Expandable::Object(source) => Some(&source.id),
+        }
+    }
+}
+
+/// What moved the balance: a charge, a refund, a dispute, or something else.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Source {
+    /// Its id.
+    pub id: String,
+    /// `charge`, `refund`, `dispute` and others.
+    #[serde(default)]
+    pub object: String,
+    /// How much it is about, in Stripe's units and its own currency: the balance may be kept in another one.
+    #[serde(default)]
+    pub amount: i64,
+    /// In lower case; empty where it has none.
+    #[serde(default)]
+    pub currency: String,
+    /// The payment it belongs to.
+    #[serde(default, deserialize_with = "id_of")]
+    pub payment_intent: Option<String>,
+    /// Whose money it is.
+    #[serde(default, deserialize_with = "id_of")]
+    pub customer: Option<String>,
+    /// What we wrote on it.
+    #[serde(default)]
+    pub metadata: Metadata,
 }
 
 /// Money that goes back.
@@ -360,6 +396,9 @@ pub struct Dispute {
     /// The payment.
     #[serde(default, deserialize_with = "id_of")]
     pub payment_intent: Option<String>,
+    /// What it did to the account's balance: money that was taken, and that came back.
+    #[serde(default)]
+    pub balance_transactions: Vec<BalanceTransaction>,
 }
 
 /// Something that happened, as Stripe tells it.

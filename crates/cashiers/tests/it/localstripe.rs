@@ -99,7 +99,7 @@ async fn localstripe_takes_money_and_gives_it_back() {
     assert_eq!(intent.metadata, words());
     let moved = intent.charge().unwrap().balance_transaction.object().unwrap();
     assert_eq!((moved.amount, moved.net, moved.kind.as_str()), (499, 499, "charge"));
-    assert_eq!(moved.source.as_deref(), intent.charge_id());
+    assert_eq!(moved.source_id(), intent.charge_id());
     assert_eq!(&stripe.balance_transaction(&moved.id).await.unwrap(), moved);
 
     let new = NewRefund { payment_intent: payment.clone(), amount: 99, metadata: words() };

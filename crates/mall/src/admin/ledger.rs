@@ -19,7 +19,7 @@ pub(crate) fn shown(record: &PostingRecord) -> Posting {
     let posting = record.posting;
     Posting {
         partner: record.partner.clone(),
-        order_id: record.order_id.to_string(),
+        order_id: record.order_id.map(|id| id.to_string()),
         kind: posting.kind.as_str().to_owned(),
         reference: record.reference.clone(),
         debit: posting.debit.as_str().to_owned(),
@@ -32,7 +32,8 @@ pub(crate) fn shown(record: &PostingRecord) -> Posting {
 
 fn key(record: &PostingRecord) -> String {
     let kind = record.posting.kind.as_str();
-    format!("{} {} {kind} {}", record.partner_id, record.order_id, record.reference)
+    let order = record.order_id.map(|id| id.to_string()).unwrap_or_default();
+    format!("{} {order} {kind} {}", record.partner_id, record.reference)
 }
 
 impl Mall {

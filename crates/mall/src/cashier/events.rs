@@ -2,7 +2,7 @@
 //! disorder and days of delay do no harm. It is stored, with the job that looks, before it is answered.
 
 use cashiers::stripe::webhook::{self, WebhookError};
-use cashiers::stripe::{PaymentIntentStatus, minor_units};
+use cashiers::stripe::{PaymentIntent, PaymentIntentStatus, minor_units};
 use domain::id::{OrderId, PartnerId};
 use domain::ledger::{Account, Posting};
 use domain::order::Order;
@@ -57,6 +57,8 @@ struct Named {
     payment_intent: Option<String>,
     #[serde(default)]
     subscription: Option<String>,
+    #[serde(default)]
+    invoice: Option<String>,
     #[serde(default)]
     metadata: Metadata,
 }
@@ -191,17 +193,12 @@ impl Mall {
             }
         };
         let own = intent.metadata.get("order") == Some(&order.id.to_string());
-        if own && intent.invoice.is_some() && self.renewing(&order).await?.is_some() {
-            // It pays another period: the invoice becomes an order, and is never given back as a second payment.
-            let now = self.ctx.now();
-            let mut tx = self.store.begin().await?;
-            let job = (JobKind::FollowSubscription, order.id.to_string());
-            tx.insert_job(&new_job(&order, job, now), now).await?;
-            tx.commit().await?;
-        } else if own && intent.status == PaymentIntentStatus::Succeeded {
+        // What pays an invoice is a renewal's, and comes to its order by the subscription.
+        let own = own && intent.invoice.is_none();
+        if own && intent.status == PaymentIntentStatus::Succeeded {
             let received = minor_units::from_stripe(intent.amount_received, &intent.currency)
                 .map_err(|error| Error::Internal(format!("{}: {error}", intent.id)))?;
-            self.give_stray_back(&order, &intent.id, received).await?;
+            self.give_stray_back(&order, &intent, received).await?;
         }
         Ok(Next::Done)
     }
@@ -209,15 +206,20 @@ impl Mall {
     async fn give_stray_back(
         &self,
         order: &Order,
-        intent: &str,
+        intent: &PaymentIntent,
         received: domain::Money,
     ) -> Result<()> {
         let (mode, partner, now) = (order.mode, order.partner_id, self.ctx.now());
+        let (charge, intent) = (intent.charge(), intent.id.as_str());
         self.retry(|| async {
             let mut tx = self.store.begin().await?;
             let taken = tx.cashier_payment(mode, partner, order.id).await?;
             // What the order stands on is never given back here, nor while that is not known.
             if taken.is_none_or(|taken| taken.intent_id.is_empty() || taken.intent_id == intent) {
+                return Ok(());
+            }
+            if tx.cashier_payment_of_intent(mode, intent).await?.is_some() {
+                // Another order stands on it.
                 return Ok(());
             }
             let sale = Posting::sale(Account::StripeBalance, received);
@@ -240,6 +242,9 @@ impl Mall {
                 version: 0,
             };
             tx.insert_refund(mode, partner, &refund).await?;
+            if let Some(charge) = charge {
+                self.book_fee(&mut tx, order, charge).await?;
+            }
             let job = (JobKind::Refund, refund.id.to_string());
             tx.insert_job(&new_job(order, job, now), now).await?;
             tracing::error!(order_id = %order.id, intent, "an order was paid twice");
@@ -275,9 +280,10 @@ async fn whose(tx: &mut Tx, mode: Mode, named: &Named) -> Result<Option<Whose>> 
     let Some(taken) = tx.cashier_payment(mode, partner.id, order).await? else { return Ok(None) };
     // Before its making was heard of, the order has no payment to tell it from.
     let known = !taken.intent_id.is_empty();
+    // What pays an invoice may bear the words of the first order, and is a renewal's.
+    let renews = named.object == "subscription" || named.invoice.is_some();
     // It may have been noted since it was looked for.
-    let stray = named.intent().filter(|intent| known && *intent != taken.intent_id);
-    let stray = stray.map(str::to_owned);
-    let renews = named.object == "subscription";
+    let other = |intent: &&str| known && !renews && *intent != taken.intent_id;
+    let stray = named.intent().filter(other).map(str::to_owned);
     Ok(Some(Whose { partner: partner.id, order, stray, renews }))
 }

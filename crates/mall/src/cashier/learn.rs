@@ -11,7 +11,7 @@ use store::{CashierPayment, Tx};
 use wire::vshop::OrderFields;
 
 use super::authorise::Payable;
-use super::refunds::Wish;
+use super::refunds::{Wish, fee_of};
 use crate::Mall;
 use crate::error::{Error, Result};
 use crate::orders::Paid;
@@ -180,15 +180,12 @@ impl Mall {
     }
 
     /// Books what Stripe kept for a charge, once that is known.
-    async fn book_fee(&self, tx: &mut Tx, order: &Order, charge: &Charge) -> Result<()> {
+    pub(super) async fn book_fee(&self, tx: &mut Tx, order: &Order, charge: &Charge) -> Result<()> {
         let Some(moved) = charge.balance_transaction.object() else { return Ok(()) };
-        if moved.fee <= 0 {
-            return Ok(());
+        if let Some(fee) = fee_of(moved)? {
+            let whose = (order.mode, order.partner_id, order.id);
+            tx.insert_posting(whose, (fee, &moved.id), self.ctx.now()).await?;
         }
-        let fee = minor_units::from_stripe(moved.fee, &moved.currency)
-            .map_err(|error| Error::Internal(format!("{}: {error}", moved.id)))?;
-        let whose = (order.mode, order.partner_id, order.id);
-        tx.insert_posting(whose, (Posting::fee(fee), &moved.id), self.ctx.now()).await?;
         Ok(())
     }
 }

@@ -4,8 +4,8 @@
 //! give back more than was paid. What Stripe says of it later, even that a bank refused it after all, is heeded.
 
 use cashiers::stripe::{
-    CallError, DisputeStatus, NewRefund, PaymentIntent, Refund as AtStripe, RefundStatus, Stripe,
-    minor_units,
+    BalanceTransaction, CallError, NewRefund, PaymentIntent, Refund as AtStripe, RefundStatus,
+    Stripe, minor_units,
 };
 use domain::id::{PartnerId, RefundId};
 use domain::ledger::{Posting, PostingKind};
@@ -391,27 +391,38 @@ impl Mall {
         let now = self.ctx.now();
         let mut tx = self.store.begin().await?;
         for dispute in disputes {
-            let amount = minor_units::from_stripe(dispute.amount, &dispute.currency);
-            let amount =
-                amount.map_err(|error| Error::Internal(format!("{}: {error}", dispute.id)))?;
-            let (taken, back) = match dispute.status {
-                DisputeStatus::NeedsResponse | DisputeStatus::UnderReview | DisputeStatus::Lost => {
-                    (true, false)
+            let amount = in_ours(&dispute.id, dispute.amount, &dispute.currency)?;
+            // While it is a question only, no money moved.
+            for moved in &dispute.balance_transactions {
+                let posting = match moved.amount {
+                    ..0 => Posting::dispute(amount),
+                    _ => Posting::dispute_won(amount),
+                };
+                tx.insert_posting(whose, (posting, &dispute.id), now).await?;
+                if let Some(fee) = fee_of(moved)? {
+                    tx.insert_posting(whose, (fee, &moved.id), now).await?;
                 }
-                DisputeStatus::Won => (true, true),
-                // A question only: no money moved.
-                _ => (false, false),
-            };
-            if taken {
-                tx.insert_posting(whose, (Posting::dispute(amount), &dispute.id), now).await?;
-            }
-            if back {
-                tx.insert_posting(whose, (Posting::dispute_won(amount), &dispute.id), now).await?;
             }
         }
         tx.commit().await?;
         Ok(None)
     }
+}
+
+/// An amount of Stripe's in our units.
+pub(crate) fn in_ours(id: &str, amount: i64, currency: &str) -> Result<Money> {
+    minor_units::from_stripe(amount, currency)
+        .map_err(|error| Error::Internal(format!("{id}: {error}")))
+}
+
+/// What Stripe kept of a movement, or gave back of what it had kept.
+pub(crate) fn fee_of(moved: &BalanceTransaction) -> Result<Option<Posting>> {
+    let fee = in_ours(&moved.id, moved.fee.saturating_abs(), &moved.currency)?;
+    Ok(match moved.fee {
+        0 => None,
+        1.. => Some(Posting::fee(fee)),
+        _ => Some(Posting::fee_returned(fee)),
+    })
 }
 
 /// What really came for an order, which may be another amount than was agreed: what was booked as its sale.

@@ -194,6 +194,32 @@ pub(super) enum CreditCommand {
         #[command(flatten)]
         paging: Paging,
     },
+    /// Book what a partner paid of what it owes. The same again under its reference books nothing more.
+    Settle(Settlement),
+    /// Book what a partner is let off of what it owes: a credit note.
+    Note(Settlement),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Settlement {
+    /// The partner's code.
+    partner: String,
+    /// The currency, such as EUR.
+    currency: String,
+    /// How much, such as 1000.00.
+    amount: String,
+    /// Your number of it, such as a bank's or a credit note's.
+    #[arg(long)]
+    reference: String,
+}
+
+impl Settlement {
+    fn call(self, mode: &str, kind: &str) -> Call {
+        let Self { partner, currency, amount, reference } = self;
+        let path = [mode, "partners", &partner, "credits", &currency, "settlements"];
+        let body = json!({"kind": kind, "amount": amount, "reference": reference});
+        Call::new(Method::POST, path).with(body)
+    }
 }
 
 impl CreditCommand {
@@ -205,6 +231,8 @@ impl CreditCommand {
             }
             Self::Show { partner, paging } => Call::get([mode, "partners", &partner, "credits"])
                 .list(&["currency", "limit", "used", "available"], paging),
+            Self::Settle(settlement) => settlement.call(mode, "settlement"),
+            Self::Note(settlement) => settlement.call(mode, "credit"),
         }
     }
 }

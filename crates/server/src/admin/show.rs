@@ -21,7 +21,7 @@ pub(super) fn list(list: &Value, columns: &[&str]) -> anyhow::Result<()> {
     }
 }
 
-fn table(items: &[Value], columns: &[&str]) -> String {
+pub(super) fn table(items: &[Value], columns: &[&str]) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(columns.iter().map(|column| column.to_uppercase().replace('_', " ")));

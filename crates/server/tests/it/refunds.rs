@@ -215,7 +215,9 @@ async fn a_dispute_is_booked(engine: Engine) {
     provisioned((&mall, &partner, &client), "pm_card_createDispute").await;
     mall.settle_payments().await;
     assert_eq!(balance(&mall, &partner, "disputed").await, 1_000);
-    assert_eq!(balance(&mall, &partner, "stripe_balance").await, -59);
+    // The fee of the charge, and that of the dispute.
+    assert_eq!(balance(&mall, &partner, "stripe_balance").await, -59 - 1_500);
+    assert_eq!(balance(&mall, &partner, "stripe_fees").await, 59 + 1_500);
     // What a bank took back cannot be given back as well.
     let (operator, order) = (operator(&mall).await, order_id(&client).await);
     refund(&operator, &order, None).await.done();
@@ -297,5 +299,6 @@ async fn a_lost_answer_gives_nothing_back_twice(engine: Engine) {
     assert_eq!(mall.stripe().journal().refunded[&intent], 500);
     assert_eq!(balance(&mall, &partner, "sales").await, -500);
     assert_eq!(client.order("N1").await.unwrap().status, "PROVISIONED");
+    mall.stripe().no_faults().await;
     mall.stop().await;
 }

@@ -1,11 +1,12 @@
 //! What operators see of the ledger.
 
 use domain::id::{OrderId, PartnerId};
-use domain::ledger::{Account, Posting};
+use domain::ledger::{Account, Posting, PostingKind};
 use domain::{Mode, Money, Timestamp};
 
-use crate::engine::{Tx, fetch_all, statements};
+use crate::engine::{Tx, fetch_all, fetch_optional, statements};
 use crate::error::{Result, Row};
+use crate::ledger::order_of;
 
 /// All columns of [`PostingRow`], from postings `t`.
 macro_rules! select {
@@ -29,6 +30,9 @@ statements! {
         "AND t.partner_id = $2 AND (t.order_id, t.kind, t.reference) < ($3, $4, $5)
         ORDER BY t.order_id DESC, t.kind DESC, t.reference DESC LIMIT $6"
     );
+    OF_PARTNER_AS_A_WHOLE = select!(
+        "AND t.partner_id = $2 AND t.order_id = '' AND t.kind = $3 AND t.reference = $4"
+    );
     OF_ORDER = select!("AND t.partner_id = $2 AND t.order_id = $3 ORDER BY t.created_at, t.kind, t.reference");
     SUMS = "SELECT (SELECT code FROM partners p WHERE p.mode = $1 AND p.partner_id = s.partner_id)
         AS partner, s.debit, s.credit, s.currency, s.minor FROM (SELECT partner_id, debit, credit,
@@ -47,11 +51,11 @@ pub struct PostingRecord {
     pub partner_id: PartnerId,
     /// That partner's code.
     pub partner: String,
-    /// The order it was booked for.
-    pub order_id: OrderId,
+    /// The order it was booked for; none where it is of the partner as a whole.
+    pub order_id: Option<OrderId>,
     /// What was booked.
     pub posting: Posting,
-    /// Of which refund, fee or dispute; empty where an order has one of the kind.
+    /// Of which refund, fee, dispute or settlement; empty where an order has one of the kind.
     pub reference: String,
     /// When.
     pub created_at: Timestamp,
@@ -98,7 +102,7 @@ impl PostingRow {
         let row = Row { table: "postings", key: &self.order_id };
         Ok(PostingRecord {
             partner_id: row.parse("partner_id", &self.partner_id)?,
-            order_id: row.parse("order_id", &self.order_id)?,
+            order_id: order_of(&row, &self.order_id)?,
             posting: Posting {
                 kind: row.parse("kind", &self.kind)?,
                 debit: row.parse("debit", &self.debit)?,
@@ -155,6 +159,18 @@ impl Tx {
         let (mode, partner) = (mode.as_str(), partner.to_string());
         let rows = fetch_all!(self, PostingRow, OF_ORDER, mode, partner, order.to_string())?;
         rows.into_iter().map(PostingRow::into_record).collect()
+    }
+
+    /// A posting of a partner as a whole, under the operator's reference.
+    pub async fn partner_posting(
+        &mut self,
+        (mode, partner): (Mode, PartnerId),
+        (kind, reference): (PostingKind, &str),
+    ) -> Result<Option<PostingRecord>> {
+        let (mode, partner, kind) = (mode.as_str(), partner.to_string(), kind.as_str());
+        let query = OF_PARTNER_AS_A_WHOLE;
+        let row = fetch_optional!(self, PostingRow, query, mode, partner, kind, reference)?;
+        row.map(PostingRow::into_record).transpose()
     }
 
     /// What was moved in all: in one partner's books, or in all.

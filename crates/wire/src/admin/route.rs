@@ -7,11 +7,12 @@ use super::audit::{Entry, Head, Verdict, Verify};
 use super::catalogue::{self, Package, Plan, PutPackage, PutPlan};
 use super::import::{CSV, Import, ImportPart, NewImport, PART_BYTES_MAX};
 use super::job::{self, Job};
-use super::ledger::{Balance, Posting};
+use super::ledger::{Balance, NewSettlement, Posting};
 use super::order::{self, Order, OrderDetail, RefundOrder, Resolve, Review, Timeline};
 use super::partner::{
     Credit, CreditLimit, IssuedKey, Key, NewPartner, NewPrice, Partner, PartnerChange, Price,
 };
+use super::reconcile::Reconciliation;
 use super::record::kinds::FREE;
 use super::record::{Field, Kind, Record, Recorded};
 use super::request::{LoggedRequest, OUTCOMES};
@@ -65,6 +66,8 @@ pub enum Op {
     CancelJob,
     ListBalances,
     ListPostings,
+    Reconcile,
+    Settle,
     ListRequests,
     ListAudit,
     AuditHead,
@@ -167,6 +170,17 @@ pub const LIMIT: Field =
 pub const CURSOR: Field = filter("cursor", FREE, "The `next_cursor` of the page before");
 
 const PAGE: &[Field] = &[LIMIT, CURSOR];
+
+const DAY: &[Field] = &[
+    LIMIT,
+    CURSOR,
+    Field {
+        name: "day",
+        kind: Kind::Text { min: 10, max: 10 },
+        required: true,
+        doc: "The day, in UTC, such as 2027-01-31",
+    },
+];
 
 const AUDIT: &[Field] = &[
     LIMIT,
@@ -289,6 +303,10 @@ routes! {
         "Set what a partner may owe in a currency"
         &[], Body::Json(&CreditLimit::RECORD) => Answer::One(&Credit::RECORD);
 
+    Post "/{mode}/partners/{code}/credits/{currency}/settlements" Settle Operator
+        "Book what a partner paid of what it owes, or was let off"
+        &[], Body::Json(&NewSettlement::RECORD) => Answer::Created(&Posting::RECORD);
+
     Get "/{mode}/partners/{code}/prices" ListPrices Viewer
         "List a partner's prices, those that ended and those to come included"
         PRICES, Body::None => Answer::List(&Price::RECORD);
@@ -362,6 +380,9 @@ routes! {
     Get "/{mode}/ledger/postings" ListPostings Viewer
         "List postings by partner, those of the newest orders first"
         LEDGER, Body::None => Answer::List(&Posting::RECORD);
+    Get "/{mode}/reconciliation" Reconcile Viewer
+        "Compare a day's money: Stripe's balance, the postings, orders and plans; a part at a time"
+        DAY, Body::None => Answer::One(&Reconciliation::RECORD);
     Get "/{mode}/partners/{code}/requests" ListRequests Viewer
         "List what a partner asked and how it was answered, the newest first"
         REQUESTS, Body::None => Answer::List(&LoggedRequest::RECORD);

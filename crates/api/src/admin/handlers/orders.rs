@@ -64,11 +64,3 @@ pub(crate) async fn cancel_job(call: Call) -> Outcome {
     call.mall.cancel_job(&call.by, call.mode()?, call.path("job_id")).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
-
-pub(crate) async fn balances(call: Call) -> Outcome {
-    done(call.mall.list_balances(call.mode()?, call.query("partner"), &call.page()?).await)
-}
-
-pub(crate) async fn postings(call: Call) -> Outcome {
-    done(call.mall.list_postings(call.mode()?, call.query("partner"), &call.page()?).await)
-}

@@ -26,12 +26,14 @@ struct Case {
     elsewhere: Vec<(&'static str, String)>,
     /// Its body.
     body: Value,
+    /// Its query, with the question mark.
+    query: &'static str,
 }
 
 impl Case {
     fn new(own: &[(&'static str, &str)]) -> Self {
         let own = own.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-        Self { own, elsewhere: Vec::new(), body: Value::Null }
+        Self { own, elsewhere: Vec::new(), body: Value::Null, query: "" }
     }
 
     fn not(mut self, name: &'static str, value: &str) -> Self {
@@ -50,7 +52,7 @@ impl Case {
             path = path.replace(&format!("{{{name}}}"), value);
         }
         assert!(!path.contains('{'), "{path}: a name in it has no value in the case");
-        path
+        path + self.query
     }
 }
 
@@ -124,6 +126,7 @@ impl World {
             | Op::ListJobs
             | Op::ListBalances
             | Op::ListPostings => list,
+            Op::Reconcile => Case { query: "?day=2027-01-31", ..list },
             Op::AddPartner => {
                 self.count += 1;
                 let code = format!("NEW{}", self.count);
@@ -160,6 +163,7 @@ impl World {
             | Op::RetireKey
             | Op::ListCredits
             | Op::SetCredit
+            | Op::Settle
             | Op::ListPrices
             | Op::AddPrice
             | Op::EndPrice
@@ -234,6 +238,13 @@ impl World {
             Op::SetCredit => {
                 own(&mut case, "currency", "USD");
                 case.not("currency", "XXX").not("currency", "usd").body(json!({"limit": "12.36"}))
+            }
+            Op::Settle => {
+                let order = partner.paid_order(&partner.sims[0], "OWED");
+                partner.client(&self.mall).syn_order_info(&order).await.unwrap();
+                own(&mut case, "currency", "EUR");
+                let case = case.not("currency", "XXX").not("currency", "eur");
+                case.body(json!({"kind": "settlement", "amount": "1.00", "reference": "B-1"}))
             }
             Op::AddPrice => case.body(json!({
                 "plan_code": "PLAN-D", "kind": "sale", "amount": "1.50", "currency": "USD",

@@ -331,7 +331,8 @@ async fn look_at_books(store: &Store, done: &[Purchase], stripe: &str) -> Vec<St
     for purchase in done {
         bought.insert(order(&mut tx, purchase).await.id);
     }
-    let own = booked.into_iter().filter(|booked| bought.contains(&booked.order_id));
+    let own =
+        booked.into_iter().filter(|booked| booked.order_id.is_some_and(|id| bought.contains(&id)));
     let postings: Vec<_> = own.map(|booked| booked.posting).collect();
     let sums = balances(&postings).unwrap();
     let of = |name: &str| -> i64 {
