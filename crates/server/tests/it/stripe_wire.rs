@@ -26,7 +26,7 @@ on_both_engines!(
 );
 
 /// How long a call may take in these stories.
-const CALL_MAX: Span = Span::millis(400);
+const CALL_MAX: Span = Span::millis(300);
 /// All that befalls a call. A slow one is answered in time.
 const FAULTS: [WireFault; 8] = [
     WireFault::Slow(Duration::from_millis(20)),

@@ -75,6 +75,10 @@ struct Purchase {
     order: NewOrder,
     /// The intents that the user was given: never a second one.
     intents: BTreeSet<String>,
+    /// The subscriptions, where it renews: never a second one either.
+    subscriptions: BTreeSet<String>,
+    /// The card that was saved for it.
+    card: Option<String>,
     /// Whether a card is declined before.
     declines: bool,
     /// Whether the client says that it is done, or leaves it to the mall to find out.
@@ -95,22 +99,28 @@ impl Book {
             self.made += 1;
             let (made, no) = (self.made, format!("N{}", self.made));
             let mut order = paid_order(&sims[made % SIMS], &no).order;
-            // Every seventh one cannot be provisioned, and goes back.
-            if made.is_multiple_of(7) {
+            if made.is_multiple_of(3) && made / 3 < sims.len() - 2 * SIMS {
+                // It renews: one at a time on a SIM.
+                order.iccid.clone_from(&sims[2 * SIMS + made / 3]);
+                order.auto_renewal = true;
+            } else if made.is_multiple_of(7) {
+                // It cannot be provisioned, and goes back.
                 order.iccid.clone_from(&sims[SIMS + made % SIMS]);
                 "SP201804280499".clone_into(&mut order.service_plan_code);
                 "PACKAGE20180428000007".clone_into(&mut order.package_code);
             }
             let (declines, tells) = (made.is_multiple_of(5), made.is_multiple_of(2));
-            Purchase { order, intents: BTreeSet::new(), declines, tells }
+            let (intents, subscriptions) = Default::default();
+            Purchase { order, intents, subscriptions, card: None, declines, tells }
         })
     }
 }
 
-/// SIMs of the network, and as many that are refused.
-async fn sims(store: &Store) -> Vec<String> {
+/// SIMs of the network, as many that are refused, and so many for orders that renew.
+async fn sims(store: &Store, renewing: usize) -> Vec<String> {
     let ctx = server::system_ctx();
-    let mut sims = stock(store, &ctx, SIMS, 0).await;
+    let mut sims = stock(store, &ctx, SIMS + renewing, 0).await;
+    let renewing = sims.split_off(SIMS);
     let mut tx = store.begin().await.unwrap();
     let partner = tx.partner_by_code(Mode::Test, PARTNER).await.unwrap().unwrap();
     for number in 0..SIMS {
@@ -121,23 +131,56 @@ async fn sims(store: &Store) -> Vec<String> {
         tx.insert_sim(Mode::Test, partner.id, &sim, ctx.now()).await.unwrap();
     }
     tx.commit().await.unwrap();
+    sims.extend(renewing);
     sims
+}
+
+/// An answer, asked for again while Stripe is slow.
+async fn answered<T, F>(ask: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    loop {
+        match ask().await {
+            Err(error) if error.code() == Some("PAYMENT_PROVIDER_UNAVAILABLE") => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// Saves a card, and subscribes with it.
+async fn subscribe(client: &Client, stripe: &str, purchase: &mut Purchase) -> Result<(), Error> {
+    let pay_id = &purchase.order.pay_id;
+    let card = if let Some(card) = &purchase.card {
+        card.clone()
+    } else {
+        let auth = answered(|| client.stripe_sub_auth(pay_id)).await?;
+        let (setup, _) = auth.client_secret.split_once("_secret_").unwrap();
+        let saved = http_client().post(format!("{stripe}/v1/setup_intents/{setup}/confirm"));
+        let saved = saved.header("authorization", "Bearer sk_test_dashboard");
+        let saved = saved.body("payment_method=pm_card_visa&use_stripe_sdk=true").send().await;
+        let saved = saved.unwrap().text().await.unwrap();
+        let saved: Value = serde_json::from_str(&saved).unwrap();
+        saved["payment_method"].as_str().unwrap().to_owned()
+    };
+    purchase.card = Some(card.clone());
+    let price = ("4.99", "USD");
+    let made = answered(|| client.stripe_sub_directly(pay_id, price, ("plan_network", &card)));
+    purchase.subscriptions.insert(made.await?.sub_id);
+    Ok(())
 }
 
 /// Orders and pays; what it was told is noted.
 async fn buy(client: &Client, stripe: &str, purchase: &mut Purchase) -> Result<(), Error> {
     client.single_order(&purchase.order).await?;
+    if purchase.order.auto_renewal {
+        return subscribe(client, stripe, purchase).await;
+    }
     let pay_id = &purchase.order.pay_id;
-    let intent = loop {
-        match client.stripe_single_auth(pay_id, ("4.99", "USD"), "").await {
-            Ok(auth) => break auth.payment_intent_id,
-            // Stripe lives, but may be slow.
-            Err(error) if error.code() == Some("PAYMENT_PROVIDER_UNAVAILABLE") => {
-                tokio::time::sleep(PAUSE).await;
-            }
-            Err(error) => return Err(error),
-        }
-    };
+    let auth = answered(|| client.stripe_single_auth(pay_id, ("4.99", "USD"), ""));
+    let intent = auth.await?.payment_intent_id;
     purchase.intents.insert(intent.clone());
     for card in ["pm_card_chargeDeclined", "pm_card_visa"] {
         if card == "pm_card_visa" || purchase.declines {
@@ -193,7 +236,8 @@ async fn crash(engine: Engine, rounds: u64, sabotage: bool) -> Vec<String> {
     let (installation, network) = (Installation::new(engine).await, Network::start("esim-access"));
     let stripe = Stripe::start().await;
     let store = installation.store().await;
-    let sims = Arc::new(sims(&store).await);
+    let renewing = usize::try_from(rounds * 20).unwrap();
+    let sims = Arc::new(sims(&store, renewing).await);
     let book = Arc::new(Mutex::new(Book::default()));
     let mut dice = StdRng::seed_from_u64(number("CRASH_SEED", 1));
     for _ in 0..rounds {
@@ -217,6 +261,7 @@ async fn crash(engine: Engine, rounds: u64, sabotage: bool) -> Vec<String> {
     }
     let done = std::mem::take(&mut book.lock().unwrap().done);
     assert!(u64::try_from(done.len()).unwrap() > rounds, "too few were bought");
+    assert!(done.iter().any(|purchase| !purchase.subscriptions.is_empty()), "nobody renews");
     wait_until_decided(&store, &done).await;
     assert_eq!(server.stop().code, Some(0));
     let mut wrong = look(&store, &done, (&network, &stripe.server.url)).await;
@@ -270,18 +315,19 @@ async fn look(
     let (counts, mut wrong) = (network.counts().await, Vec::new());
     let journal = http_client().get(format!("{stripe}/_double/journal")).send().await.unwrap();
     let journal: Value = serde_json::from_str(&journal.text().await.unwrap()).unwrap();
-    let mut intents: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for intent in all_at_stripe(stripe, "payment_intents").await {
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let of = intents.entry(text(&intent["metadata"]["payment"])).or_default();
-        of.insert(text(&intent["id"]));
-    }
+    let mut intents = by_payment(stripe, "payment_intents").await;
+    let mut subscriptions = by_payment(stripe, "subscriptions?status=all").await;
     let mut tx = store.read().await.unwrap();
     for purchase in done {
         let (no, pay_id) = (&purchase.order.order_no, &purchase.order.pay_id);
         let made = intents.remove(pay_id).unwrap_or_default();
-        if made.len() != 1 || made != purchase.intents {
+        // Whoever renews is not told of an intent.
+        if made.len() != 1 || !made.is_superset(&purchase.intents) {
             wrong.push(format!("{no} has the intents {made:?}, not {:?}", purchase.intents));
+        }
+        let made = subscriptions.remove(pay_id).unwrap_or_default();
+        if made.len() > 1 || made != purchase.subscriptions {
+            wrong.push(format!("{no} has {made:?}, not {:?}", purchase.subscriptions));
         }
         let order = order(&mut tx, purchase).await;
         let given = match order.state {
@@ -306,10 +352,21 @@ async fn look(
             wrong.push(format!("{no} was done {at_network:?} times by the network"));
         }
     }
-    if !intents.is_empty() {
-        wrong.push(format!("nobody bought {intents:?}"));
+    if !intents.is_empty() || !subscriptions.is_empty() {
+        wrong.push(format!("nobody bought {intents:?} and {subscriptions:?}"));
     }
     wrong
+}
+
+/// The ids of a kind at Stripe, by the payment that they are for.
+async fn by_payment(stripe: &str, kind: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for object in all_at_stripe(stripe, kind).await {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let of = found.entry(text(&object["metadata"]["payment"])).or_default();
+        of.insert(text(&object["id"]));
+    }
+    found
 }
 
 /// What is in the books and not at Stripe, or the other way round. The demo's old payment was never at this one.

@@ -119,8 +119,12 @@ impl<'a> Run<'a> {
     }
 
     fn begins(&self) {
+        self.begins_for(TIMES);
+    }
+
+    fn begins_for(&self, times: u64) {
         let (calls, fault) = self.fault.clone();
-        self.mall.stripe().line().fault(calls, fault, (1, TIMES));
+        self.mall.stripe().line().fault(calls, fault, (1, times));
     }
 
     /// Nothing befalls calls any more, and those that were held arrive.
@@ -267,14 +271,14 @@ impl<'a> Run<'a> {
         self.mall.settle_payments().await;
         self.ends().await;
         // A period later the next invoice is paid.
-        self.begins();
+        self.begins_for(1);
         self.mall.advance(Span::days(30)).await;
         for _ in 0..3 {
             self.mall.settle_payments().await;
             self.mall.advance(Span::minutes(30)).await;
         }
         self.ends().await;
-        self.begins();
+        self.begins_for(1);
         let cancelled = self.client.cancel_auto_renewal_record(&self.sim, &self.number, &pay_id);
         cancelled.await.unwrap();
         self.mall.settle_payments().await;
