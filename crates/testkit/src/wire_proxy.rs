@@ -247,7 +247,7 @@ fn shape(request: &[u8]) -> String {
 
 /// The next request or answer, with its head; `None` once the connection has ended.
 async fn read_message(stream: &mut TcpStream) -> Option<Vec<u8>> {
-    let (mut bytes, mut chunk) = (Vec::new(), [0; 16 * 1024]);
+    let mut bytes = Vec::with_capacity(4 * 1024);
     loop {
         if let Some(length) = message_length(&bytes)
             && bytes.len() >= length
@@ -256,10 +256,7 @@ async fn read_message(stream: &mut TcpStream) -> Option<Vec<u8>> {
             assert_eq!(bytes.len(), length, "calls are made one after another");
             return Some(bytes);
         }
-        match stream.read(&mut chunk).await {
-            Ok(read @ 1..) => bytes.extend_from_slice(&chunk[..read]),
-            _ => return None,
-        }
+        let Ok(1..) = stream.read_buf(&mut bytes).await else { return None };
         assert!(bytes.len() <= MESSAGE_BYTES_MAX, "a message is too long");
     }
 }
