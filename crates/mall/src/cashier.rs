@@ -57,17 +57,21 @@ impl Cashiers {
         self.partners.get(&(mode, partner.to_owned())).or_else(|| self.modes.get(&mode))
     }
 
-    /// All accounts of a mode, always in the same order: the mode's own, then by partner.
+    /// All accounts with their names as in the settings, `test` or `test/P000270`, in the order of these.
+    pub fn named(&self) -> Vec<(String, &Arc<Cashier>)> {
+        let modes = self.modes.iter().map(|(mode, cashier)| (mode.to_string(), cashier));
+        let own = self.partners.iter();
+        let own = own.map(|((mode, partner), cashier)| (format!("{mode}/{partner}"), cashier));
+        let mut all: Vec<(String, &Arc<Cashier>)> = modes.chain(own).collect();
+        all.sort_by(|(one, _), (other, _)| one.cmp(other));
+        all
+    }
+
+    /// All accounts of a mode, always in the same order.
     pub fn sorted(&self, mode: Mode) -> Vec<Arc<Cashier>> {
-        let mut own: Vec<(&String, &Arc<Cashier>)> = self
-            .partners
-            .iter()
-            .filter(|((of, _), _)| *of == mode)
-            .map(|((_, partner), cashier)| (partner, cashier))
-            .collect();
-        own.sort_by_key(|(partner, _)| *partner);
-        let own = own.into_iter().map(|(_, cashier)| cashier);
-        self.modes.get(&mode).into_iter().chain(own).map(Arc::clone).collect()
+        let of_mode = |name: &str| name.split('/').next() == Some(mode.as_str());
+        let all = self.named().into_iter().filter(|(name, _)| of_mode(name));
+        all.map(|(_, cashier)| Arc::clone(cashier)).collect()
     }
 
     /// All accounts of a mode.

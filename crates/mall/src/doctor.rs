@@ -15,6 +15,8 @@ use serde::Serialize;
 use store::{Engine, Sealer, Setting, Store, StoreError, Tx};
 use tokio::time::timeout;
 
+use crate::Cashiers;
+
 pub use copy::{CopyReport, Schema, examine_copy};
 pub use machine::{FileMode, Space, database_file, disk_space, key_file};
 
@@ -26,6 +28,8 @@ const SKEW_WARN: Span = Span::seconds(1);
 const SKEW_FAIL: Span = Span::seconds(10);
 /// How long a carrier may take to answer, unless its settings allow it more.
 const CARRIER_TIMEOUT: Span = Span::seconds(8);
+/// How long Stripe may take to answer twice.
+const CASHIER_TIMEOUT: Span = Span::seconds(20);
 /// How many faults stand in a line.
 const FAULTS_SHOWN: usize = 3;
 
@@ -223,6 +227,22 @@ pub async fn examine_carriers(
         Finding::fail(&format!("carrier {code}"), detail).advise(advice)
     }));
     Ok(findings)
+}
+
+/// Asks each account at Stripe whether it answers and takes our key.
+pub async fn examine_cashiers(cashiers: &Cashiers) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (name, cashier) in cashiers.named() {
+        let name = format!("cashier {name}");
+        let advice = "see that this machine may reach Stripe, and that the key is right and may read payments and \
+                      the balance's transactions";
+        findings.push(match timeout(CASHIER_TIMEOUT.to_std(), cashier.stripe.check()).await {
+            Ok(Ok(())) => Finding::ok(&name, "Stripe answers and takes the key"),
+            Ok(Err(error)) => Finding::fail(&name, error.to_string()).advise(advice),
+            Err(_) => Finding::fail(&name, "no answer in time").advise(advice),
+        });
+    }
+    findings
 }
 
 /// Asks a carrier. One that may take longer by its settings is given that time.

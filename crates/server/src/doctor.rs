@@ -86,6 +86,10 @@ async fn examine(args: &Args) -> anyhow::Result<Vec<Finding>> {
         Ok(found) => findings.extend(found),
         Err(error) => findings.push(Finding::fail("carriers", error.to_string())),
     }
+    match args.networks.read_cashiers(opener) {
+        Ok(cashiers) => findings.extend(mall::doctor::examine_cashiers(&cashiers).await),
+        Err(error) => findings.push(Finding::fail("cashiers", format!("{error:#}"))),
+    }
     if let Some(store) = store {
         store.close().await;
     }

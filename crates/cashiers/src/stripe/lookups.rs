@@ -22,6 +22,14 @@ impl Stripe {
         self.http.get(&format!("customers/{}", safe(id)?), Form::default()).await
     }
 
+    /// Whether Stripe answers and takes our key for what a mall reads: payments, and movements of the balance.
+    pub async fn check(&self) -> Result<(), CallError> {
+        let one = || Form::default().with("limit", 1);
+        self.http.get::<Page<PaymentIntent>>("payment_intents", one()).await?;
+        self.http.get::<Page<BalanceTransaction>>("balance_transactions", one()).await?;
+        Ok(())
+    }
+
     /// A charge, with what it did to the balance.
     pub async fn charge(&self, id: &str) -> Result<Charge, CallError> {
         let form = Form::default().expand(&["balance_transaction"]);

@@ -100,11 +100,12 @@ impl Mall {
         (after, limit): (&str, i64),
     ) -> Result<(Reconciliation, Option<String>)> {
         let after = if after.is_empty() { first_id(day.from)? } else { after.to_owned() };
+        let before = first_id(day.before)?;
         let found = self.store.sweep_orders(mode, &after, limit).await?;
-        let more = i64::try_from(found.len()).is_ok_and(|count| count >= limit);
+        let is_full = i64::try_from(found.len()).is_ok_and(|count| count >= limit);
         let (of_day, later): (Vec<SweptOrder>, Vec<SweptOrder>) =
-            found.into_iter().partition(|order| order.created_at < day.before);
-        let last = of_day.last().filter(|_| more && later.is_empty());
+            found.into_iter().partition(|order| order.id.to_string() < before);
+        let last = of_day.last().filter(|_| is_full && later.is_empty());
         let next = last.map(|order| format!("orders {}", order.id));
         let mut known = Known::default();
         let mut differences = Vec::new();
@@ -329,8 +330,8 @@ fn difference(
         order_id: stand.map(|stand| stand.order.id.to_string()),
         state: stand.map(|stand| stand.order.state.name().to_owned()),
         stripe_id: stripe_id.to_owned(),
-        at_stripe: at_stripe.map(|money| money.decimal()),
-        in_books: in_books.map(|money| money.decimal()),
+        at_stripe: at_stripe.map(Money::decimal),
+        in_books: in_books.map(Money::decimal),
         currency: at_stripe.or(in_books).map(|money| money.currency.code().to_owned()),
         what,
     }

@@ -11,7 +11,7 @@ mod doctor;
 mod install;
 mod logs;
 mod network;
-mod process;
+pub(crate) mod process;
 mod settings;
 mod sign;
 mod simulator;

@@ -8,6 +8,7 @@ mod arrows;
 mod bad_input;
 mod batches;
 mod binary;
+mod days;
 mod diagnosis;
 mod failures;
 mod imports;

@@ -159,7 +159,7 @@ fn expected(
     let amount = in_ours(&source.id, source.amount, &source.currency)?;
     let refund = || {
         let own = stand.refunds.iter().find(|own| own.cashier_id == source.id);
-        own.map(|own| own.id.to_string()).unwrap_or_else(|| source.id.clone())
+        own.map_or_else(|| source.id.clone(), |own| own.id.to_string())
     };
     let (kind, reference) = match moved.kind.as_str() {
         "charge" | "payment" => (PostingKind::Sale, stray.unwrap_or_default()),

@@ -223,6 +223,32 @@ async fn keys_clocks_carriers_and_schema_are_looked_at(engine: Engine) {
 }
 
 #[tokio::test]
+async fn those_who_take_the_money_are_asked() {
+    let directory = Directory::new();
+    let url = format!("sqlite://{}", directory.join("mall.db"));
+    run(&mut simmall(["migrate", "--database-url", &url]), "").success();
+    let stripe = Server::start_one(&mut simmall(["stripe-double"]));
+    let account = |base: &str| {
+        std::fs::write(directory.join("key"), "sk_test_key").unwrap();
+        std::fs::write(directory.join("hook"), "whsec_test").unwrap();
+        serde_json::json!({
+            "base": base, "secret_key": {"file": directory.join("key")}, "publishable_key": "pk_test_key",
+            "webhook_secret": {"file": directory.join("hook")},
+        })
+    };
+    let file = serde_json::json!({
+        "test": account(&stripe.url), "test/P000270": account("http://127.0.0.1:9"),
+    });
+    std::fs::write(directory.join("cashiers.json"), file.to_string()).unwrap();
+    let mut doctor = simmall(["doctor", "--database-url", &url]);
+    doctor.args(["--cashiers", &directory.join("cashiers.json")]);
+    let examined = Examined(run(&mut doctor, ""));
+    examined.says("cashier test ", "ok ", "takes the key");
+    examined.says("cashier test/P000270", "fail", "see that this machine may reach Stripe");
+    stripe.stop();
+}
+
+#[tokio::test]
 async fn files_and_what_is_not_there_are_told() {
     let directory = Directory::new();
     let url = format!("sqlite://{}", directory.join("mall.db"));

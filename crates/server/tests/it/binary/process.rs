@@ -15,7 +15,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 const LOOKS_MAX: u32 = 3_000;
 
 /// The binary with arguments and without any variable of whoever runs the tests.
-pub(super) fn simmall<const N: usize>(args: [&str; N]) -> Command {
+pub(crate) fn simmall<const N: usize>(args: [&str; N]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_simmall"));
     command.args(args).env_clear();
     command
@@ -23,22 +23,22 @@ pub(super) fn simmall<const N: usize>(args: [&str; N]) -> Command {
 
 /// How a process ended, and all it said.
 #[derive(Debug)]
-pub(super) struct Ended {
+pub(crate) struct Ended {
     /// `None` after a signal that it did not handle.
-    pub(super) code: Option<i32>,
-    pub(super) stdout: String,
-    pub(super) stderr: String,
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Ended {
     /// What it printed, if it did well.
-    pub(super) fn success(self) -> String {
+    pub(crate) fn success(self) -> String {
         assert_eq!(self.code, Some(0), "{self:?}");
         self.stdout
     }
 
     /// What it complained of. It must have failed by itself, without a panic.
-    pub(super) fn failure(self) -> String {
+    pub(crate) fn failure(self) -> String {
         assert!(self.code.is_some_and(|code| code != 0 && code != 101), "{self:?}");
         assert!(self.stdout.is_empty() && self.stderr.starts_with("error: "), "{self:?}");
         self.stderr
@@ -46,7 +46,7 @@ impl Ended {
 }
 
 /// Runs a command to its end, with a text on its standard input.
-pub(super) fn run(command: &mut Command, input: &str) -> Ended {
+pub(crate) fn run(command: &mut Command, input: &str) -> Ended {
     let mut process = Process::spawn(command.stdin(Stdio::piped()));
     let mut stdin = process.child.stdin.take().unwrap();
     let input = input.to_owned();
@@ -61,14 +61,14 @@ pub(super) fn run(command: &mut Command, input: &str) -> Ended {
 }
 
 /// A process. Dropped, it is killed.
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
     stdout: Output,
     stderr: Output,
 }
 
 impl Process {
-    pub(super) fn spawn(command: &mut Command) -> Self {
+    pub(crate) fn spawn(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = Output::of(child.stdout.take().unwrap());
         let stderr = Output::of(child.stderr.take().unwrap());
@@ -130,15 +130,15 @@ impl Output {
 }
 
 /// A process that serves a mall.
-pub(super) struct Server {
+pub(crate) struct Server {
     process: Process,
     /// Where it listens, as `http://ADDRESS`.
-    pub(super) url: String,
+    pub(crate) url: String,
 }
 
 impl Server {
     /// Starts it on free ports and waits until it listens.
-    pub(super) fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         let given = |arg: &std::ffi::OsStr| arg.to_string_lossy().starts_with("--admin-listen=");
         if !command.get_args().any(given) {
             command.arg("--admin-listen=127.0.0.1:0");
@@ -147,7 +147,7 @@ impl Server {
     }
 
     /// Starts what has no admin API on a free port and waits until it listens.
-    pub(super) fn start_one(command: &mut Command) -> Self {
+    pub(crate) fn start_one(command: &mut Command) -> Self {
         command.arg("--listen=127.0.0.1:0");
         let mut process = Process::spawn(command);
         for _ in 0..LOOKS_MAX {
@@ -165,22 +165,22 @@ impl Server {
     }
 
     /// What it has printed so far.
-    pub(super) fn stdout(&self) -> String {
+    pub(crate) fn stdout(&self) -> String {
         self.process.stdout.text()
     }
 
     /// What it has written to standard error so far.
-    pub(super) fn stderr(&self) -> String {
+    pub(crate) fn stderr(&self) -> String {
         self.process.stderr.text()
     }
 
     /// Asks it to stop, as an operating system does.
-    pub(super) fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         self.signal("TERM");
     }
 
     /// Sends it a signal.
-    pub(super) fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.process.child.id().to_string();
         // The shell has this command built in, so that no package is needed for it.
         let sent =
@@ -189,7 +189,7 @@ impl Server {
     }
 
     /// Whether it is asleep, as SIGSTOP makes it.
-    pub(super) fn is_stopped(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.child.id()));
         let stat = stat.unwrap();
         // After the name, which stands in parentheses.
@@ -197,27 +197,27 @@ impl Server {
     }
 
     /// Waits until it has ended.
-    pub(super) fn wait(mut self) -> Ended {
+    pub(crate) fn wait(mut self) -> Ended {
         self.process.wait()
     }
 
     /// Asks it to stop and waits until it has.
-    pub(super) fn stop(self) -> Ended {
+    pub(crate) fn stop(self) -> Ended {
         self.terminate();
         self.wait()
     }
 
     /// Kills it on the spot, as a power failure does (SIGKILL).
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.process.child.kill().unwrap();
     }
 }
 
 /// A directory of a test's own, gone with it.
-pub(super) struct Directory(PathBuf);
+pub(crate) struct Directory(PathBuf);
 
 impl Directory {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::SeqCst);
         let name = format!("simmall_binary_{}_{number}", std::process::id());
@@ -228,12 +228,12 @@ impl Directory {
         Self(path)
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
     /// A path in it, as text.
-    pub(super) fn join(&self, name: &str) -> String {
+    pub(crate) fn join(&self, name: &str) -> String {
         self.0.join(name).to_str().unwrap().to_owned()
     }
 }
