@@ -195,7 +195,7 @@ impl<'a> Run<'a> {
         self.begins();
         self.mall.advance(Span::minutes(31)).await;
         // Somebody may pay just now.
-        let paying = self.is_odd.then_some("pm_card_visa").unwrap_or("pm_card_chargeDeclined");
+        let paying = if self.is_odd { "pm_card_visa" } else { "pm_card_chargeDeclined" };
         let paid = self.mall.stripe().pay(&intent, paying).await == "succeeded";
         self.mall.advance(PAUSE).await;
         self.ends().await;
