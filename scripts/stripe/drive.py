@@ -137,6 +137,31 @@ def refunds(customer, paid):
     assert (dispute.reason, dispute.status, dispute.amount) == ("fraudulent", "needs_response", 499)
 
 
+def disputes(customer):
+    """Answered with evidence: won, lost, or given up; the books and the fee follow."""
+    def disputed(payment):
+        made = intent(customer, payment)
+        control("POST", f"pay/{made.id}", {"card": "pm_card_createDispute"})
+        return stripe.Dispute.list(payment_intent=made.id).data[0].id
+
+    dispute = disputed("pay_won")
+    assert stripe.Dispute.modify(dispute, evidence={"customer_name": "Jane"}, submit=False).status == "needs_response"
+    sent = stripe.Dispute.modify(dispute, evidence={"uncategorized_text": "winning_evidence"}, submit=True)
+    assert (sent.status, sent.evidence.customer_name, sent.evidence_details.submission_count) == ("under_review", "Jane", 1)
+    won = stripe.Dispute.retrieve(dispute)
+    assert won.status == "won"
+    lines = [(line.amount, line.fee, line.net) for line in won.balance_transactions]
+    assert lines == [(-499, 1500, -1999), (499, -1500, 1999)], lines
+    dispute = disputed("pay_lost")
+    stripe.Dispute.modify(dispute, evidence={"uncategorized_text": "losing_evidence"})
+    assert stripe.Dispute.retrieve(dispute).status == "lost"
+    dispute = disputed("pay_up")
+    assert stripe.Dispute.close(dispute).status == "lost"
+    refused(stripe.InvalidRequestError, lambda: stripe.Dispute.close(dispute))
+    listed = stripe.Event.list(types=["charge.dispute.closed", "charge.dispute.funds_reinstated"]).data
+    assert [event.type.split(".")[-1] for event in listed] == ["closed", "closed", "funds_reinstated", "closed"]
+
+
 def faults(customer):
     control("POST", "faults", {"kind": "drop_after", "method": "POST", "path": "/v1/payment_intents"})
     refused(stripe.APIConnectionError, lambda: intent(customer, "pay_8", idempotency_key="k8"))
@@ -175,6 +200,51 @@ def subscribes(customer):
     assert stripe.Subscription.retrieve(begun.id).status == "canceled"
 
 
+def clocks():
+    """A clock is advanced by three months: three more invoices are paid. Then the card declines."""
+    clock = stripe.test_helpers.TestClock.create(frozen_time=1_772_323_200, name="renewals")  # The first of March.
+    customer = stripe.Customer.create(email="c@b.test", test_clock=clock.id).id
+    cards = [stripe.PaymentMethod.attach(card, customer=customer).id
+             for card in ("pm_card_visa", "pm_card_chargeCustomerFail")]
+    price = stripe.Price.create(currency="usd", unit_amount=999, product=stripe.Product.create(name="monthly").id,
+                                recurring={"interval": "month"})
+    begun = stripe.Subscription.create(
+        customer=customer, items=[{"price": price.id}], default_payment_method=cards[0])
+    assert (begun.status, begun.created, begun.test_clock) == ("active", 1_772_323_200, clock.id)
+
+    def advance(seconds):
+        at = stripe.test_helpers.TestClock.retrieve(clock.id).frozen_time + seconds
+        assert stripe.test_helpers.TestClock.advance(clock.id, frozen_time=at).status == "advancing"
+        deadline = time.monotonic() + WAIT_SECONDS_MAX
+        while (now := stripe.test_helpers.TestClock.retrieve(clock.id)).status != "ready":
+            assert time.monotonic() < deadline
+        assert now.frozen_time == at
+
+    refused(stripe.InvalidRequestError, lambda: advance(92 * 86_400), param="frozen_time")
+    advance(61 * 86_400)
+    advance(31 * 86_400 + 3_600)
+    invoices = stripe.Invoice.list(subscription=begun.id, expand=["data.charge.balance_transaction"]).data
+    assert [(invoice.status, invoice.billing_reason) for invoice in invoices] == [
+        ("paid", "subscription_cycle")] * 3 + [("paid", "subscription_create")]
+    # June, May, April; each is paid an hour after it was drafted.
+    months = [1_780_272_000, 1_777_593_600, 1_775_001_600]
+    assert [invoice.created for invoice in invoices[:3]] == months
+    assert [invoice.charge.created for invoice in invoices[:3]] == [month + 3_600 for month in months]
+    assert [invoice.charge.balance_transaction.amount for invoice in invoices] == [999] * 4
+    ready = stripe.Event.list(type="test_helpers.test_clock.ready").data
+    assert [event.created for event in ready] == [months[0] + 3_600, 1_777_593_600]
+    stripe.Subscription.modify(begun.id, default_payment_method=cards[1])
+    advance(30 * 86_400)
+    seen = stripe.Subscription.retrieve(begun.id, expand=["latest_invoice"])
+    assert (seen.status, seen.latest_invoice.status) == ("past_due", "open")
+    assert seen.latest_invoice.next_payment_attempt > 1_782_864_000
+    other = stripe.test_helpers.TestClock.create(frozen_time=1_772_323_200)
+    gone = stripe.Customer.create(test_clock=other.id).id
+    assert [clock.id for clock in stripe.test_helpers.TestClock.list().data] == [other.id, clock.id]
+    assert stripe.test_helpers.TestClock.delete(other.id).deleted
+    assert stripe.Customer.retrieve(gone).deleted
+
+
 def events():
     """Every event is listed once, and delivered with a signature that Stripe's client believes."""
     control("POST", "clock", {"advance_seconds": 5})
@@ -187,7 +257,8 @@ def events():
     kinds = {event.type for event in received}
     for kind in ["payment_intent.succeeded", "payment_intent.payment_failed", "charge.refunded", "refund.failed",
                  "charge.dispute.created", "payment_method.attached", "customer.created", "invoice.paid",
-                 "customer.subscription.deleted", "setup_intent.succeeded"]:
+                 "customer.subscription.deleted", "setup_intent.succeeded", "charge.dispute.funds_reinstated",
+                 "test_helpers.test_clock.ready"]:
         assert kind in kinds, kind
 
 
@@ -203,8 +274,10 @@ def main(binary, directory):
         declines(customer)
         saves(customer)
         refunds(customer, paid)
+        disputes(customer)
         faults(customer)
         subscribes(customer)
+        clocks()
         events()
         kept = stripe.Customer.create(email="a@b.test", idempotency_key="c2").id
         before = [str(event) for event in stripe.Event.list(limit=100).auto_paging_iter()]

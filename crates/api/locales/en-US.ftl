@@ -21,6 +21,7 @@ code-order-conflict = This number was used before for something else. Please rep
 code-order-unknown = There is no such order. Please check its number.
 code-payment-unknown = There is no such payment. Please check payId.
 code-renewal-unknown = There is no such auto-renewal for this SIM. Please take orderNo and payId from the auto-renewal in force.
+code-renewal-ended = The auto-renewal that orgOrderId names was cancelled, or a later one took its place. Please leave orgOrderId empty to agree to a new one, or send autoRenewal 0.
 code-payment-declined = The payment was declined by the bank. Please try another card.
 code-payment-provider-unavailable = The payment provider does not answer now. Nothing is lost: please try again in a moment.
 code-credit-exceeded = The order would take the partner over its credit limit. Please settle the account with the operator, then send the order again.

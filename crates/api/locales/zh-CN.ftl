@@ -21,6 +21,7 @@ code-order-conflict = 该编号此前已用于其他内容，请以原内容重�
 code-order-unknown = 订单不存在，请核对订单号。
 code-payment-unknown = 支付记录不存在，请核对 payId。
 code-renewal-unknown = 这张 SIM 卡没有对应的自动续订，请使用当前自动续订记录中的 orderNo 和 payId。
+code-renewal-ended = orgOrderId 所指的自动续订已取消，或已被新的自动续订取代。如需重新约定自动续订，请将 orgOrderId 留空；否则请将 autoRenewal 设为 0。
 code-payment-declined = 付款被银行拒绝，请更换银行卡后重试。
 code-payment-provider-unavailable = 支付服务暂时无响应，订单不会丢失，请稍后重试。
 code-credit-exceeded = 该订单将超出合作伙伴的信用额度，请先与运营方结算，再重新提交订单。

@@ -441,6 +441,6 @@ fn old_order(ctx: &Ctx, partner: &Partner, number: u64, sims: u64) -> anyhow::Re
     };
     let expires_at = made_at + Span::days(30);
     let state = SimPlanState::Finished { effective_at: made_at, expires_at };
-    let plan = QueuedPlan { queue_no, added_at: made_at, length, state };
+    let plan = QueuedPlan { queue_no, added_at: made_at, length, counted_from: None, state };
     Ok((order, payment, (Mode::Test, partner.id, iccid), plan))
 }

@@ -181,7 +181,7 @@ pub(crate) async fn ask(
 }
 
 /// Sends a request; gives the body of its answer, which must be a good one.
-async fn send(
+pub(crate) async fn send(
     request: Request<Full<Bytes>>,
     connection: &mut SendRequest<Full<Bytes>>,
 ) -> anyhow::Result<String> {

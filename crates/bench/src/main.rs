@@ -10,6 +10,7 @@ mod child;
 mod data;
 mod floor;
 mod load;
+mod pay;
 mod proof;
 mod reads;
 mod report;
@@ -63,6 +64,8 @@ enum Command {
     Search(Run),
     /// How long a paid order takes to its plan, at a steady rate of orders.
     Saga(saga::Saga),
+    /// Orders paid at Stripe's double, from their making to their plan.
+    Pay(pay::Pay),
     /// Fill an empty, migrated database.
     Fill(Fill),
     /// What changed from one run to a later one.
@@ -171,6 +174,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             Some(faults) => proof::run(&saga, faults).await,
             None => saga::run(&ctx, &saga).await,
         },
+        Command::Pay(pay) => pay::run(&ctx, &pay).await,
         Command::Fill(fill) => {
             data::fill(&fill.database_url, &ctx, fill.sims, fill.orders).await?;
             println!("{} SIMs and {} orders are in it", fill.sims, fill.orders);

@@ -366,11 +366,16 @@ async fn hanging_carrier(directory: &Path) -> anyhow::Result<String> {
     });
     let directory = directory.canonicalize()?;
     let (key, file) = (directory.join("hanging.key"), directory.join("hanging.json"));
-    std::fs::write(&key, "none")?;
-    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600))?;
+    write_secret(&key, "none")?;
     let carriers = serde_json::json!({HANGING: {
         "speaks": "esim_access", "modes": ["test"], "base": base, "access_code": {"file": key},
     }});
     std::fs::write(&file, carriers.to_string())?;
     Ok(format!("--carriers={}", file.display()))
+}
+
+/// Writes a file as the mall wants its secrets: nobody else can read it.
+pub(crate) fn write_secret(file: &Path, text: &str) -> anyhow::Result<()> {
+    std::fs::write(file, text)?;
+    Ok(std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600))?)
 }

@@ -105,6 +105,45 @@ pub struct PlanLength {
 }
 
 impl PlanLength {
+    /// Whether plans of both lengths are counted in the same units of the calendar, so that one goes on with the
+    /// other's count.
+    pub fn counts_like(self, other: Self) -> bool {
+        let months = |length: Self| length.unit.calendar_months().is_some();
+        self.calendar && other.calendar && months(self) == months(other)
+    }
+
+    /// When a plan that starts at `start` ends, if it goes on with a row of plans whose first one began at `first`:
+    /// counted from there, so that the 31st of January is followed by the 28th of February and the 31st of March.
+    /// `None` where it does not go on with that row: it starts more than `late_max` after one of its ends.
+    pub fn end_in_row(
+        self,
+        (first, start): (Timestamp, Timestamp),
+        late_max: Span,
+        zone: &Zone,
+    ) -> Option<Timestamp> {
+        let goes_on = |at: Timestamp| at <= start && start.since(at) <= late_max;
+        match (self.calendar, self.unit.calendar_months()) {
+            (true, Some(months)) => {
+                let before = start.calendar_months_since(first, zone);
+                let all = before.saturating_add(months.saturating_mul(self.periods));
+                goes_on(first.plus_calendar_months(before, zone))
+                    .then(|| first.plus_calendar_months(all, zone))
+            }
+            (true, None) => {
+                let before = start.whole_calendar_days_since(first, zone);
+                let all = before.saturating_add(self.unit.days().saturating_mul(self.periods));
+                goes_on(first.plus_calendar_days(before, zone))
+                    .then(|| first.plus_calendar_days(all, zone))
+            }
+            (false, _) => None,
+        }
+    }
+
+    /// As many of these lengths, one after another.
+    pub fn times(self, count: u32) -> Self {
+        Self { periods: self.periods.saturating_mul(count), ..self }
+    }
+
     /// When a plan that starts at `start` ends.
     pub fn end(self, start: Timestamp, zone: &Zone) -> Timestamp {
         match (self.calendar, self.unit.calendar_months()) {

@@ -26,6 +26,73 @@ pub struct Renewal {
     pub next_at: Option<Timestamp>,
     /// Whether a renewal came since.
     pub renewed: bool,
+    /// How many periods in a row did not come.
+    pub misses: u32,
+}
+
+impl Renewal {
+    /// How the last period ended: `success`, `failed`, or empty before the first.
+    pub fn last_result(&self) -> &'static str {
+        match (self.misses, self.renewed) {
+            (0, false) => "",
+            (0, true) => "success",
+            _ => "failed",
+        }
+    }
+}
+
+/// What can become true of an agreement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RenewalEventKind {
+    /// It was made.
+    Agreed,
+    /// A period came: its plan is on the SIM.
+    Succeeded,
+    /// A period did not come, or its charge was declined.
+    Failed,
+    /// It was cancelled.
+    Cancelled,
+    /// A later one took its place.
+    Replaced,
+}
+
+impl RenewalEventKind {
+    const ALL: [Self; 5] =
+        [Self::Agreed, Self::Succeeded, Self::Failed, Self::Cancelled, Self::Replaced];
+
+    /// The word stored in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Agreed => "agreed",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Replaced => "replaced",
+        }
+    }
+}
+
+impl FromStr for RenewalEventKind {
+    type Err = UnknownWord;
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        UnknownWord::or_find(&Self::ALL, Self::as_str, text, "event of an auto-renewal")
+    }
+}
+
+/// Something that became true of an agreement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenewalEvent {
+    /// What.
+    pub kind: RenewalEventKind,
+    /// Which one: the order that came, the invoice that was declined, or when the period was due; empty where there
+    /// can be one only.
+    pub subject: String,
+    /// Who did it; may be empty.
+    pub actor: String,
+    /// Why; may be empty.
+    pub detail: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// Where an agreement stands.

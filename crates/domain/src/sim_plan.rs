@@ -56,8 +56,52 @@ pub struct QueuedPlan {
     pub added_at: Timestamp,
     /// How long it runs.
     pub length: PlanLength,
+    /// From when its units of the calendar are counted: when the first plan of its unbroken row began. Before it
+    /// begins it says which row it is to go on with, if it comes no more than a day late for it.
+    pub counted_from: Option<Timestamp>,
     /// Where it stands.
     pub state: SimPlanState,
+}
+
+/// How late the next plan of an auto-renewal may begin and still end when the row of plans before it says: the cashier
+/// takes an hour to be paid, and the partner may take a day.
+const ROW_LATE_MAX: Span = Span::days(1);
+
+/// A plan that has its times, for the one that comes after it.
+#[derive(Debug, Clone, Copy)]
+struct Before {
+    end: Timestamp,
+    first: Timestamp,
+    length: PlanLength,
+}
+
+impl QueuedPlan {
+    /// When it begins and ends, and from when that is counted, if it begins next.
+    fn times(
+        &self,
+        free_since: Option<Timestamp>,
+        before: Option<Before>,
+        zone: &Zone,
+    ) -> (Timestamp, Timestamp, Timestamp) {
+        // A plan that was added after the previous one had ended begins when it was added.
+        let start = free_since.map_or(self.added_at, |free: Timestamp| free.max(self.added_at));
+        let behind = before.filter(|one| one.end == start && one.length.counts_like(self.length));
+        let rows = [
+            behind.map(|one| (one.first, Span::seconds(0))),
+            self.counted_from.map(|first| (first, ROW_LATE_MAX)),
+        ];
+        let in_row = rows.into_iter().flatten().find_map(|(first, late_max)| {
+            let end = self.length.end_in_row((first, start), late_max, zone)?;
+            (end > start).then_some((start, end, first))
+        });
+        in_row.unwrap_or_else(|| (start, self.length.end(start, zone), start))
+    }
+
+    fn as_before(&self) -> Option<Before> {
+        let (begin, end) = self.state.times()?;
+        let first = self.counted_from.unwrap_or(begin);
+        Some(Before { end, first, length: self.length })
+    }
 }
 
 /// Brings a SIM's queue up to `now`: plans whose time is over finish, and the next one begins where
@@ -69,12 +113,12 @@ pub fn advance(
     now: Timestamp,
     zone: &Zone,
 ) {
+    let mut before = None;
     for plan in queue {
         if plan.state == SimPlanState::Waiting {
-            // A plan that was added after the previous one had ended begins when it was added.
-            let start = free_since.map_or(plan.added_at, |free: Timestamp| free.max(plan.added_at));
-            let expires_at = plan.length.end(start, zone);
-            plan.state = SimPlanState::InUse { effective_at: start, expires_at };
+            let (effective_at, expires_at, first) = plan.times(free_since, before, zone);
+            plan.state = SimPlanState::InUse { effective_at, expires_at };
+            plan.counted_from = plan.length.calendar.then_some(first);
         }
         if let SimPlanState::InUse { effective_at, expires_at } = plan.state
             && expires_at <= now
@@ -85,24 +129,24 @@ pub fn advance(
         if matches!(plan.state, SimPlanState::InUse { .. }) {
             break;
         }
+        before = plan.as_before().or(before);
     }
 }
 
 /// When each plan of an advanced queue begins and ends if nothing else happens, by its place.
 pub fn schedule(queue: &[QueuedPlan], zone: &Zone) -> Vec<(i64, Timestamp, Timestamp)> {
-    let mut free_since: Option<Timestamp> = None;
+    let mut before: Option<Before> = None;
     let mut times = Vec::new();
     for plan in queue {
-        let (start, end) = match plan.state {
+        let (start, end, first) = match plan.state {
             SimPlanState::Revoked => continue,
-            SimPlanState::Waiting => {
-                let start = free_since.map_or(plan.added_at, |free| free.max(plan.added_at));
-                (start, plan.length.end(start, zone))
-            }
+            SimPlanState::Waiting => plan.times(before.map(|one| one.end), before, zone),
             SimPlanState::InUse { effective_at, expires_at }
-            | SimPlanState::Finished { effective_at, expires_at } => (effective_at, expires_at),
+            | SimPlanState::Finished { effective_at, expires_at } => {
+                (effective_at, expires_at, plan.counted_from.unwrap_or(effective_at))
+            }
         };
-        free_since = Some(end);
+        before = Some(Before { end, first, length: plan.length });
         times.push((plan.queue_no, start, end));
     }
     times
@@ -203,6 +247,7 @@ mod tests {
                 queue_no: i64::try_from(place).unwrap(),
                 added_at: Timestamp::from_micros(0) + Span::minutes(60 * hours),
                 length: PlanLength { unit: PackageType::Daily, periods: *periods, calendar: false },
+                counted_from: None,
                 state: SimPlanState::Waiting,
             })
             .collect()
@@ -279,6 +324,108 @@ mod tests {
         let ended = PlanWord::Ended { from: Some(hour(0)), at: Some(hour(1)) };
         assert_eq!(take_over(&mut plans, &[None, Some(ended)], None, hour(2), &Zone::UTC), 1);
         assert_eq!(plans[1].state, SimPlanState::Waiting);
+    }
+
+    /// When the n-th plan of a row ends, worked out by hand.
+    struct Case {
+        zone: Zone,
+        begin: Timestamp,
+        length: PlanLength,
+        n: u32,
+        end: Timestamp,
+    }
+
+    fn cases() -> Vec<Case> {
+        let case = |line: &str| {
+            let cells: Vec<&str> = line.split('\t').collect();
+            let [zone, begin, unit, n, end, ..] = cells.as_slice() else { panic!("{line}") };
+            let zone: Zone = zone.parse().unwrap();
+            let unit = PackageType::from_word(unit).unwrap();
+            Case {
+                begin: zone.parse_date_time(begin).unwrap(),
+                zone,
+                length: PlanLength { unit, periods: 1, calendar: true },
+                n: n.parse().unwrap(),
+                end: Timestamp::parse_rfc3339(end).unwrap(),
+            }
+        };
+        include_str!("../data/calendar.tsv").lines().skip(1).map(case).collect()
+    }
+
+    #[test]
+    fn calendar_plans_end_when_the_calendar_says_so() {
+        let cases = cases();
+        assert!(cases.len() > 60, "{}", cases.len());
+        for Case { zone, begin, length, n, end } in &cases {
+            let name = format!("{} {} {n} {:?}", zone.name(), begin.date_time(zone), length.unit);
+            // As one plan of n units.
+            assert_eq!(length.times(*n).end(*begin, zone), *end, "{name}");
+            // As n plans that wait for each other, turned one by one or after a long sleep; without gap or overlap.
+            let waiting = |place: u32| QueuedPlan {
+                queue_no: i64::from(place),
+                added_at: *begin,
+                length: *length,
+                counted_from: None,
+                state: SimPlanState::Waiting,
+            };
+            let mut slept: Vec<QueuedPlan> = (1..=*n).map(waiting).collect();
+            let foreseen = schedule(&slept, zone);
+            let mut often = slept.clone();
+            for (_, _, end) in &foreseen {
+                advance(&mut often, None, *end, zone);
+            }
+            advance(&mut slept, None, *end, zone);
+            assert_eq!(often, slept, "{name}");
+            let times: Vec<_> = slept.iter().filter_map(|plan| plan.state.times()).collect();
+            assert_eq!(times.last().unwrap().1, *end, "{name}");
+            assert!(times.windows(2).all(|pair| pair[0].1 == pair[1].0), "{name}");
+            assert_eq!(times[0].0, *begin, "{name}");
+            let told: Vec<_> = foreseen.iter().map(|(_, from, to)| (*from, *to)).collect();
+            assert_eq!(times, told, "{name}");
+            // As auto-renewals of which each came an hour after the one before had ended.
+            let late = Span::minutes(60);
+            let before = if *n == 1 { *begin } else { told[usize::try_from(*n).unwrap() - 2].1 };
+            let mut renewed =
+                [QueuedPlan { counted_from: Some(*begin), added_at: before + late, ..waiting(*n) }];
+            advance(&mut renewed, Some(before), before + late, zone);
+            let (effective_at, expires_at) = renewed[0].state.times().unwrap();
+            assert_eq!((effective_at, expires_at), (before + late, *end), "{name}");
+        }
+    }
+
+    #[test]
+    fn another_count_or_a_moved_end_begins_a_row_of_its_own() {
+        let at = |text: &str| Zone::UTC.parse_date_time(text).unwrap();
+        let begin = at("2023-01-31 10:00:00");
+        let plan = |queue_no, unit, calendar| QueuedPlan {
+            queue_no,
+            added_at: begin,
+            length: PlanLength { unit, periods: 1, calendar },
+            counted_from: None,
+            state: SimPlanState::Waiting,
+        };
+        let month = |queue_no| plan(queue_no, PackageType::Monthly, true);
+        let ends = |queue: &[QueuedPlan]| {
+            let ends = schedule(queue, &Zone::UTC).into_iter().map(|(_, _, end)| end);
+            ends.map(|end| end.date(&Zone::UTC)).collect::<Vec<_>>()
+        };
+        let days = plan(2, PackageType::Daily, true);
+        assert_eq!(ends(&[month(1), days, month(3)]), ["2023-02-28", "2023-03-01", "2023-04-01"]);
+        let fixed = plan(2, PackageType::Monthly, false);
+        assert_eq!(ends(&[month(1), fixed, month(3)]), ["2023-02-28", "2023-03-30", "2023-04-30"]);
+        // A carrier that ended the month an hour later: the next one is counted from there.
+        let mut queue = [month(1), month(2)];
+        advance(&mut queue, None, begin, &Zone::UTC);
+        let until = Some(at("2023-02-28 11:00:00"));
+        take_over(&mut queue, &[Some(PlanWord::Runs { until }), None], None, begin, &Zone::UTC);
+        assert_eq!(ends(&queue), ["2023-02-28", "2023-03-28"]);
+        // More than a day late is a beginning.
+        let mut late = [QueuedPlan { counted_from: Some(begin), ..month(2) }];
+        let now = at("2023-03-01 10:00:01");
+        late[0].added_at = now;
+        advance(&mut late, Some(at("2023-02-28 10:00:00")), now, &Zone::UTC);
+        assert_eq!(late[0].state.times().unwrap().1, at("2023-04-01 10:00:01"));
+        assert_eq!(late[0].counted_from, Some(now));
     }
 
     fn any_word() -> impl Strategy<Value = Option<PlanWord>> {

@@ -140,6 +140,14 @@ impl Timestamp {
         self.zoned(&Zone::UTC).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
     }
 
+    /// Reads what [`Self::http_date`] writes, the one form that HTTP has not given up.
+    pub fn parse_http_date(text: &str) -> Result<Self, TimeError> {
+        jiff::civil::DateTime::strptime("%a, %d %b %Y %H:%M:%S GMT", text)
+            .and_then(|civil| civil.to_zoned(jiff::tz::TimeZone::UTC))
+            .map(|zoned| Self(zoned.timestamp().as_microsecond()))
+            .map_err(|_| TimeError::NotATime)
+    }
+
     /// Reads RFC 3339 with an offset, to the microsecond.
     pub fn parse_rfc3339(text: &str) -> Result<Self, TimeError> {
         let shape = text.len() <= RFC3339_CHARS_MAX && text.as_bytes().get(10) == Some(&b'T');
@@ -158,6 +166,23 @@ impl Timestamp {
     pub fn calendar_days_since(self, earlier: Self, zone: &Zone) -> i64 {
         let (from, to) = (earlier.zoned(zone).date(), self.zoned(zone).date());
         i64::from((to - from).get_days())
+    }
+
+    /// How many whole calendar months lie between `earlier` and here in a zone; none where it is not earlier.
+    pub fn calendar_months_since(self, earlier: Self, zone: &Zone) -> u32 {
+        let (from, to) = (earlier.zoned(zone).date(), self.zoned(zone).date());
+        let years = i32::from(to.year()) - i32::from(from.year());
+        let months = years * 12 + i32::from(to.month()) - i32::from(from.month());
+        let months = u32::try_from(months).unwrap_or(0);
+        let over = earlier.plus_calendar_months(months, zone) > self;
+        months.saturating_sub(u32::from(over))
+    }
+
+    /// How many whole calendar days lie between `earlier` and here in a zone; none where it is not earlier.
+    pub fn whole_calendar_days_since(self, earlier: Self, zone: &Zone) -> u32 {
+        let days = u32::try_from(self.calendar_days_since(earlier, zone)).unwrap_or(0);
+        let over = earlier.plus_calendar_days(days, zone) > self;
+        days.saturating_sub(u32::from(over))
     }
 
     /// So many calendar months later in a zone; a day that the month lacks becomes its last day.
@@ -285,6 +310,10 @@ mod tests {
         let time = Timestamp::parse_rfc3339("2026-11-22T08:00:00Z").unwrap();
         assert_eq!(time.rfc3339(), "2026-11-22T08:00:00Z");
         assert_eq!(time.http_date(), "Sun, 22 Nov 2026 08:00:00 GMT");
+        assert_eq!(Timestamp::parse_http_date("Sun, 22 Nov 2026 08:00:00 GMT"), Ok(time));
+        for bad in ["", "Mon, 22 Nov 2026 08:00:00 GMT", "Sun, 22 Nov 2026 08:00:00", "1"] {
+            assert_eq!(Timestamp::parse_http_date(bad), Err(TimeError::NotATime), "{bad}");
+        }
         assert_eq!(Timestamp::parse_rfc3339("2026-11-22T16:00:00+08:00"), Ok(time));
         let finer = Timestamp::from_micros(time.as_micros() + 1_500);
         assert_eq!(finer.rfc3339(), "2026-11-22T08:00:00.0015Z");

@@ -26,6 +26,7 @@ use crate::Mall;
 use crate::error::{Error, Refusal, Result};
 
 pub use events::EventRefused;
+pub(crate) use events::Told;
 pub(crate) use refunds::Wish;
 
 /// Stripe may forget a key after 24 hours: one that is nearly as old is not used again.

@@ -18,6 +18,7 @@ use crate::cache::Known;
 use crate::error::{Error, Result};
 use crate::orders::new_job;
 use crate::provision::order_of;
+use crate::renewals::renewed_by;
 use crate::worker::Next;
 
 /// The name of the state that a delivery brings an order into, for the figures.
@@ -148,7 +149,7 @@ impl Mall {
         let queue = tx.sim_queue(mode, partner, &order.iccid).await?;
         let queue: Vec<QueuedPlan> = queue.plans.into_iter().map(|plan| plan.queued).collect();
         match schedule(&queue, zone).last() {
-            Some((_, _, end)) => self.schedule_renewal(tx, order, *end).await,
+            Some((_, _, end)) => self.schedule_renewal(tx, &sim_of(order), *end).await,
             None => Ok(()),
         }
     }
@@ -167,10 +168,11 @@ async fn place(
     now: Timestamp,
     zone: &Zone,
 ) -> Result<(QueuedPlan, Option<Timestamp>)> {
-    let plan = QueuedPlan {
+    let mut plan = QueuedPlan {
         queue_no: book.last_queue_no + 1,
         added_at: now,
         length: order.length,
+        counted_from: None,
         state: SimPlanState::Waiting,
     };
     book.last_queue_no = plan.queue_no;
@@ -183,6 +185,9 @@ async fn place(
     } else {
         SimQueue { plans: Vec::new(), free_since: book.free_since }
     };
+    if order.auto_renewal && order.length.calendar {
+        plan.counted_from = row_to_go_on_with(tx, order, before.last()).await?;
+    }
     book.has_plans = true;
     let mut queue: Vec<QueuedPlan> = before.iter().map(|plan| plan.queued.clone()).collect();
     queue.push(plan.clone());
@@ -190,6 +195,24 @@ async fn place(
     write_changes(tx, &sim_of(order), &before, &queue).await?;
     book.runs_until = end_of_use(&queue);
     Ok((queue.pop().unwrap_or(plan), book.runs_until))
+}
+
+/// From when the plan before an auto-renewal's is counted: a charge takes its time, and the plan that it pays for ends
+/// when the next charge is due all the same.
+async fn row_to_go_on_with(
+    tx: &mut Tx,
+    order: &Order,
+    before: Option<&SimPlan>,
+) -> Result<Option<Timestamp>> {
+    if renewed_by(tx, order).await?.is_none() {
+        return Ok(None);
+    }
+    let last = match before {
+        Some(before) => Some(before.clone()),
+        None => tx.last_finished_plan(&sim_of(order)).await?,
+    };
+    let last = last.filter(|last| last.queued.length.counts_like(order.length));
+    Ok(last.and_then(|last| last.queued.counted_from))
 }
 
 /// Writes the plans of a queue whose state has changed. Those that end stand before the one that

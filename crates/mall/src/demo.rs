@@ -240,6 +240,7 @@ async fn insert_old_payment(
         queue_no: 1,
         added_at: provisioned_at,
         length: order.length,
+        counted_from: None,
         state: SimPlanState::Finished { effective_at: provisioned_at, expires_at },
     };
     let sim = (Mode::Test, partner.id, order.iccid.clone());

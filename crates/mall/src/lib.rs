@@ -49,7 +49,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use carriers::{Carrier, Carriers};
 use domain::partner::Partner;
 use domain::{Ctx, Locale, Mode, Span};
-use store::{Engine, Sealer, Store};
+use store::{Engine, Job, Sealer, Store};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
 use crate::batcher::Batcher;
@@ -93,6 +93,8 @@ pub struct Settings {
     pub payment_window: Span,
     /// How long a price that ended is still accepted.
     pub price_window: Span,
+    /// How long after it is due an auto-renewal that the partner is paid for may come before it is missed.
+    pub renewal_grace: Span,
     /// How long a worker holds a job.
     pub lease: Span,
     /// How long a call to a carrier in this process may take; the others have limits of their own.
@@ -134,6 +136,7 @@ impl Default for Settings {
         Self {
             payment_window: Span::minutes(30),
             price_window: Span::minutes(60),
+            renewal_grace: Span::days(1),
             lease: Span::seconds(20),
             carrier_timeout: Span::seconds(8),
             provisioning_deadline: Span::minutes(120),
@@ -185,6 +188,10 @@ pub struct Mall {
     intake: Batcher<Intake, bool>,
     /// Provisioned orders on their way into the database.
     deliveries: Batcher<Delivery, bool>,
+    /// Stripe's events on their way into the database.
+    events: Batcher<cashier::Told, bool>,
+    /// Jobs that are done, on their way out of the database.
+    ended: Batcher<Job, bool>,
     /// Forms of signature that this process has noted already.
     noted_forms: Mutex<HashSet<(Mode, String, String)>>,
     metrics: Metrics,
@@ -262,6 +269,8 @@ impl Mall {
             cache: Cache::default(),
             intake: Batcher::new(lanes),
             deliveries: Batcher::new(lanes),
+            events: Batcher::new(lanes),
+            ended: Batcher::new(lanes),
             noted_forms,
             metrics,
             request_log: RequestLog::default(),

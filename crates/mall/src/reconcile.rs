@@ -131,6 +131,7 @@ impl Mall {
         if place.begun_at.is_none_or(|at| now.since(at) > ROUND) {
             *place = Place { begun_at: Some(now), ..Place::default() };
             self.forget_old_events().await?;
+            done.jobs_added += self.await_all_renewals(mode).await?;
         }
         for _ in 0..PARTS_MAX {
             let part = self.store.sweep_orders(mode, &place.after, PART).await?;

@@ -1,7 +1,8 @@
-//! Agreements to renew: made with a paid order, cancelled by the partner.
+//! Agreements to renew, as partners ask for them and cancel them.
 
-use domain::id::OrderId;
-use domain::order::Order;
+mod agreement;
+mod wait;
+
 use domain::partner::Partner;
 use domain::renewal::{Renewal, RenewalState};
 use domain::{Timestamp, Zone};
@@ -16,58 +17,13 @@ use crate::error::{Error, Result};
 use crate::sims::{DEVICE_CODE, known_sim, shown_name};
 use crate::{Caller, Mall};
 
+pub(crate) use agreement::{Ending, check_renewed, renewed_by};
+pub(crate) use wait::MISSES_MAX;
+
 /// How many agreements of a SIM a history shows.
 const HISTORY_MAX: i64 = 200;
-/// Through how many orders a renewal is followed back to its first.
-const CHAIN_MAX: u32 = 1_000;
 
 impl Mall {
-    /// Makes the agreement that an order asks for, once its plan is on the SIM, unless the order renews
-    /// the agreement in force. A later agreement takes the place of an earlier one: a SIM has one at
-    /// most.
-    pub(crate) async fn agree_renewal(&self, tx: &mut Tx, order: &Order) -> Result<()> {
-        if !order.auto_renewal {
-            return Ok(());
-        }
-        let (mode, partner, now) = (order.mode, order.partner_id, self.ctx.now());
-        if let Some(mut in_force) = tx.active_renewal(mode, partner, &order.iccid).await? {
-            if renews(tx, order, in_force.order_id).await? {
-                in_force.renewed = true;
-                return Ok(tx.schedule_renewal(mode, partner, &in_force).await?);
-            }
-            tx.end_renewal(mode, partner, &in_force, (RenewalState::Replaced, now)).await?;
-            if let Some(replaced) = tx.order(mode, partner, in_force.order_id).await? {
-                self.end_subscription(tx, &replaced).await?;
-            }
-        }
-        let renewal = Renewal {
-            id: self.ctx.id(),
-            iccid: order.iccid.clone(),
-            order_id: order.id,
-            state: RenewalState::Active,
-            agreed_at: now,
-            ended_at: None,
-            next_at: None,
-            renewed: false,
-        };
-        Ok(tx.insert_renewal(mode, partner, &renewal).await?)
-    }
-
-    /// Notes when the agreement of a SIM is due next: when the last plan of its queue ends.
-    pub(crate) async fn schedule_renewal(
-        &self,
-        tx: &mut Tx,
-        order: &Order,
-        next_at: Timestamp,
-    ) -> Result<()> {
-        let (mode, partner) = (order.mode, order.partner_id);
-        if let Some(mut renewal) = tx.active_renewal(mode, partner, &order.iccid).await? {
-            renewal.next_at = Some(next_at);
-            tx.schedule_renewal(mode, partner, &renewal).await?;
-        }
-        Ok(())
-    }
-
     /// 5.5: the agreement in force.
     pub async fn query_renewal(
         &self,
@@ -101,7 +57,7 @@ impl Mall {
                 status: renewal.state.as_str().to_uppercase(),
                 cancel_time: time(renewal.ended_at, &partner.zone),
                 next_renewal_time: time(renewal.next_at, &partner.zone),
-                last_result: if renewal.renewed { "success" } else { "" }.to_owned(),
+                last_result: renewal.last_result().to_owned(),
             });
         }
         Ok(AutoRenewalRecordListAnswer { record_list })
@@ -126,9 +82,9 @@ impl Mall {
             let renewal = renewal.filter(|renewal| renewal.state != RenewalState::Replaced);
             let renewal = renewal.ok_or(Code::RenewalUnknown)?;
             if renewal.state == RenewalState::Active {
-                let ended = (RenewalState::Cancelled, self.ctx.now());
-                tx.end_renewal(partner.mode, partner.id, &renewal, ended).await?;
-                self.end_subscription(&mut tx, &order).await?;
+                let state = RenewalState::Cancelled;
+                let ending = Ending { state, actor: "partner", reason: "" };
+                self.end_agreement(&mut tx, (partner.mode, partner.id), &renewal, ending).await?;
                 tx.commit().await?;
                 self.bell.notify_one();
             }
@@ -136,28 +92,6 @@ impl Mall {
         })
         .await
     }
-}
-
-/// Whether an order renews, at once or through others, what began with `first`. An order that we do not
-/// know ends the chain and is no mistake: the partner may have come from elsewhere.
-async fn renews(tx: &mut Tx, order: &Order, first: OrderId) -> Result<bool> {
-    let (mode, partner) = (order.mode, order.partner_id);
-    let mut number = order.org_order_id.clone();
-    for _ in 0..CHAIN_MAX {
-        if number.is_empty() {
-            return Ok(false);
-        }
-        let mut earlier = tx.order_by_no(mode, partner, &number).await?;
-        if let (None, Ok(id)) = (&earlier, number.parse()) {
-            earlier = tx.order(mode, partner, id).await?;
-        }
-        match earlier {
-            Some(earlier) if earlier.id == first => return Ok(true),
-            Some(earlier) => number = earlier.org_order_id,
-            None => return Ok(false),
-        }
-    }
-    Ok(false)
 }
 
 async fn record(tx: &mut Tx, caller: &Caller, renewal: &Renewal) -> Result<AutoRenewalRecord> {

@@ -14,6 +14,7 @@ use wire::vshop::{SynOrderInfo, SynOrderInfoAnswer};
 
 use crate::error::{Error, Refusal, Result};
 use crate::orders::{Paid, content_hash, find_twin};
+use crate::renewals::check_renewed;
 use crate::{Caller, Mall};
 
 /// A report with its amounts and times read in the partner's terms.
@@ -61,7 +62,10 @@ impl Mall {
         let (seen, catalogue) = self.remembered(partner.mode, &partner.code)?;
         let fields = &request.order;
         let stands = seen.known.partner.version == partner.version;
-        let is_plain = stands && read.outcome == Outcome::Paid && !partner.checks_luhn;
+        // What it renews must be looked up.
+        let renews = request.order.auto_renewal && !request.org_order_id.is_empty();
+        let is_paid = read.outcome == Outcome::Paid;
+        let is_plain = stands && is_paid && !partner.checks_luhn && !renews;
         let carrier = &catalogue.plan(&fields.service_plan_code)?.package.carrier;
         let paid = Paid { kind: PriceKind::Settlement, amount: read.owed };
         let plan = self.check_offer(&seen.known, &catalogue, carrier, (fields, &paid)).ok()?;
@@ -151,6 +155,7 @@ impl Mall {
         let plan = self.check_order(tx, partner, fields, &paid).await?;
         let closes_at = self.ctx.now() + self.settings.payment_window;
         let (order, payment) = self.new_report(caller, read, &plan, closes_at)?;
+        check_renewed(tx, &order).await?;
         self.check_transaction(tx, &order, read).await?;
         self.insert_order(tx, &order, &payment).await?;
         match read.outcome {

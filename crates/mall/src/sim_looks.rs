@@ -213,23 +213,11 @@ impl Mall {
             let turn = NewJob { kind: JobKind::TurnPlan, ..look_job(key, run_at) };
             tx.insert_job(&turn, self.ctx.now()).await?;
         }
-        self.move_renewal(tx, key, queue, zone).await
-    }
-
-    /// Notes anew when the agreement of a SIM is due: when the last plan of its queue ends.
-    async fn move_renewal(
-        &self,
-        tx: &mut Tx,
-        (mode, partner, iccid): &SimKey,
-        queue: &[QueuedPlan],
-        zone: &Zone,
-    ) -> Result<()> {
-        let Some((_, _, end)) = schedule(queue, zone).last().copied() else { return Ok(()) };
-        if let Some(mut renewal) = tx.active_renewal(*mode, *partner, iccid).await? {
-            renewal.next_at = Some(end);
-            tx.schedule_renewal(*mode, *partner, &renewal).await?;
+        // The agreement of the SIM is due anew: when the last plan of its queue ends.
+        match schedule(queue, zone).last() {
+            Some((_, _, end)) => self.schedule_renewal(tx, key, *end).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// One pass of the sweep; gives how many looks it asked for. SIMs of carriers inside this process are left out:

@@ -205,7 +205,7 @@ mod tests {
         let in_use = SimPlanState::InUse { effective_at: at(0), expires_at: at(1_440) };
         let state = if queue_no == 1 { in_use } else { SimPlanState::Waiting };
         SimPlan {
-            queued: QueuedPlan { queue_no, added_at: at(0), length, state },
+            queued: QueuedPlan { queue_no, added_at: at(0), length, counted_from: None, state },
             order_id: "ord_01890a5dac96774bbcceb302099a8057".parse().unwrap(),
             plan_code: "P".to_owned(),
             show_name: String::new(),

@@ -125,7 +125,8 @@ fn subject(job: &Job) -> &str {
         | JobKind::FollowPayment
         | JobKind::Refund
         | JobKind::StrayPayment
-        | JobKind::FollowSubscription => &job.subject,
+        | JobKind::FollowSubscription
+        | JobKind::AwaitRenewal => &job.subject,
         JobKind::TurnPlan | JobKind::LookAtSim => "a SIM",
     }
 }
@@ -250,6 +251,7 @@ impl Mall {
             JobKind::FollowPayment => Box::pin(self.follow_payment(job)).await,
             JobKind::Refund => Box::pin(self.refund(job)).await,
             JobKind::FollowSubscription => Box::pin(self.follow_subscription(job)).await,
+            JobKind::AwaitRenewal => Box::pin(self.await_renewal(job)).await,
             JobKind::StrayPayment => Box::pin(self.stray_payment(job)).await,
             // It carries a carrier's answer, and must not make every job's future as large.
             JobKind::LookAtSim => Box::pin(self.look_upstream(job)).await,
@@ -288,9 +290,22 @@ impl Mall {
         }
     }
 
+    /// Ends a job, together with those that end at the same time.
     async fn end_job(&self, job: &Job) -> Result<()> {
+        let together = |jobs: Vec<Job>| async move {
+            let ended = self.end_jobs(&jobs.iter().collect::<Vec<_>>()).await;
+            vec![ended.is_ok(); jobs.len()]
+        };
+        if self.ended.run(job.clone(), together).await == Some(true) {
+            return Ok(());
+        }
+        // Where one lost its lease none was ended.
+        self.end_jobs(&[job]).await
+    }
+
+    async fn end_jobs(&self, jobs: &[&Job]) -> Result<()> {
         let mut tx = self.store.begin().await?;
-        tx.finish_job(job).await?;
+        tx.finish_jobs(jobs).await?;
         Ok(tx.commit().await?)
     }
 

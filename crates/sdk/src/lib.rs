@@ -19,6 +19,7 @@
 pub mod admin;
 mod client;
 mod orders;
+pub mod push;
 
 pub use client::{Client, Credentials, Error, Fields, Prefix, Scheme};
 pub use orders::{NewOrder, PaidOrder};

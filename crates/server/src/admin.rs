@@ -7,6 +7,7 @@ mod chain;
 mod files;
 mod partners;
 mod reconcile;
+mod renewals;
 mod show;
 mod stock;
 mod timeline;
@@ -96,6 +97,9 @@ enum Command {
     /// Orders that wait for a person.
     #[command(subcommand)]
     Review(work::ReviewCommand),
+    /// Auto-renewals: agreements to buy a plan again each period.
+    #[command(subcommand)]
+    Renewal(renewals::RenewalCommand),
     /// Jobs: what is still to be done.
     #[command(subcommand)]
     Job(work::JobCommand),
@@ -135,6 +139,8 @@ enum View {
     List(&'static [&'static str], Paging),
     /// An order's timeline.
     Timeline,
+    /// An auto-renewal's timeline.
+    Renewal,
     /// An answer without a body: what was done.
     Done(&'static str),
 }
@@ -146,14 +152,25 @@ struct Call {
     query: Vec<(&'static str, String)>,
     body: Option<Value>,
     view: View,
-    /// Whether the third part of the path is an order's number, whichever it is, instead of its id.
-    of_order: bool,
+    third: Third,
+}
+
+/// What the third part of a path is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Third {
+    /// What the API wants.
+    AsItIs,
+    /// An order's number, whichever it is, instead of its id.
+    Order,
+    /// A number of an auto-renewal's order or SIM, instead of its id.
+    Renewal,
 }
 
 impl Call {
     fn new<const N: usize>(method: Method, path: [&str; N]) -> Self {
         let path = path.map(str::to_owned).to_vec();
-        Self { method, path, query: Vec::new(), body: None, view: View::Record, of_order: false }
+        let (query, body, view, third) = (Vec::new(), None, View::Record, Third::AsItIs);
+        Self { method, path, query, body, view, third }
     }
 
     fn get<const N: usize>(path: [&str; N]) -> Self {
@@ -177,9 +194,19 @@ impl Call {
         Self { view: View::Timeline, ..self }
     }
 
+    /// An auto-renewal's timeline.
+    fn renewal(self) -> Self {
+        Self { view: View::Renewal, ..self }
+    }
+
     /// The third part of the path is an order's number, whichever it is.
     fn of_order(self) -> Self {
-        Self { of_order: true, ..self }
+        Self { third: Third::Order, ..self }
+    }
+
+    /// The third part of the path is a number of an auto-renewal's order or SIM.
+    fn of_renewal(self) -> Self {
+        Self { third: Third::Renewal, ..self }
     }
 
     /// Adds a filter where it is given.
@@ -230,6 +257,7 @@ pub(crate) async fn run(admin: Admin) -> anyhow::Result<()> {
         Command::Plan(command) => command.call(session.mode()),
         Command::Order(command) => command.call(session.mode()),
         Command::Review(command) => command.call(session.mode()),
+        Command::Renewal(command) => command.call(session.mode()),
         Command::Job(command) => command.call(session.mode()),
         Command::Ledger(command) => command.call(session.mode()),
     };
@@ -266,8 +294,10 @@ impl Session {
     }
 
     async fn run(&self, mut call: Call) -> anyhow::Result<()> {
-        if call.of_order {
-            self.find_order(&mut call).await?;
+        match call.third {
+            Third::AsItIs => {}
+            Third::Order => self.find_order(&mut call).await?,
+            Third::Renewal => self.find_renewal(&mut call).await?,
         }
         match std::mem::replace(&mut call.view, View::Record) {
             View::List(columns, paging) => {
@@ -281,6 +311,10 @@ impl Session {
             View::Timeline => {
                 let answer = self.ask(&call).await?;
                 if self.json { self.print(&answer) } else { timeline::print(&answer) }
+            }
+            View::Renewal => {
+                let answer = self.ask(&call).await?;
+                if self.json { self.print(&answer) } else { renewals::print(&answer) }
             }
             View::Done(what) => {
                 let answer = self.ask(&call).await?;
@@ -335,7 +369,7 @@ impl Session {
                 query: call.query.clone(),
                 body: None,
                 view: View::Record,
-                of_order: false,
+                third: Third::AsItIs,
             };
             page.query.push(("limit", left.min(LIMIT_MAX).to_string()));
             page.query.extend(cursor.take().map(|cursor| ("cursor", cursor)));

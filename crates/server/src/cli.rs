@@ -104,6 +104,10 @@ struct Common {
     /// Minutes that a price is still accepted after it ended.
     #[arg(long, env = "SIMMALL_PRICE_WINDOW_MINUTES", default_value_t = 60, value_parser = clap::value_parser!(i64).range(0..=MINUTES_MAX))]
     price_window_minutes: i64,
+    /// Minutes after it is due that an auto-renewal which the partner is paid for may come before it is reported
+    /// as missed.
+    #[arg(long, env = "SIMMALL_RENEWAL_GRACE_MINUTES", default_value_t = 1_440, value_parser = clap::value_parser!(i64).range(0..=MINUTES_MAX))]
+    renewal_grace_minutes: i64,
     /// Minutes after which an order that is still not provisioned is given to a person.
     #[arg(long, env = "SIMMALL_PROVISIONING_DEADLINE_MINUTES", default_value_t = 120, value_parser = clap::value_parser!(i64).range(1..=MINUTES_MAX))]
     provisioning_deadline_minutes: i64,
@@ -228,6 +232,7 @@ impl Common {
         let settings = Settings {
             payment_window: Span::minutes(self.payment_window_minutes),
             price_window: Span::minutes(self.price_window_minutes),
+            renewal_grace: Span::minutes(self.renewal_grace_minutes),
             provisioning_deadline: Span::minutes(self.provisioning_deadline_minutes),
             lease: Span::seconds(self.lease_seconds),
             workers: usize::from(self.workers),

@@ -12,6 +12,8 @@ use ::stripe_double::{Config, Delivery, Double, Reply, Request};
 use anyhow::Context;
 use domain::Ctx;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
 
 use crate::cli::say;
 use crate::clock;
@@ -21,8 +23,10 @@ use crate::telemetry::LogFormat;
 
 use file::StateFile;
 
-/// The pause between two looks at which webhooks are due.
+/// The pause between two looks at which webhooks are due, where no request makes one due.
 const WEBHOOK_PAUSE: Duration = Duration::from_millis(100);
+/// How many webhooks are on their way at a time. Like Stripe's, they may overtake each other.
+const WEBHOOKS_MAX: usize = 16;
 /// How long a webhook may take.
 const WEBHOOK_TIME_MAX: Duration = Duration::from_secs(10);
 
@@ -65,6 +69,8 @@ pub(crate) struct Args {
 pub struct StripeDouble {
     ctx: Ctx,
     inner: Mutex<Inner>,
+    /// Rings when a webhook may have become due.
+    bell: Notify,
 }
 
 #[derive(Debug)]
@@ -83,7 +89,7 @@ impl StripeDouble {
                 .with_context(|| format!("--state {}", path.display()))
         });
         let inner = Mutex::new(Inner { double, file: file.transpose()? });
-        Ok(Self { ctx, inner })
+        Ok(Self { ctx, inner, bell: Notify::new() })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -96,10 +102,15 @@ impl StripeDouble {
         let mut inner = self.lock();
         let Inner { double, file } = &mut *inner;
         let now = self.ctx.now().as_micros();
-        if let Some(file) = file.as_mut().filter(|_| double.must_keep(request)) {
+        let changes = double.must_keep(request);
+        if let Some(file) = file.as_mut().filter(|_| changes) {
             file.keep_request(now, request)?;
         }
-        Ok(double.answer(now, request))
+        let reply = double.answer(now, request);
+        if changes {
+            self.bell.notify_one();
+        }
+        Ok(reply)
     }
 
     /// Where webhooks go from now on.
@@ -118,9 +129,9 @@ impl StripeDouble {
         self.lock().double.effects().to_vec()
     }
 
-    fn due_events(&self) -> Vec<Delivery> {
+    fn due_events(&self, many: usize) -> Vec<Delivery> {
         let now = self.ctx.now().as_micros();
-        self.lock().double.due_events(now)
+        self.lock().double.due_events(now, many)
     }
 
     fn delivered(&self, id: u64, is_taken: bool) -> anyhow::Result<()> {
@@ -184,23 +195,32 @@ impl Play for StripeDouble {
     }
 }
 
-/// Delivers what becomes due, one after another, for ever.
+/// Delivers what becomes due, some at a time, for ever.
 async fn deliver_all(double: Arc<StripeDouble>) {
+    let mut underway = JoinSet::new();
     loop {
-        for delivery in double.due_events() {
-            let id = delivery.id;
-            let sent = tokio::time::timeout(WEBHOOK_TIME_MAX, deliver(delivery)).await;
-            let status = sent.context("it took too long").flatten();
-            match &status {
-                Ok(status) => tracing::info!(status, "webhook delivered"),
-                Err(error) => tracing::warn!(error = format!("{error:#}"), "webhook not delivered"),
-            }
-            let is_taken = status.is_ok_and(|status| (200..300).contains(&status));
-            if let Err(error) = double.delivered(id, is_taken) {
-                tracing::error!(error = format!("{error:#}"), "a delivery could not be kept");
-            }
+        for delivery in double.due_events(WEBHOOKS_MAX.saturating_sub(underway.len())) {
+            underway.spawn(deliver_one(Arc::clone(&double), delivery));
         }
-        tokio::time::sleep(WEBHOOK_PAUSE).await;
+        tokio::select! {
+            Some(_) = underway.join_next() => {}
+            () = double.bell.notified(), if underway.len() < WEBHOOKS_MAX => {}
+            () = tokio::time::sleep(WEBHOOK_PAUSE) => {}
+        }
+    }
+}
+
+async fn deliver_one(double: Arc<StripeDouble>, delivery: Delivery) {
+    let id = delivery.id;
+    let sent = tokio::time::timeout(WEBHOOK_TIME_MAX, deliver(delivery)).await;
+    let status = sent.context("it took too long").flatten();
+    match &status {
+        Ok(status) => tracing::info!(status, "webhook delivered"),
+        Err(error) => tracing::warn!(error = format!("{error:#}"), "webhook not delivered"),
+    }
+    let is_taken = status.is_ok_and(|status| (200..300).contains(&status));
+    if let Err(error) = double.delivered(id, is_taken) {
+        tracing::error!(error = format!("{error:#}"), "a delivery could not be kept");
     }
 }
 

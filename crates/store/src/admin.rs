@@ -6,5 +6,6 @@ pub(crate) mod jobs;
 pub(crate) mod ledger;
 pub(crate) mod partners;
 pub(crate) mod prices;
+pub(crate) mod renewals;
 pub(crate) mod sims;
 pub(crate) mod tokens;

@@ -37,7 +37,7 @@ macro_rules! claim_oldest {
     ($lock:literal) => {
         claim!(
             "kind IN ('provision', 'close_order', 'turn_plan', 'import', 'look_at_sim',
-            'follow_payment', 'refund', 'stray_payment', 'follow_subscription')",
+            'follow_payment', 'refund', 'stray_payment', 'follow_subscription', 'await_renewal')",
             "run_at",
             $lock
         )
@@ -97,11 +97,14 @@ pub enum JobKind {
     /// Asks the cashier how an auto-renewal stands, and makes orders of what was paid. The subject is the id of the
     /// order with which it began.
     FollowSubscription,
+    /// Waits for the next order of an auto-renewal that the partner is paid for. The subject is the id of the order
+    /// with which it began.
+    AwaitRenewal,
 }
 
 impl JobKind {
     /// All kinds.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Provision,
         Self::CloseOrder,
         Self::TurnPlan,
@@ -111,6 +114,7 @@ impl JobKind {
         Self::Refund,
         Self::StrayPayment,
         Self::FollowSubscription,
+        Self::AwaitRenewal,
     ];
 
     /// The word stored in the database.
@@ -125,6 +129,7 @@ impl JobKind {
             Self::Refund => "refund",
             Self::StrayPayment => "stray_payment",
             Self::FollowSubscription => "follow_subscription",
+            Self::AwaitRenewal => "await_renewal",
         }
     }
 }

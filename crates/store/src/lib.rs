@@ -43,6 +43,7 @@ pub use admin::jobs::{JobFilter, JobRecord};
 pub use admin::ledger::{Moved, PostingRecord};
 pub use admin::partners::KeyRecord;
 pub use admin::prices::BookedPrice;
+pub use admin::renewals::{RenewalFilter, RenewalRecord};
 pub use admin::sims::SimRecord;
 pub use admin::tokens::{AdminToken, TokenSecret};
 pub use attempts::{Attempt, AttemptState};

@@ -7,7 +7,7 @@ use crate::engine::{Pools, Store, Tx, fetch_all, statements};
 use crate::error::{Result, StoreError};
 
 /// Number, name and text of each migration, in order. A released one never changes.
-const MIGRATIONS: [(i64, &str, &str); 10] = [
+const MIGRATIONS: [(i64, &str, &str); 11] = [
     (1, "mall", include_str!("../migrations/0001_mall.sql")),
     (2, "admin", include_str!("../migrations/0002_admin.sql")),
     (3, "imports", include_str!("../migrations/0003_imports.sql")),
@@ -18,6 +18,7 @@ const MIGRATIONS: [(i64, &str, &str); 10] = [
     (8, "new orders", include_str!("../migrations/0008_new_orders.sql")),
     (9, "cashier", include_str!("../migrations/0009_cashier.sql")),
     (10, "ledger", include_str!("../migrations/0010_ledger.sql")),
+    (11, "renewals", include_str!("../migrations/0011_renewals.sql")),
 ];
 
 statements! {

@@ -50,6 +50,11 @@ statements! {
         ORDER BY CASE WHEN paid_at IS NULL THEN 1 ELSE 0 END, order_id DESC LIMIT 1"
     );
     OF_SIM = select!("AND iccid = $3 ORDER BY order_id DESC LIMIT $4 OFFSET $5");
+    /// Those that shall renew, are paid, and have no plan yet; by the index of a SIM's orders.
+    RENEWING_OF_SIM = select!(
+        "AND iccid = $3 AND auto_renewal AND org_order_id <> ''
+        AND state IN ('PAID', 'PROVISIONING', 'REVIEW') ORDER BY order_id DESC LIMIT $4"
+    );
     COUNT_OF_SIM = "SELECT COUNT(*) AS count FROM orders
         WHERE mode = $1 AND partner_id = $2 AND iccid = $3";
 }
@@ -270,6 +275,17 @@ impl Tx {
         purchase_no: &str,
     ) -> Result<Option<Order>> {
         self.order_where(BY_PURCHASE_NO, mode, partner, purchase_no).await
+    }
+
+    /// The orders for a SIM that are to renew something, are paid, and have no plan yet: the newest first.
+    pub async fn renewing_orders(
+        &mut self,
+        (mode, partner, iccid): &(Mode, PartnerId, Iccid),
+        limit: i64,
+    ) -> Result<Vec<Order>> {
+        let (word, id, sim) = (mode.as_str(), partner.to_string(), iccid.as_str());
+        let rows = fetch_all!(self, OrderRow, RENEWING_OF_SIM, word, id, sim, limit)?;
+        rows.into_iter().map(|row| row.into_order(*mode, *partner)).collect()
     }
 
     async fn order_where(

@@ -17,7 +17,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT s.order_id, s.queue_no, s.unit, s.periods, s.calendar, s.state,
-            s.added_at, s.effective_at, s.expires_at, o.plan_code, o.show_name, o.carrier,
+            s.added_at, s.effective_at, s.expires_at, s.counted_from, o.plan_code, o.show_name, o.carrier,
             o.carrier_product, o.upstream_id
             FROM sim_plans s JOIN orders o ON o.mode = s.mode AND o.partner_id = s.partner_id
             AND o.order_id = s.order_id WHERE s.mode = $1 AND s.partner_id = $2 ",
@@ -27,11 +27,13 @@ macro_rules! select {
 }
 
 statements! {
-    UPDATE = "UPDATE sim_plans SET state = $5, effective_at = $6, expires_at = $7
+    UPDATE = "UPDATE sim_plans SET state = $5, effective_at = $6, expires_at = $7,
+        counted_from = $9
         WHERE mode = $1 AND partner_id = $2 AND iccid = $3 AND queue_no = $4 AND state = $8";
     /// The queue of a SIM: what runs and what waits, in order.
     QUEUE = select!("AND s.iccid = $3 AND s.state IN ('in_use', 'waiting')
         ORDER BY s.queue_no LIMIT $4");
+    LAST_FINISHED = select!("AND s.iccid = $3 AND s.state = 'finished' ORDER BY s.queue_no DESC LIMIT 1");
     OF_ORDER = select!("AND s.iccid = $3 AND s.queue_no = $4");
     /// When the last plan that ran to its end did so.
     LAST_END = "SELECT CAST(MAX(expires_at) AS BIGINT) AS expires_at FROM sim_plans
@@ -68,6 +70,7 @@ struct SimPlanRow {
     added_at: i64,
     effective_at: Option<i64>,
     expires_at: Option<i64>,
+    counted_from: Option<i64>,
     plan_code: String,
     show_name: String,
     carrier: String,
@@ -156,6 +159,7 @@ impl SimPlanRow {
                 queue_no: self.queue_no,
                 added_at: Timestamp::from_micros(self.added_at),
                 length: PlanLength { unit, periods, calendar: self.calendar },
+                counted_from: self.counted_from.map(Timestamp::from_micros),
                 state,
             },
             order_id: row.parse("order_id", &self.order_id)?,
@@ -191,8 +195,8 @@ impl Tx {
         for piece in pieces(plans) {
             let sql = format!(
                 "INSERT INTO sim_plans (mode, partner_id, iccid, queue_no, order_id, unit, periods,
-                calendar, state, added_at, effective_at, expires_at) {}",
-                self.rows(12, piece.len())
+                calendar, state, added_at, effective_at, expires_at, counted_from) {}",
+                self.rows(13, piece.len())
             );
             execute_many!(self, sql.as_str(), piece, ((mode, partner, iccid), order_id, plan) => [
                 mode.as_str(),
@@ -207,6 +211,7 @@ impl Tx {
                 plan.added_at.as_micros(),
                 times(plan.state).0,
                 times(plan.state).1,
+                plan.counted_from.map(Timestamp::as_micros),
             ])?;
         }
         Ok(())
@@ -261,8 +266,19 @@ impl Tx {
             effective_at,
             expires_at,
             old.name(),
+            plan.counted_from.map(Timestamp::as_micros),
         )?;
         one_row(changed, "the plan on the SIM")
+    }
+
+    /// The plan that was the last to run to its end on a SIM.
+    pub async fn last_finished_plan(
+        &mut self,
+        (mode, partner, iccid): &SimKey,
+    ) -> Result<Option<SimPlan>> {
+        let (mode, partner, iccid) = (mode.as_str(), partner.to_string(), iccid.as_str());
+        let row = fetch_optional!(self, SimPlanRow, LAST_FINISHED, mode, partner, iccid)?;
+        row.map(SimPlanRow::into_sim_plan).transpose()
     }
 
     /// What runs and what waits on a SIM, in the order of its queue.

@@ -11,6 +11,7 @@ const MODULES: &[&[&str]] = &[
     crate::admin::ledger::ALL,
     crate::admin::partners::ALL,
     crate::admin::prices::ALL,
+    crate::admin::renewals::ALL,
     crate::admin::sims::ALL,
     crate::admin::tokens::ALL,
     crate::attempts::ALL,
@@ -91,4 +92,44 @@ async fn every_statement_is_prepared_on_postgres() {
     connection.close().await.unwrap();
     store.close().await;
     admin.execute(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).await.unwrap();
+}
+
+/// What PostgreSQL makes of months and zones, beside the table by which plans end.
+const CALENDAR: &str = include_str!("../../domain/data/calendar.tsv");
+
+#[tokio::test]
+async fn plans_end_when_postgres_says_so_too() {
+    let server = std::env::var("TEST_POSTGRES_URL")
+        .expect("TEST_POSTGRES_URL is not set: run scripts/test, or scripts/with-postgres COMMAND");
+    let mut connection = PgConnection::connect(&format!("{server}/postgres")).await.unwrap();
+    let mut others = 0;
+    for line in CALENDAR.lines().skip(1) {
+        let cells: Vec<&str> = line.split('\t').collect();
+        let [zone, begin, unit, n, end, differs, why] = cells.as_slice() else { panic!("{line}") };
+        let interval = match *unit {
+            "daily" => "1 day",
+            "monthly" => "1 month",
+            "quarterly" => "3 months",
+            "half_yearly" => "6 months",
+            "yearly" => "1 year",
+            other => panic!("{other}"),
+        };
+        let sql = "SELECT to_char(((CAST($1 AS TEXT)::timestamp + $2 * CAST($3 AS TEXT)::interval)
+            AT TIME ZONE $4) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')";
+        let told: String = sqlx::query_scalar(sql)
+            .bind(*begin)
+            .bind(n.parse::<f64>().unwrap())
+            .bind(interval)
+            .bind(*zone)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        let expected = if *differs == "=" { end } else { differs };
+        assert_eq!(told, **expected, "{line}");
+        // Where the two differ, the table says why.
+        assert!(*differs == "=" || (differs != end && !why.is_empty()), "{line}");
+        others += usize::from(*differs != "=");
+    }
+    assert!(others >= 4, "{others}");
+    connection.close().await.unwrap();
 }

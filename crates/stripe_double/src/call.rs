@@ -107,7 +107,7 @@ impl Call<'_> {
         self.page(&found)
     }
 
-    fn is_in_time(&self, object: &Value) -> bool {
+    pub(crate) fn is_in_time(&self, object: &Value) -> bool {
         let created = object["created"].as_i64().unwrap_or_default();
         let limit = |name: &str| self.params.text(name).and_then(|text| text.parse::<i64>().ok());
         limit("created[gte]").is_none_or(|limit| created >= limit)

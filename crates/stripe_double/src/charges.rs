@@ -5,17 +5,16 @@ use serde_json::{Value, json};
 use crate::call::{Answered, Call, Route};
 use crate::cards::{Behaviour, Card, authentication_required};
 use crate::customers;
+use crate::disputes;
 use crate::error::ApiError;
 use crate::invoices;
 use crate::money;
 use crate::state::{State, Timer};
 
-/// What a dispute costs, in the smallest unit.
-const DISPUTE_FEE: i64 = 1_500;
+/// The most types of events that are asked for at once.
+const TYPES_MAX: usize = 20;
 /// When money is there to be paid out.
 const AVAILABLE_SECONDS: i64 = 2 * 86_400;
-/// How long there is to answer a dispute.
-const EVIDENCE_SECONDS: i64 = 7 * 86_400;
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::new("GET", "/v1/charges", &["customer", "payment_intent"], |call| {
@@ -26,18 +25,34 @@ pub(crate) const ROUTES: &[Route] = &[
         call.list("balance_transaction", &["type", "source", "currency"])
     }),
     Route::new("GET", "/v1/balance_transactions/*", &[], |call| own(call, "balance_transaction")),
-    Route::new("GET", "/v1/events", &["type"], |call| call.list("event", &["type"])),
+    Route::new("GET", "/v1/events", &["type", "types[*]"], events),
     Route::new("GET", "/v1/events/*", &[], |call| own(call, "event")),
-    Route::new("GET", "/v1/disputes", &["charge", "payment_intent"], |call| {
-        call.list("dispute", &["charge", "payment_intent"])
-    }),
-    Route::new("GET", "/v1/disputes/*", &[], |call| own(call, "dispute")),
-    Route::new("POST", "/v1/disputes/*/close", &[], close_dispute),
 ];
 
-fn own(call: &mut Call<'_>, kind: &str) -> Answered {
+pub(crate) fn own(call: &mut Call<'_>, kind: &str) -> Answered {
     let id = call.own(kind, "id")?;
     Ok(call.show(&id))
+}
+
+fn events(call: &mut Call<'_>) -> Answered {
+    let types = call.params.list("types");
+    if types.is_empty() {
+        return call.list("event", &["type"]);
+    }
+    if call.params.text("type").is_some() {
+        return Err(ApiError::param(
+            "types",
+            "You may only specify one of these parameters: type, types.",
+        ));
+    }
+    if types.len() > TYPES_MAX {
+        let message = format!("Array too long: at most {TYPES_MAX} types.");
+        return Err(ApiError::param("types", message));
+    }
+    let wanted =
+        |event: &&Value| types.iter().any(|kind| event["type"] == *kind) && call.is_in_time(event);
+    let found: Vec<&Value> = call.state.newest("event").filter(wanted).collect();
+    call.page(&found)
 }
 
 /// What came of an attempt to pay.
@@ -165,7 +180,7 @@ pub(crate) fn succeed(state: &mut State, intent: &str, method: &str) {
     }
     if let Some(Behaviour::IsDisputed(reason)) = customers::card(state, method).map(|c| c.behaviour)
     {
-        dispute(state, &charge, reason);
+        disputes::begin(state, &charge, reason);
     }
 }
 
@@ -173,10 +188,14 @@ pub(crate) fn succeed(state: &mut State, intent: &str, method: &str) {
 pub(crate) fn book(state: &mut State, kind: &str, source: &str, amount: i64, fee: i64) -> String {
     let id = state.id("txn");
     let currency = state.field(source, "currency");
+    let (category, what) = match kind {
+        "adjustment" if amount > 0 => ("dispute_reversal", "Dispute fee"),
+        "adjustment" => ("dispute", "Dispute fee"),
+        kind => (kind, "Stripe processing fees"),
+    };
     let details = json!([{"amount": fee, "application": null, "currency": currency,
-        "description": "Stripe processing fees", "type": "stripe_fee"}]);
+        "description": what, "type": "stripe_fee"}]);
     let details = if fee == 0 { json!([]) } else { details };
-    let category = if kind == "adjustment" { "dispute" } else { kind };
     state.add(json!({
         "id": id, "object": "balance_transaction", "amount": amount, "currency": currency,
         "available_on": state.now + AVAILABLE_SECONDS, "description": null, "exchange_rate": null,
@@ -184,35 +203,4 @@ pub(crate) fn book(state: &mut State, kind: &str, source: &str, amount: i64, fee
         "source": source, "status": "pending", "type": kind,
     }));
     id
-}
-
-fn dispute(state: &mut State, charge: &str, reason: &str) {
-    let id = state.id("dp");
-    let of = state.shown(charge);
-    let amount = state.number(charge, "amount");
-    state.add(json!({
-        "id": id, "object": "dispute", "amount": amount, "balance_transactions": [],
-        "charge": charge, "currency": of["currency"], "evidence": {},
-        "evidence_details": {"due_by": state.now + EVIDENCE_SECONDS, "has_evidence": false,
-            "past_due": false, "submission_count": 0},
-        "is_charge_refundable": false, "metadata": {}, "payment_intent": of["payment_intent"],
-        "reason": reason, "status": "needs_response",
-    }));
-    let line = book(state, "adjustment", &id, -amount, DISPUTE_FEE);
-    let line = state.shown(&line);
-    state.merge(&id, json!({"balance_transactions": [line]}));
-    state.merge(charge, json!({"disputed": true, "dispute": id}));
-    state.note("dispute", &id);
-    state.emit("charge.dispute.created", &id, Value::Null);
-    state.emit("charge.dispute.funds_withdrawn", &id, Value::Null);
-}
-
-fn close_dispute(call: &mut Call<'_>) -> Answered {
-    let id = call.own("dispute", "id")?;
-    if call.state.text(&id, "status") != "needs_response" {
-        return Err(ApiError::invalid("This dispute is already closed.").kept());
-    }
-    call.state.merge(&id, json!({"status": "lost"}));
-    call.state.emit("charge.dispute.closed", &id, Value::Null);
-    Ok(call.show(&id))
 }

@@ -26,7 +26,10 @@ pub(crate) fn answer(double: &mut Double, request: &Request, real_micros: i64) -
         Err(message) => return refuse(400, &message),
     };
     if let (Some(intent), "POST") = (call.strip_prefix("pay/"), request.method.as_str()) {
-        return Reply::now(match payment_intents::play(&mut double.state, intent, &body) {
+        double.state.enter_of(intent);
+        let played = payment_intents::play(&mut double.state, intent, &body);
+        double.state.leave();
+        return Reply::now(match played {
             Ok(intent) => Answer::json(200, &intent),
             Err(error) => error.answer(),
         });
@@ -79,6 +82,7 @@ fn journal(double: &Double) -> Value {
             "charge" => ("charges", "charged"),
             "refund" => ("refunds", "refunded"),
             "dispute" => ("disputes", "disputed"),
+            "dispute_won" => ("disputes_won", "reinstated"),
             "refund_failed" => ("refunds_failed", "refunds_failed_amount"),
             _ => continue,
         };

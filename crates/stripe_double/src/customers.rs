@@ -6,17 +6,27 @@ use crate::call::{Answered, Call, Route};
 use crate::cards::Card;
 use crate::error::ApiError;
 use crate::state::State;
+use crate::test_clocks;
 
 const CUSTOMER: &[&str] =
     &["email", "name", "phone", "description", "invoice_settings[default_payment_method]"];
+/// What a new one can be given besides.
+const NEW_CUSTOMER: &[&str] = &[
+    "email",
+    "name",
+    "phone",
+    "description",
+    "invoice_settings[default_payment_method]",
+    "test_clock",
+];
 const CARD: &[&str] =
     &["type", "card[*]", "billing_details[*]", "client_secret", "customer", "allow_redisplay"];
 /// How long an ephemeral key lives.
 const KEY_SECONDS: i64 = 3_600;
 
 pub(crate) const ROUTES: &[Route] = &[
-    Route::new("POST", "/v1/customers", CUSTOMER, create),
-    Route::new("GET", "/v1/customers", &["email"], |call| call.list("customer", &["email"])),
+    Route::new("POST", "/v1/customers", NEW_CUSTOMER, create),
+    Route::new("GET", "/v1/customers", &["email", "test_clock"], list),
     Route::new("GET", "/v1/customers/*", &[], retrieve),
     Route::new("POST", "/v1/customers/*", CUSTOMER, update),
     Route::new("DELETE", "/v1/customers/*", &[], delete),
@@ -39,7 +49,21 @@ fn fields(call: &Call<'_>) -> Value {
     Value::Object(names.iter().filter(|name| given(name)).map(|name| text(name)).collect())
 }
 
+/// Those of a test clock are listed with it only.
+fn list(call: &mut Call<'_>) -> Answered {
+    let (email, clock) = (call.params.text("email"), call.params.text("test_clock"));
+    let fits = |it: &&Value| {
+        it["deleted"].is_null()
+            && it["test_clock"].as_str() == clock
+            && email.is_none_or(|email| it["email"] == email)
+            && call.is_in_time(it)
+    };
+    let found: Vec<&Value> = call.state.newest("customer").filter(fits).collect();
+    call.page(&found)
+}
+
 fn create(call: &mut Call<'_>) -> Answered {
+    let clock = test_clocks::named(call)?;
     let metadata = call.params.metadata(&Value::Null)?;
     let id = call.state.id("cus");
     let prefix = id.get(4..12).unwrap_or_default().to_uppercase();
@@ -50,7 +74,7 @@ fn create(call: &mut Call<'_>) -> Answered {
         "invoice_settings": {"custom_fields": null, "default_payment_method": null, "footer": null,
             "rendering_options": null},
         "metadata": metadata, "name": null, "next_invoice_sequence": 1, "phone": null,
-        "preferred_locales": [], "shipping": null, "tax_exempt": "none", "test_clock": null,
+        "preferred_locales": [], "shipping": null, "tax_exempt": "none", "test_clock": clock,
     }));
     let fields = fields(call);
     call.state.merge(&id, fields);

@@ -1,6 +1,6 @@
 //! Idempotency keys: the same key and request has the same answer for a day. Touches nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use sha2::{Digest, Sha256};
 
@@ -24,6 +24,8 @@ struct Kept {
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
     kept: BTreeMap<String, Kept>,
+    /// Until when each is known, the first to be forgotten first.
+    order: VecDeque<(i64, String)>,
 }
 
 fn fingerprint(request: &Request) -> Vec<u8> {
@@ -39,7 +41,7 @@ impl Keys {
         now: i64,
         real_micros: i64,
     ) -> Result<Option<Answer>, ApiError> {
-        self.kept.retain(|_, kept| kept.until > now);
+        self.forget(now);
         let Some(key) = key(request) else { return Ok(None) };
         if key.chars().count() > KEY_CHARS_MAX {
             let message = "Idempotency keys may be up to 255 characters long.";
@@ -66,8 +68,19 @@ impl Keys {
     pub(crate) fn keep(&mut self, request: &Request, answer: &Answer, now: i64, busy_until: i64) {
         let Some(key) = key(request) else { return };
         let (fingerprint, answer) = (fingerprint(request), answer.clone());
-        let kept = Kept { fingerprint, answer, until: now.saturating_add(KEY_SECONDS), busy_until };
+        let until = now.saturating_add(KEY_SECONDS);
+        let kept = Kept { fingerprint, answer, until, busy_until };
         self.kept.insert(key.to_owned(), kept);
+        self.order.push_back((until, key.to_owned()));
+    }
+
+    /// Forgets what is too old. Keys are met in the order in which they came: not all are looked at each time.
+    fn forget(&mut self, now: i64) {
+        while let Some((_, key)) = self.order.pop_front_if(|(until, _)| *until <= now) {
+            if self.kept.get(&key).is_some_and(|kept| kept.until <= now) {
+                self.kept.remove(&key);
+            }
+        }
     }
 }
 

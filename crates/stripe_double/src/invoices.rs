@@ -45,6 +45,7 @@ pub(crate) fn add(state: &mut State, subscription: &str, reason: &str) -> String
         "payment_intent": null, "period_start": of["current_period_start"],
         "period_end": of["current_period_end"], "status": "draft", "subscription": subscription,
         "subscription_details": {"metadata": of["metadata"]}, "subtotal": amount, "total": amount,
+        "test_clock": of["test_clock"],
     }));
     state.merge(subscription, json!({"latest_invoice": id}));
     state.emit("invoice.created", &id, Value::Null);

@@ -13,6 +13,7 @@ mod catalog;
 mod charges;
 mod control;
 mod customers;
+mod disputes;
 mod error;
 mod exchange;
 mod faults;
@@ -26,6 +27,7 @@ mod search;
 mod setup_intents;
 mod state;
 mod subscriptions;
+mod test_clocks;
 #[cfg(test)]
 mod tests;
 mod webhooks;
@@ -54,11 +56,13 @@ const TABLES: &[&[Route]] = &[
     customers::ROUTES,
     payment_intents::ROUTES,
     charges::ROUTES,
+    disputes::ROUTES,
     refunds::ROUTES,
     setup_intents::ROUTES,
     catalog::ROUTES,
     subscriptions::ROUTES,
     invoices::ROUTES,
+    test_clocks::ROUTES,
 ];
 
 /// What a double is made of.
@@ -108,21 +112,7 @@ impl Double {
         self.state.request = Value::Null;
         self.state.late_seconds = None;
         while let Some(timer) = self.state.next_due(now) {
-            match timer {
-                Timer::Succeeds { intent, method } => {
-                    charges::succeed(&mut self.state, &intent, &method);
-                }
-                Timer::RefundEnds { refund, status } => {
-                    refunds::end(&mut self.state, &refund, status);
-                }
-                Timer::PeriodEnds { subscription } => {
-                    subscriptions::renew(&mut self.state, &subscription);
-                }
-                Timer::Expires { subscription } => {
-                    subscriptions::expire(&mut self.state, &subscription);
-                }
-                Timer::Collects { invoice } => invoices::collect(&mut self.state, &invoice),
-            }
+            happen(&mut self.state, timer);
         }
         self.state.now = now;
     }
@@ -236,18 +226,24 @@ impl Double {
             return Err(ApiError::invalid(message));
         }
         route.check(params)?;
+        if let Some(clock) = test_clocks::of_call(&self.state, &ids, params) {
+            self.state.enter(&clock);
+        }
         let mut call = Call { state: &mut self.state, params, ids, path, is_public };
-        let mut object = (route.run)(&mut call)?;
+        let answered = (route.run)(&mut call);
+        self.state.leave();
+        let mut object = answered?;
         for path in params.list("expand") {
             self.state.expand(&mut object, path)?;
         }
         Ok(object)
     }
 
-    /// Takes the webhooks that are due, each of which is to be delivered now. The time is the real one.
-    pub fn due_events(&mut self, now_micros: i64) -> Vec<Delivery> {
+    /// Takes the webhooks that are due, so many at most, each of which is to be delivered now. The time is the
+    /// real one.
+    pub fn due_events(&mut self, now_micros: i64, many: usize) -> Vec<Delivery> {
         self.settle(now_micros);
-        self.state.webhooks.due(self.state.now, now_micros.div_euclid(MICROS))
+        self.state.webhooks.due(self.state.now, now_micros.div_euclid(MICROS), many)
     }
 
     /// Where webhooks go from now on.
@@ -270,6 +266,19 @@ impl Double {
     pub fn delivered(&mut self, now_micros: i64, id: u64, is_taken: bool) {
         self.settle(now_micros);
         self.state.webhooks.delivered(id, is_taken, self.state.now);
+    }
+}
+
+/// What happens by itself at its time.
+fn happen(state: &mut State, timer: Timer) {
+    match timer {
+        Timer::Succeeds { intent, method } => charges::succeed(state, &intent, &method),
+        Timer::RefundEnds { refund, status } => refunds::end(state, &refund, status),
+        Timer::PeriodEnds { subscription } => subscriptions::renew(state, &subscription),
+        Timer::Expires { subscription } => subscriptions::expire(state, &subscription),
+        Timer::Collects { invoice } => invoices::collect(state, &invoice),
+        Timer::DisputeEnds { dispute, status } => disputes::end(state, &dispute, status),
+        Timer::Advances { clock, target } => test_clocks::arrive(state, &clock, target),
     }
 }
 

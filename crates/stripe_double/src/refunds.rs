@@ -64,7 +64,8 @@ fn create(call: &mut Call<'_>) -> Answered {
         let error = ApiError::invalid(format!("Charge {charge} has already been refunded."));
         return Err(error.code("charge_already_refunded").kept());
     }
-    if state.field(&charge, "disputed") == true {
+    let is_won = state.text(&state.text(&charge, "dispute"), "status") == "won";
+    if state.field(&charge, "disputed") == true && !is_won {
         let error = ApiError::invalid(format!(
             "Charge {charge} has been charged back; cannot issue a refund."
         ));

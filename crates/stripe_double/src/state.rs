@@ -28,7 +28,13 @@ pub(crate) enum Timer {
     Collects { invoice: String },
     /// A refund ends.
     RefundEnds { refund: String, status: &'static str },
+    /// The bank decides on what it was told.
+    DisputeEnds { dispute: String, status: &'static str },
+    /// A test clock arrives at a time.
+    Advances { clock: String, target: i64 },
 }
+
+type Timers = BTreeMap<(i64, u64), Timer>;
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -37,8 +43,12 @@ pub(crate) struct State {
     objects: BTreeMap<String, Value>,
     /// Ids by kind, in the order in which they were made.
     kinds: BTreeMap<String, Vec<String>>,
-    timers: BTreeMap<(i64, u64), Timer>,
-    /// Seconds since 1970 by the double's clock, while something happens.
+    timers: Timers,
+    /// What waits for a test clock.
+    clock_timers: BTreeMap<String, Timers>,
+    /// The test clock by which something happens, and the double's own time meanwhile.
+    clock: Option<(String, i64)>,
+    /// Seconds since 1970 by the double's clock, or by a test clock, while something happens.
     pub(crate) now: i64,
     /// The request that is answered, and its idempotency key.
     pub(crate) request: Value,
@@ -140,9 +150,78 @@ impl State {
         Value::Object(previous)
     }
 
+    /// The test clock of an object: that of the customer whose it is.
+    pub(crate) fn clock_of(&self, id: &str) -> Option<String> {
+        let object = self.get(id)?;
+        if object["object"] == "test_helpers.test_clock" {
+            return None;
+        }
+        let customer = object["customer"].as_str().or_else(|| {
+            // Disputes and refunds have their customer from their payment.
+            self.get(object["payment_intent"].as_str()?)?["customer"].as_str()
+        });
+        let own = self.get(customer.unwrap_or(id))?;
+        own["test_clock"].as_str().map(str::to_owned)
+    }
+
+    /// Goes by a test clock from now on, until [`Self::leave`].
+    pub(crate) fn enter(&mut self, clock: &str) {
+        self.leave();
+        self.clock = Some((clock.to_owned(), self.now));
+        self.now = self.number(clock, "frozen_time");
+    }
+
+    /// Goes by the test clock of an object, if it has one.
+    pub(crate) fn enter_of(&mut self, id: &str) {
+        if let Some(clock) = self.clock_of(id) {
+            self.enter(&clock);
+        }
+    }
+
+    /// Goes by the double's own clock again.
+    pub(crate) fn leave(&mut self) {
+        if let Some((_, now)) = self.clock.take() {
+            self.now = now;
+        }
+    }
+
+    /// The time by the double's own clock.
+    fn own_now(&self) -> i64 {
+        self.clock.as_ref().map_or(self.now, |(_, now)| *now)
+    }
+
+    /// Takes a test clock away with all that goes by it.
+    pub(crate) fn forget_clock(&mut self, clock: &str) {
+        self.clock_timers.remove(clock);
+        let theirs = |id: &&String| self.clock_of(id).is_some_and(|of| of == clock);
+        let theirs: Vec<String> = self.objects.keys().filter(theirs).cloned().collect();
+        for id in theirs.iter().map(String::as_str).chain([clock]) {
+            self.merge(id, json!({"deleted": true}));
+        }
+    }
+
     pub(crate) fn after(&mut self, seconds: i64, timer: Timer) {
         self.made = self.made.saturating_add(1);
-        self.timers.insert((self.now.saturating_add(seconds), self.made), timer);
+        let timers = match &self.clock {
+            Some((clock, _)) => self.clock_timers.entry(clock.clone()).or_default(),
+            None => &mut self.timers,
+        };
+        timers.insert((self.now.saturating_add(seconds), self.made), timer);
+    }
+
+    /// What happens once the request is answered, whatever a test clock says.
+    pub(crate) fn soon(&mut self, timer: Timer) {
+        self.made = self.made.saturating_add(1);
+        self.timers.insert((self.own_now(), self.made), timer);
+    }
+
+    /// Takes the next that is due at a time by the test clock, and makes it now.
+    pub(crate) fn next_by_clock(&mut self, now: i64) -> Option<Timer> {
+        let (clock, _) = self.clock.as_ref()?;
+        let timers = self.clock_timers.get_mut(clock)?;
+        let entry = timers.first_entry().filter(|entry| entry.key().0 <= now)?;
+        self.now = entry.key().0;
+        Some(entry.remove())
     }
 
     /// Takes the next that is due at a time, and makes it now.
@@ -173,7 +252,8 @@ impl State {
             "pending_webhooks": 1, "request": request, "type": kind,
         }));
         let body = serde_json::to_string_pretty(&self.shown(&event)).unwrap_or_default();
-        self.webhooks.plan(&event, &body, self.now);
+        let now = self.own_now();
+        self.webhooks.plan(&event, &body, now);
     }
 
     /// Notes what really happened to the money of an object.

@@ -27,7 +27,7 @@ const DRAFT_SECONDS: i64 = 3_600;
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::new("POST", "/v1/subscriptions", CREATE, create),
-    Route::new("GET", "/v1/subscriptions", &["customer", "status"], list),
+    Route::new("GET", "/v1/subscriptions", &["customer", "status", "test_clock"], list),
     Route::new("GET", "/v1/subscriptions/*", &[], |call| {
         let id = call.own("subscription", "id")?;
         Ok(call.show(&id))
@@ -37,7 +37,7 @@ pub(crate) const ROUTES: &[Route] = &[
 ];
 
 /// When the period of a number ends that began to be counted at `anchor`.
-fn period_end(anchor: i64, recurring: &Value, periods: i64) -> i64 {
+pub(crate) fn period_end(anchor: i64, recurring: &Value, periods: i64) -> i64 {
     let count = recurring["interval_count"].as_i64().unwrap_or(1).saturating_mul(periods);
     let span = match recurring["interval"].as_str().unwrap_or_default() {
         "day" => return anchor.saturating_add(count.saturating_mul(86_400)),
@@ -53,9 +53,16 @@ fn period_end(anchor: i64, recurring: &Value, periods: i64) -> i64 {
 
 fn list(call: &mut Call<'_>) -> Answered {
     let status = call.params.text("status");
-    let customer = call.params.text("customer");
+    let (customer, clock) = (call.params.text("customer"), call.params.text("test_clock"));
+    // Those of a test clock are listed with it, or with their customer, only.
+    let by_clock = |it: &Value| match clock {
+        Some(clock) => it["test_clock"] == clock,
+        None => customer.is_some() || it["test_clock"].is_null(),
+    };
     let fits = |it: &&Value| {
-        customer.is_none_or(|customer| it["customer"] == customer)
+        it["deleted"].is_null()
+            && by_clock(it)
+            && customer.is_none_or(|customer| it["customer"] == customer)
             && match status {
                 None => it["status"] != "canceled",
                 Some("all") => true,
@@ -119,7 +126,7 @@ fn create(call: &mut Call<'_>) -> Answered {
         "default_payment_method": method, "description": params.text("description"),
         "ended_at": null, "latest_invoice": null, "metadata": metadata, "start_date": now,
         "items": {"object": "list", "data": [item], "has_more": false, "total_count": 1},
-        "status": "incomplete", "test_clock": null, "trial_end": null, "_periods": 1,
+        "status": "incomplete", "test_clock": state.field(&customer, "test_clock"), "trial_end": null, "_periods": 1,
     }));
     let invoice = invoices::add(state, &id, "subscription_create");
     state.emit("customer.subscription.created", &id, Value::Null);

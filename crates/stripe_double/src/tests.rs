@@ -1,5 +1,8 @@
 //! Rules that hold whatever the client: keys, replays, faults, refunds, webhooks.
 
+mod clocks;
+mod disputes;
+
 use serde_json::{Value, json};
 
 use crate::{Answer, Config, Double, Request};
@@ -167,16 +170,16 @@ fn the_same_requests_make_the_same_objects() {
 fn a_webhook_is_repeated_until_it_is_taken() {
     let double = &mut double();
     ask(double, "POST", "/v1/customers", "", "");
-    let first = double.due_events(START);
+    let first = double.due_events(START, 10);
     assert_eq!(first.len(), 1);
     assert!(first[0].signature.starts_with("t=1750000000,v1="));
     double.delivered(START, first[0].id, false);
-    assert_eq!(double.due_events(START), []);
-    let again = double.due_events(START + 1_000_000);
+    assert_eq!(double.due_events(START, 10), []);
+    let again = double.due_events(START + 1_000_000, 10);
     assert_eq!((again.len(), &again[0].body), (1, &first[0].body));
     double.delivered(START, again[0].id, true);
     ask(double, "POST", "/_double/clock", r#"{"advance_seconds":86400}"#, "");
-    assert_eq!(double.due_events(START), []);
+    assert_eq!(double.due_events(START, 10), []);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Webhooks: what is to be delivered when, signed, repeated until it is taken. Touches nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
@@ -44,6 +44,8 @@ pub(crate) struct Webhooks {
     url: Option<String>,
     secret: String,
     planned: BTreeMap<u64, Planned>,
+    /// When each is due, so that a look does not pass those that are not.
+    by_time: BTreeSet<(i64, u64)>,
     made: u64,
     is_dropping: bool,
     copies: u64,
@@ -84,22 +86,26 @@ impl Webhooks {
                 is_underway: false,
             };
             self.planned.insert(self.made, planned);
+            self.by_time.insert((due, self.made));
         }
     }
 
-    /// What is due by the double's clock, signed with the real time.
-    pub(crate) fn due(&mut self, now: i64, real_now: i64) -> Vec<Delivery> {
+    /// What is due by the double's clock, so many at most, signed with the real time.
+    pub(crate) fn due(&mut self, now: i64, real_now: i64, many: usize) -> Vec<Delivery> {
         let Some(url) = self.url.clone() else { return Vec::new() };
-        let mut due: Vec<_> = self.planned.iter_mut().filter(|(_, it)| it.due <= now).collect();
-        due.sort_by_key(|(id, it)| (it.due, **id));
+        let due = self.by_time.range(..=(now, u64::MAX)).take(many);
+        let due: Vec<(i64, u64)> = due.copied().collect();
         let mut deliveries = Vec::new();
-        for (id, it) in due {
+        for (time, id) in due {
+            self.by_time.remove(&(time, id));
+            let Some(it) = self.planned.get_mut(&id) else { continue };
             it.due = now.saturating_add(UNDERWAY_SECONDS_MAX);
             it.is_underway = true;
+            self.by_time.insert((it.due, id));
             let body = it.body.clone().into_bytes();
             let signature = sign(&self.secret, real_now, &body);
             let event = it.event.clone();
-            deliveries.push(Delivery { id: *id, event, url: url.clone(), signature, body });
+            deliveries.push(Delivery { id, event, url: url.clone(), signature, body });
         }
         deliveries
     }
@@ -107,11 +113,13 @@ impl Webhooks {
     /// What came of a delivery.
     pub(crate) fn delivered(&mut self, id: u64, is_taken: bool, now: i64) {
         let Some(it) = self.planned.get_mut(&id) else { return };
+        self.by_time.remove(&(it.due, id));
         it.is_underway = false;
         match PAUSES.get(it.tries).filter(|_| !is_taken) {
             Some(pause) => {
                 it.tries = it.tries.saturating_add(1);
                 it.due = now.saturating_add(*pause);
+                self.by_time.insert((it.due, id));
             }
             None => {
                 self.planned.remove(&id);

@@ -15,6 +15,7 @@ pub mod partner;
 mod problem;
 pub mod reconcile;
 mod record;
+pub mod renewal;
 pub mod request;
 pub mod route;
 pub mod sim;

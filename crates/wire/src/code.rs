@@ -41,6 +41,8 @@ pub enum Code {
     PaymentUnknown,
     /// No such auto-renewal, or another partner's.
     RenewalUnknown,
+    /// The auto-renewal that an order is to renew has ended.
+    RenewalEnded,
     /// The payment was refused by the end user's bank.
     PaymentDeclined,
     /// The payment provider cannot be asked now, or gave no answer.
@@ -67,7 +69,7 @@ pub enum Code {
 
 impl Code {
     /// All codes; each has a message in every language.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::BadRequest,
         Self::PartnerUnknown,
         Self::PartnerSuspended,
@@ -87,6 +89,7 @@ impl Code {
         Self::OrderUnknown,
         Self::PaymentUnknown,
         Self::RenewalUnknown,
+        Self::RenewalEnded,
         Self::PaymentDeclined,
         Self::PaymentProviderUnavailable,
         Self::CreditExceeded,
@@ -122,6 +125,7 @@ impl Code {
             Self::OrderUnknown => "ORDER_UNKNOWN",
             Self::PaymentUnknown => "PAYMENT_UNKNOWN",
             Self::RenewalUnknown => "RENEWAL_UNKNOWN",
+            Self::RenewalEnded => "RENEWAL_ENDED",
             Self::PaymentDeclined => "PAYMENT_DECLINED",
             Self::PaymentProviderUnavailable => "PAYMENT_PROVIDER_UNAVAILABLE",
             Self::CreditExceeded => "CREDIT_EXCEEDED",

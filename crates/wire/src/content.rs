@@ -112,6 +112,18 @@ pub fn write_content(params: &Params, style: Style) -> String {
     out
 }
 
+/// An object as compact JSON: its own members in ascending byte order, everything below them as it
+/// stands. The form of pushes.
+pub(crate) fn sorted_at_the_top(members: &[(String, Value)]) -> String {
+    let style = Style { sorted: false, ..PUBLISHED };
+    let mut members: Vec<(&str, &Value, Style)> =
+        members.iter().map(|(name, value)| (name.as_str(), value, style)).collect();
+    members.sort_unstable_by_key(|(name, ..)| *name);
+    let mut out = String::new();
+    write_members(&mut out, members.into_iter(), style);
+    out
+}
+
 impl Style {
     /// The style of the parameter at a place.
     fn at(self, place: u32, value: &Value) -> Self {

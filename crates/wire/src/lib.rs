@@ -14,6 +14,7 @@ pub mod diagnosis;
 pub mod form;
 pub mod params;
 pub mod payment;
+pub mod push;
 pub mod redact;
 pub mod renewals;
 pub mod sign;

@@ -137,6 +137,7 @@ pub struct AutoRenewalHistory {
     pub cancel_time: String,
     /// When it is to renew next, `yyyy-MM-dd HH:mm:ss`; empty where it will not.
     pub next_renewal_time: String,
-    /// `success` after the last renewal that came; empty before the first.
+    /// `success` after the last renewal that came, `failed` after one that did not or whose charge was declined;
+    /// empty before the first.
     pub last_result: String,
 }

@@ -6,6 +6,7 @@ mod imports;
 mod ledger;
 mod orders;
 mod partners;
+mod renewals;
 mod requests;
 mod tokens;
 
@@ -56,6 +57,9 @@ pub(crate) fn of(op: Op, route: &'static Route, mall: &Arc<Mall>) -> MethodRoute
         Op::ListReviews => on(route, mall, orders::list_reviews),
         Op::ResolveOrder => on(route, mall, orders::resolve),
         Op::RefundOrder => on(route, mall, orders::refund),
+        Op::ListRenewals => on(route, mall, renewals::list),
+        Op::ShowRenewal => on(route, mall, renewals::timeline),
+        Op::CancelRenewal => on(route, mall, renewals::cancel),
         Op::ListJobs => on(route, mall, orders::list_jobs),
         Op::ShowJob => on(route, mall, orders::show_job),
         Op::RetryJob => on(route, mall, orders::retry_job),

@@ -101,6 +101,11 @@ async fn still_needed(tx: &mut Tx, mode: Mode, job: &JobRecord) -> Result<Option
              that is known"
                 .to_owned(),
         ),
+        Ok(JobKind::AwaitRenewal) => Some(
+            "this job says so when an auto-renewal does not come: cancel the auto-renewal, and it \
+             ends by itself"
+                .to_owned(),
+        ),
         Ok(JobKind::CloseOrder) => order.and_then(|order| {
             let open = matches!(order.state, OrderState::AwaitingPayment { .. });
             open.then(|| format!(

@@ -23,7 +23,12 @@ const REQUESTS_WITHIN: Span = Span::minutes(1);
 const SHOWN_MAX: i64 = 100;
 
 /// What happened, with its time.
-struct Happened(Timestamp, &'static str, String, Value);
+pub(super) struct Happened(
+    pub(super) Timestamp,
+    pub(super) &'static str,
+    pub(super) String,
+    pub(super) Value,
+);
 
 impl Mall {
     /// All that is known of an order, the first thing first.
@@ -61,18 +66,22 @@ impl Mall {
         for object in objects {
             all.extend(tx.audit_page(&acts_on(object), SHOWN_MAX).await?.iter().map(act));
         }
-        // What happened at one time stays in the order of an order's life.
-        all.sort_by_key(|happened| happened.0);
-        all.truncate(shape::TIMELINE_MAX);
-        let entry = |Happened(at, kind, what, details): Happened| shape::TimelineEntry {
-            at: text(at),
-            kind: kind.to_owned(),
-            what,
-            details,
-        };
-        let entries = all.into_iter().map(entry).collect();
-        Ok(shape::Timeline { order: shown(&order, &partner), entries })
+        Ok(shape::Timeline { order: shown(&order, &partner), entries: entries(all) })
     }
+}
+
+/// The entries of a timeline.
+pub(super) fn entries(mut all: Vec<Happened>) -> Vec<shape::TimelineEntry> {
+    // What happened at one time stays in the order of a life.
+    all.sort_by_key(|happened| happened.0);
+    all.truncate(shape::TIMELINE_MAX);
+    let entry = |Happened(at, kind, what, details): Happened| shape::TimelineEntry {
+        at: text(at),
+        kind: kind.to_owned(),
+        what,
+        details,
+    };
+    all.into_iter().map(entry).collect()
 }
 
 fn request(request: &LoggedRequest) -> Happened {
@@ -110,7 +119,7 @@ fn paid(order: &Order, payment: &Payment) -> Option<Happened> {
     Some(Happened(at, "payment", what, details))
 }
 
-fn told(event: &CashierEvent) -> Happened {
+pub(super) fn told(event: &CashierEvent) -> Happened {
     let what = format!("the cashier told of {}: {}", event.kind, event.object_id);
     let details = json!({"event_id": event.id, "happened_at": text(event.created_at)});
     Happened(event.received_at, "payment", what, details)
@@ -181,7 +190,7 @@ fn booked(booked: &PostingRecord) -> Happened {
     Happened(booked.created_at, "posting", what, Value::Null)
 }
 
-fn standing(job: &JobRecord) -> Happened {
+pub(super) fn standing(job: &JobRecord) -> Happened {
     let why = if job.last_error.is_empty() { "nothing yet" } else { &job.last_error };
     let what = format!("the job {} is {}, then: {why}", job.kind, job.state);
     let details = json!({"job_id": job.id.to_string(), "failures": job.failures});
@@ -189,7 +198,7 @@ fn standing(job: &JobRecord) -> Happened {
 }
 
 /// All that operators did to an object.
-fn acts_on(object: String) -> AuditFilter {
+pub(super) fn acts_on(object: String) -> AuditFilter {
     AuditFilter {
         token_id: String::new(),
         action: String::new(),
@@ -202,7 +211,7 @@ fn acts_on(object: String) -> AuditFilter {
     }
 }
 
-fn act(entry: &SealedEntry) -> Happened {
+pub(super) fn act(entry: &SealedEntry) -> Happened {
     let entry = &entry.entry;
     let after: Value = serde_json::from_str(&entry.after).unwrap_or_default();
     let said =

@@ -302,21 +302,22 @@ impl Mall {
     ) -> std::result::Result<String, NoIntent> {
         let order = &payable.order;
         let whose = (order.mode, order.partner_id, &order.iccid);
-        let mut tx = self.store.begin().await?;
         let missing = || Error::Internal(format!("{} lost its customer", order.id));
-        let known = tx.cashier_customer(whose).await?.ok_or_else(missing)?;
+        let known = self.store.read().await?.cashier_customer(whose).await?.ok_or_else(missing)?;
         if !known.customer_id.is_empty() {
             return Ok(known.customer_id);
         }
         let now = self.ctx.now();
         let mut key = known.key;
-        if is_fresh(key, now) {
-            drop(tx);
-        } else {
-            // A customer more than is used harms nobody: nothing is on it.
-            tx.renew_customer_key(whose, key, now).await?;
-            key = CashierKey { no: key.no + 1, at: now };
-            tx.commit().await?;
+        if !is_fresh(key, now) {
+            let mut tx = self.store.begin().await?;
+            key = tx.cashier_customer(whose).await?.ok_or_else(missing)?.key;
+            if !is_fresh(key, now) {
+                // A customer more than is used harms nobody: nothing is on it.
+                tx.renew_customer_key(whose, key, now).await?;
+                key = CashierKey { no: key.no + 1, at: now };
+                tx.commit().await?;
+            }
         }
         let new = NewCustomer { email: None, metadata: customer_metadata(payable) };
         let text = format!("{}-{}-{}", order.mode, order.partner_id, order.iccid.as_str());

@@ -23,6 +23,10 @@ const TOLERANCE: Span = Span::minutes(5);
 /// For how long events are kept.
 const KEPT: Span = Span::days(90);
 
+/// Events that are no reason to ask: the mall itself made the payment, or another event, `payment_intent.succeeded`, says
+/// the same at the same time. To ask for each of them made three looks of one, which took each other's lease.
+const NO_NEWS: [&str; 2] = ["payment_intent.created", "charge.succeeded"];
+
 /// Why an event is not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum EventRefused {
@@ -48,7 +52,7 @@ struct Data {
     object: Named,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 struct Named {
     id: Option<String>,
     #[serde(default)]
@@ -63,7 +67,7 @@ struct Named {
     metadata: Metadata,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 struct Metadata {
     #[serde(default)]
     partner: String,
@@ -89,6 +93,14 @@ impl Named {
             _ => self.subscription.as_deref(),
         }
     }
+}
+
+/// An event on its way into the database.
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    mode: Mode,
+    event: CashierEvent,
+    named: Option<Named>,
 }
 
 /// Whose an event is.
@@ -130,42 +142,58 @@ impl Mall {
             created_at: at_seconds(event.created),
             received_at: now,
         };
-        self.store_event(mode, stored, named.as_ref()).await?;
+        self.store_event(Told { mode, event: stored, named }).await?;
         self.bell.notify_one();
         Ok(())
     }
 
-    async fn store_event(
-        &self,
-        mode: Mode,
-        event: CashierEvent,
-        named: Option<&Named>,
-    ) -> Result<()> {
-        let now = self.ctx.now();
+    /// Stores an event, together with those that come at the same time.
+    async fn store_event(&self, told: Told) -> Result<()> {
+        let together = |all: Vec<Told>| async move {
+            let stored = self.store_events(&all).await;
+            vec![stored.is_ok(); all.len()]
+        };
+        if self.events.run(told.clone(), together).await == Some(true) {
+            return Ok(());
+        }
+        // One that cannot be stored must not hold up the others, and is told why.
+        self.store_events(&[told]).await
+    }
+
+    async fn store_events(&self, all: &[Told]) -> Result<()> {
         self.retry(|| async {
             let mut tx = self.store.begin().await?;
-            let whose = match named {
-                Some(named) => whose(&mut tx, mode, named).await?,
-                None => None,
-            };
-            let order = whose.as_ref().map(|whose| (whose.partner, whose.order));
-            if !tx.add_cashier_event(mode, &CashierEvent { order, ..event.clone() }).await? {
-                // It came before, and what it asked for was written down then.
-                return Ok(());
-            }
-            if let Some(Whose { partner, order, stray, renews }) = whose
-                && let Some(order) = tx.order(mode, partner, order).await?
-            {
-                let job = match stray {
-                    None if renews => (JobKind::FollowSubscription, order.id.to_string()),
-                    None => (JobKind::FollowPayment, order.id.to_string()),
-                    Some(intent) => (JobKind::StrayPayment, format!("{} {intent}", order.id)),
-                };
-                tx.insert_job(&new_job(&order, job, now), now).await?;
+            for told in all {
+                self.heed_event(&mut tx, told).await?;
             }
             Ok(tx.commit().await?)
         })
         .await
+    }
+
+    async fn heed_event(&self, tx: &mut Tx, told: &Told) -> Result<()> {
+        let (now, mode, event) = (self.ctx.now(), told.mode, &told.event);
+        let whose = match &told.named {
+            Some(named) => whose(tx, mode, named).await?,
+            None => None,
+        };
+        let order = whose.as_ref().map(|whose| (whose.partner, whose.order));
+        if !tx.add_cashier_event(mode, &CashierEvent { order, ..event.clone() }).await? {
+            // It came before, and what it asked for was written down then.
+            return Ok(());
+        }
+        let is_news = !NO_NEWS.contains(&event.kind.as_str());
+        if let Some(Whose { partner, order, stray, renews }) = whose.filter(|_| is_news)
+            && let Some(order) = tx.order(mode, partner, order).await?
+        {
+            let job = match stray {
+                None if renews => (JobKind::FollowSubscription, order.id.to_string()),
+                None => (JobKind::FollowPayment, order.id.to_string()),
+                Some(intent) => (JobKind::StrayPayment, format!("{} {intent}", order.id)),
+            };
+            tx.insert_job(&new_job(&order, job, now), now).await?;
+        }
+        Ok(())
     }
 
     /// Forgets events that are long over.

@@ -19,6 +19,7 @@ use crate::Mall;
 use crate::error::{Error, Result};
 use crate::orders::new_job;
 use crate::provision::order_of;
+use crate::renewals::Ending;
 use crate::worker::Next;
 
 /// How long after a period's end its invoice is looked for: Stripe takes about an hour to be paid.
@@ -138,17 +139,41 @@ impl Mall {
             let again = open.and_then(|invoice| invoice.next_payment_attempt);
             known.next_try_at = again.map(at_seconds);
             tx.update_cashier_subscription(mode, &mut known).await?;
+            if let Some(invoice) = open.filter(|_| !word.is_empty()) {
+                self.note_declined(&mut tx, order, (invoice, word)).await?;
+            }
             if is_over(&found.status)
                 && let Some(renewal) = tx.renewal_by_order(mode, partner, order.id).await?
                 && renewal.state == RenewalState::Active
             {
-                let ended = (RenewalState::Cancelled, self.ctx.now());
-                tx.end_renewal(mode, partner, &renewal, ended).await?;
+                let reason = format!("the subscription is {} there", found.status.as_str());
+                let state = RenewalState::Cancelled;
+                let ending = Ending { state, actor: "stripe", reason: &reason };
+                self.end_agreement(&mut tx, (mode, partner), &renewal, ending).await?;
             }
             tx.commit().await?;
             Ok(known)
         })
         .await
+    }
+
+    /// A period's charge was declined: once for its invoice, however often that is tried.
+    async fn note_declined(
+        &self,
+        tx: &mut Tx,
+        first: &Order,
+        (invoice, word): (&Invoice, &str),
+    ) -> Result<()> {
+        let whose = (first.mode, first.partner_id);
+        let renewal = tx.renewal_by_order(whose.0, whose.1, first.id).await?;
+        let Some(mut renewal) = renewal.filter(|one| one.state == RenewalState::Active) else {
+            return Ok(());
+        };
+        let what = (invoice.id.clone(), format!("the charge was declined: {word}"));
+        if self.renewal_failed(tx, whose, &mut renewal, what).await? {
+            tx.schedule_renewal(whose.0, whose.1, &renewal).await?;
+        }
+        Ok(())
     }
 
     /// Makes the order that an invoice paid for, unless there is one.

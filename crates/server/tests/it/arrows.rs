@@ -24,7 +24,8 @@ const FLOORS: &[(&str, Sees)] = &[
     ("store", Sees::Only(&["domain"])),
     ("carriers", Sees::Only(&["domain"])),
     ("cashiers", Sees::Only(&["domain"])),
-    ("mall", Sees::Only(&["domain", "wire", "store", "carriers", "cashiers"])),
+    ("pushes", Sees::Only(&["domain"])),
+    ("mall", Sees::Only(&["domain", "wire", "store", "carriers", "cashiers", "pushes"])),
     // The two faces do not know each other.
     ("api", Sees::Only(&["domain", "wire", "mall"])),
     ("web", Sees::Only(&["domain", "wire", "mall"])),
@@ -36,6 +37,7 @@ const FLOORS: &[(&str, Sees)] = &[
             "store",
             "carriers",
             "cashiers",
+            "pushes",
             "mall",
             "api",
             "web",
@@ -80,9 +82,9 @@ const KEPT: &[Kept] = &[
     },
     Kept {
         name: "reqwest",
-        floors: &["carriers", "cashiers", "sdk", "testkit"],
+        floors: &["carriers", "cashiers", "pushes", "sdk", "testkit"],
         free_in_tests: true,
-        reason: "a network call goes through a carrier or a cashier, so that none is made while \
+        reason: "a network call goes through a carrier, a cashier or `pushes`, so that none is made while \
                  a transaction is open; put the call behind one of their traits",
     },
 ];

@@ -5,6 +5,7 @@
 mod admin;
 mod answers;
 mod arrows;
+mod awaiting;
 mod bad_input;
 mod batches;
 mod binary;

@@ -276,8 +276,8 @@ async fn a_calendar_month_follows_the_partners_calendar(engine: Engine) {
     }
     mall.settle().await;
     let ends = [
-        (&east, "2025-02-28", ["2025-02-28 04:00:00", "2025-03-28 04:00:00"]),
-        (&utc, "2025-02-28", ["2025-02-28 20:00:00", "2025-03-28 20:00:00"]),
+        (&east, "2025-02-28", ["2025-02-28 04:00:00", "2025-03-31 04:00:00"]),
+        (&utc, "2025-02-28", ["2025-02-28 20:00:00", "2025-03-30 20:00:00"]),
     ];
     for (partner, last_day, _) in &ends {
         let plans = queue(&partner.client(&mall), &partner.sims[0]).await;

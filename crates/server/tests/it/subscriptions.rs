@@ -1,7 +1,8 @@
 //! Auto-renewals through Stripe, played: each period is paid once, gives one plan, and ends when somebody ends it.
 
-use domain::{Mode, Span};
+use domain::{Mode, Role, Span};
 use sdk::Client;
+use serde_json::{Value, json};
 use testkit::{Engine, TestMall, TestPartner, on_both_engines};
 
 use crate::payments::{balance, result, status, with_stripe};
@@ -13,6 +14,7 @@ on_both_engines!(
     a_declined_card_leaves_nothing_and_another_may_be_tried,
     whatever_fails_there_is_one_subscription,
     cancelling_ends_it_at_stripe_and_keeps_the_period,
+    an_operator_ends_it_at_stripe,
     what_ends_at_stripe_ends_here,
     a_card_that_fails_later_is_not_provisioned,
     only_orders_that_renew_are_subscribed,
@@ -194,6 +196,37 @@ async fn cancelling_ends_it_at_stripe_and_keeps_the_period(engine: Engine) {
     mall.stop().await;
 }
 
+async fn an_operator_ends_it_at_stripe(engine: Engine) {
+    let (mall, partner, client) = with_stripe(engine).await;
+    let (pay_id, pm) = ordered((&mall, &partner, &client), "N1", "pm_card_visa").await;
+    subscribe(&client, &pay_id, &pm).await;
+    mall.settle_payments().await;
+    let admin = mall.admin(Role::Operator).await;
+    let found = admin.get("/test/renewals?number=N1").await.done();
+    let id = found["items"][0]["renewal_id"].as_str().unwrap().to_owned();
+    // Nobody waits for the partner where a subscription pays.
+    assert_eq!(admin.get("/test/jobs?kind=await_renewal").await.done()["items"], json!([]));
+    mall.stripe().fault("drop_before", ("DELETE", "/v1/subscriptions"), 1).await;
+    for _ in 0..2 {
+        let done =
+            admin.post(&format!("/test/renewals/{id}/cancel"), &json!({"reason": "lost"})).await;
+        assert_eq!(done.done()["state"], "cancelled");
+    }
+    mall.settle().await;
+    mall.advance(Span::minutes(2)).await;
+    mall.settle_payments().await;
+    let told = admin.get(&format!("/test/renewals/{id}/timeline")).await.done();
+    assert_eq!(
+        (&told["subscription"]["status"], &told["subscription"]["ends"]),
+        (&json!("canceled"), &json!(true))
+    );
+    assert!(told["why"].as_str().unwrap().ends_with(": lost"), "{told}");
+    assert_eq!(queue(&client, &partner.sims[0]).await.len(), 1, "the running period stays");
+    pass(&mall, 31).await;
+    assert_eq!(mall.stripe().journal().charged.values().sum::<i64>(), 1_000);
+    mall.stop().await;
+}
+
 async fn what_ends_at_stripe_ends_here(engine: Engine) {
     let (mall, partner, client) = with_stripe(engine).await;
     let (pay_id, pm) = ordered((&mall, &partner, &client), "N1", "pm_card_visa").await;
@@ -226,9 +259,30 @@ async fn a_card_that_fails_later_is_not_provisioned(engine: Engine) {
     assert_eq!(known.status, "past_due");
     assert!(!known.decline_code.is_empty() && known.next_try_at.is_some(), "{known:?}");
     drop(tx);
+    // However often it is tried, the period failed once; and it is told why.
+    let history = client.query_auto_renewal_record_list(&partner.sims[0]).await.unwrap();
+    assert_eq!(history.record_list[0].last_result, "failed");
+    let admin = mall.admin(Role::Operator).await;
+    let found = admin.get("/test/renewals?failing=true").await.done();
+    let id = found["items"][0]["renewal_id"].as_str().unwrap().to_owned();
+    assert_eq!(
+        (&found["items"][0]["misses"], &found["items"][0]["paid_by"]),
+        (&json!(1), &json!("stripe"))
+    );
+    let path = format!("/test/renewals/{id}/timeline");
+    let told = admin.get(&path).await.done();
+    assert_eq!(told["why"], "1 period failed: the charge was declined: generic_decline");
+    assert_eq!(told["subscription"]["status"], "past_due");
+    assert_eq!(told["subscription"]["decline_code"], "generic_decline");
+    assert!(told["subscription"]["next_try_at"].is_string(), "{told}");
+    let again =
+        |entry: &&Value| entry["what"].as_str().unwrap().starts_with("Stripe tries the charge");
+    assert_eq!(told["entries"].as_array().unwrap().iter().filter(again).count(), 1);
     // Given up there, it has ended here.
     pass(&mall, 60).await;
     assert!(client.query_auto_renewal_record(&partner.sims[0]).await.unwrap().is_none());
+    let told = admin.get(&path).await.done();
+    assert!(told["why"].as_str().unwrap().starts_with("cancelled by stripe on 2024-"), "{told}");
     assert_eq!(mall.stripe().journal().charged.values().sum::<i64>(), 1_000);
     mall.stop().await;
 }

@@ -4,7 +4,18 @@ use super::record::kinds::{COUNT, FREE, MODE};
 use super::record::{Kind, records};
 
 /// The kinds of jobs.
-pub const KINDS: &[&str] = &["provision", "close_order", "turn_plan", "look_at_sim", "import"];
+pub const KINDS: &[&str] = &[
+    "provision",
+    "close_order",
+    "turn_plan",
+    "look_at_sim",
+    "import",
+    "follow_payment",
+    "refund",
+    "stray_payment",
+    "follow_subscription",
+    "await_renewal",
+];
 /// The states of jobs.
 pub const STATES: &[&str] = &["ready", "dead"];
 

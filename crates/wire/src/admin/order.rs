@@ -182,11 +182,11 @@ records! {
         /// When it succeeded or failed.
         ended_at: Option<String> = Kind::Time,
     }
-    /// One thing that happened to an order.
+    /// One thing that happened.
     TimelineEntry {
         /// When.
         at: String = Kind::Time,
-        /// `request`, `order`, `payment`, `attempt`, `plan`, `posting`, `job` or `operator`.
+        /// `request`, `order`, `renewal`, `payment`, `attempt`, `plan`, `posting`, `job` or `operator`.
         kind: String = FREE,
         /// What happened, in a sentence.
         what: String = Kind::Text { min: 1, max: 2_000 },

@@ -15,6 +15,7 @@ use super::partner::{
 use super::reconcile::Reconciliation;
 use super::record::kinds::FREE;
 use super::record::{Field, Kind, Record, Recorded};
+use super::renewal::{self, CancelRenewal, Renewal, RenewalTimeline};
 use super::request::{LoggedRequest, OUTCOMES};
 use super::sim::{PutSim, Sim, SimChange};
 use super::token::{IssuedToken, NewToken, Token, Whoami};
@@ -60,6 +61,9 @@ pub enum Op {
     ListReviews,
     ResolveOrder,
     RefundOrder,
+    ListRenewals,
+    ShowRenewal,
+    CancelRenewal,
     ListJobs,
     ShowJob,
     RetryJob,
@@ -221,6 +225,20 @@ const ORDERS: &[Field] = &[
     filter("to", Kind::Time, "Only those that came before this time"),
 ];
 
+const RENEWALS: &[Field] = &[
+    LIMIT,
+    CURSOR,
+    PARTNER,
+    filter("state", Kind::Word(renewal::STATES), "Only in this state"),
+    filter("failing", Kind::Bool, "Only those whose last period did not come, or was declined"),
+    filter(
+        "number",
+        NUMBER,
+        "Only of the SIM with this number, of an order with it (`orderNo`, `payId`, `requestOrderId`, our own id), \
+         or with this id",
+    ),
+];
+
 const JOBS: &[Field] = &[
     LIMIT,
     CURSOR,
@@ -364,6 +382,15 @@ routes! {
     Post "/{mode}/orders/{order_id}/refund" RefundOrder Operator
         "Give back what was paid for an order, whole or in part"
         &[], Body::Json(&RefundOrder::RECORD) => Answer::One(&OrderDetail::RECORD);
+
+    Get "/{mode}/renewals" ListRenewals Viewer "List auto-renewals, the newest first"
+        RENEWALS, Body::None => Answer::List(&Renewal::RECORD);
+    Get "/{mode}/renewals/{renewal_id}/timeline" ShowRenewal Viewer
+        "Show all that happened to an auto-renewal, and why it did not renew"
+        &[], Body::None => Answer::One(&RenewalTimeline::RECORD);
+    Post "/{mode}/renewals/{renewal_id}/cancel" CancelRenewal Operator
+        "End an auto-renewal; the running period stays"
+        &[], Body::Json(&CancelRenewal::RECORD) => Answer::One(&Renewal::RECORD);
 
     Get "/{mode}/jobs" ListJobs Viewer "List jobs: the dead ones, then the others as they fall due"
         JOBS, Body::None => Answer::List(&Job::RECORD);

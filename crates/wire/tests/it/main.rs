@@ -2,5 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panic")]
 
+mod payloads;
+mod push;
 mod requests;
 mod vectors;

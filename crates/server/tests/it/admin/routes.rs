@@ -123,6 +123,7 @@ impl World {
             | Op::ListPlans
             | Op::ListOrders
             | Op::ListReviews
+            | Op::ListRenewals
             | Op::ListJobs
             | Op::ListBalances
             | Op::ListPostings => list,
@@ -142,10 +143,8 @@ impl World {
             Op::PutPlan => sold("code", "NEW", "prod").body(plan()),
             Op::AddImport => list.body(json!({"kind": "plans", "file_name": "plans.csv"})),
             Op::PutImportPart | Op::ApplyImport | Op::ShowImport => self.import(op).await,
-            Op::Export => {
-                let case = Case::new(&[("mode", "test"), ("kind", "plans")]);
-                case.not("mode", "prod").not("kind", "orders")
-            }
+            Op::Export => export(),
+            Op::ShowRenewal | Op::CancelRenewal => self.renewal(op).await,
             Op::ShowOrder
             | Op::ShowTimeline
             | Op::ResolveOrder
@@ -216,6 +215,22 @@ impl World {
         case
     }
 
+    /// A case about an auto-renewal in force.
+    async fn renewal(&mut self, op: Op) -> Case {
+        let partner = self.stock().await.partner;
+        let mut order = partner.paid_order(&partner.sims[0], "A1");
+        order.order.auto_renewal = true;
+        partner.client(&self.mall).syn_order_info(&order).await.unwrap();
+        self.mall.settle().await;
+        let list = format!("/test/renewals?partner={}", partner.partner.code);
+        let found = self.owner.get(&list).await.done();
+        let id = found["items"][0]["renewal_id"].as_str().unwrap().to_owned();
+        let case = Case::new(&[("mode", "test"), ("renewal_id", &id)]);
+        let case = case.not("mode", "live").not("mode", "prod");
+        let case = case.not("renewal_id", &format!("rnw_{NO_ID}")).not("renewal_id", "x");
+        if op == Op::CancelRenewal { case.body(json!({"reason": "asked by phone"})) } else { case }
+    }
+
     /// An order that waits for a person.
     async fn reviewed(&self, partner: &TestPartner) -> String {
         let sim = self.mall.add_sim(partner, "9005", "simulator", SimState::Ready).await;
@@ -273,6 +288,11 @@ impl World {
 async fn price_of(owner: &AdminClient, mode: &str, code: &str) -> String {
     let prices = owner.get(&format!("/{mode}/partners/{code}/prices")).await.done();
     prices["items"][0]["price_id"].as_str().unwrap().to_owned()
+}
+
+fn export() -> Case {
+    let case = Case::new(&[("mode", "test"), ("kind", "plans")]);
+    case.not("mode", "prod").not("kind", "orders")
 }
 
 fn package() -> Value {

@@ -19,6 +19,7 @@ on_both_engines!(
     what_cannot_be_done_is_explained,
     an_audit_log_is_verified_against_a_head,
     an_order_that_waits_is_explained_and_decided,
+    a_renewal_is_listed_explained_and_cancelled,
 );
 
 /// A mall that runs, with the tokens of its operators.
@@ -372,5 +373,53 @@ async fn an_order_that_waits_is_explained_and_decided(engine: Engine) {
     assert!(code == 1 && told.contains("own carrier"), "{told}");
     assert_eq!(office.json(&format!("{package} --none"))["route"], Value::Array(Vec::new()));
     assert_eq!(office.json(package)["route"], Value::Array(Vec::new()));
+    office.server.stop();
+}
+
+async fn a_renewal_is_listed_explained_and_cancelled(engine: Engine) {
+    let office = Office::open(engine).await;
+    let client = demo_client(&office.server.url);
+    for (place, renews) in [(1, true), (2, false)] {
+        let mut order = super::backup::paid_order(0, place);
+        order.order.iccid = demo_sim(place);
+        order.order.auto_renewal = renews;
+        client.syn_order_info(&order).await.unwrap();
+    }
+    let number = super::backup::paid_order(0, 1).order.order_no;
+    let (sim, mut looks) = (demo_sim(1), 0);
+    while office.say("renewal list").contains("nothing") {
+        looks += 1;
+        assert!(looks < 1_000, "{}", office.say("order list"));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(office.say("renewal list --partner P012345"), "nothing\n");
+    assert_eq!(office.say("renewal list --failing"), "nothing\n");
+    let listed = office.json("renewal list --state active");
+    let id = listed["items"][0]["renewal_id"].as_str().unwrap().to_owned();
+    let told = office.say(&format!("renewal explain {number}"));
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(lines[0], format!("{id}, {number} of P000818 for {sim}: active"));
+    assert!(lines[1].starts_with("why: in force: the next period is due on 2"), "{told}");
+    assert!(told.contains(&format!("agreed, period 1: {number} is PROVISIONED")), "{told}");
+    assert!(told.contains("its order may come until"), "{told}");
+    for other in [&sim, &id, &format!("PAY-{number}")] {
+        assert_eq!(office.say(&format!("renewal explain {other}")), told, "{other}");
+    }
+    assert_eq!(office.json(&format!("renewal explain {sim}"))["renewal"]["renewal_id"], *id);
+    let plain = super::backup::paid_order(0, 2).order.order_no;
+    let (status, why) = office.fail(&format!("renewal explain {plain}"));
+    assert!(status == 1 && why.contains("ordered with autoRenewal 0"), "{why}");
+    assert!(office.fail("renewal explain NONE-7").1.contains("no order has this number"));
+
+    assert_eq!(office.fail(&format!("renewal cancel {number}")).0, 2, "it needs a reason");
+    for _ in 0..2 {
+        let done = office.json(&format!("renewal cancel {number} --reason lost"));
+        assert_eq!(done["state"], "cancelled");
+    }
+    let told = office.say(&format!("renewal explain {sim}"));
+    assert!(told.contains("why: cancelled by operator Jo on 2"), "{told}");
+    assert!(told.contains("Jo did renewal.cancel: lost"), "{told}");
+    assert!(office.say("renewal list --state cancelled").contains(&id));
+    assert_eq!(office.say("renewal list --state active"), "nothing\n");
     office.server.stop();
 }
