@@ -66,9 +66,9 @@ impl Mall {
 #[cfg(feature = "failpoints")]
 pub(crate) use armed::arm_from_environment;
 #[cfg(feature = "failpoints")]
-pub(crate) use armed::loses_plan;
-#[cfg(feature = "failpoints")]
 pub use armed::reached;
+#[cfg(feature = "failpoints")]
+pub(crate) use armed::{forgets_intent, loses_plan};
 
 #[cfg(feature = "failpoints")]
 mod armed {
@@ -106,6 +106,12 @@ mod armed {
     /// A bug on demand, to see that it is found: the plan of a provisioned order is forgotten.
     pub(crate) fn loses_plan() -> bool {
         fail::fail_point!("lose-plan", |_| true);
+        false
+    }
+
+    /// Another one: what Stripe answered is lost, and with it the key under which it was asked.
+    pub(crate) fn forgets_intent() -> bool {
+        fail::fail_point!("forget-intent", |_| true);
         false
     }
 

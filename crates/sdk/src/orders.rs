@@ -73,7 +73,8 @@ fn text(text: impl Into<String>) -> Value {
 }
 
 impl NewOrder {
-    fn fields(&self) -> Fields<'static> {
+    /// The fields as they are sent.
+    pub fn fields(&self) -> Fields<'static> {
         vec![
             ("deviceCode", text(&self.iccid)),
             ("orderNo", text(&self.order_no)),

@@ -73,8 +73,10 @@ fn account(fields: &mut Fields<'_>, mode: Mode) -> Option<Cashier> {
     if played && mode == Mode::Live {
         fields.wrong("double: live mode takes real money");
     }
+    let call_max = fields.seconds("call_max_seconds", 1, 80);
     let mut settings = Settings::new(mode, secret_key?.reveal(), publishable_key?);
     settings.base_url = base.unwrap_or(settings.base_url);
+    settings.timeout = call_max.unwrap_or(settings.timeout);
     let secrets = webhook_secret.into_iter().chain(next);
     let webhook_secrets = secrets.map(|secret| secret.reveal().to_owned()).collect();
     match Stripe::new(&settings) {
@@ -94,7 +96,8 @@ mod tests {
     fn all_mistakes_are_told_at_once_and_no_key() {
         let told = parse(
             r#"{"uat": {}, "live": {"secret_key": "sk_live_k3y", "publishable_key": "pk_live_1"},
-            "live/P2": {"double": true}, "test/P1": {"base": "http://stripe.example", "double": 1, "webhook": 1}}"#,
+            "live/P2": {"double": true},
+            "test/P1": {"base": "http://stripe.example", "double": 1, "webhook": 1, "call_max_seconds": 0}}"#,
             None,
         );
         let told = format!("{:#}", told.unwrap_err());
@@ -105,6 +108,7 @@ mod tests {
             "test/P1: secret_key: missing",
             "test/P1: publishable_key: missing",
             "test/P1: base: https://HOST",
+            "test/P1: call_max_seconds: a number from 1 to 80",
             "test/P1: webhook: no such field",
             "test/P1: double: true or false",
             "live/P2: double: live mode takes real money",

@@ -13,6 +13,7 @@ mod network;
 mod partner;
 pub mod saga;
 mod stripe;
+mod wire_proxy;
 
 pub use admin::{AdminClient, Answer};
 pub use clock::HandClock;
@@ -20,7 +21,8 @@ pub use database::{Database, Engine};
 pub use mall::{Recipe, TestMall, http_client};
 pub use network::Network;
 pub use partner::TestPartner;
-pub use stripe::PlayedStripe;
+pub use stripe::{PlayedStripe, all_at_stripe};
+pub use wire_proxy::{Calls, WireFault, WireProxy};
 
 /// Makes each story a test on both engines. A story is an `async fn(Engine)`.
 #[macro_export]

@@ -33,6 +33,8 @@ pub struct Recipe {
     pub networks: Vec<Network>,
     /// Whether Stripe is played, and takes the money of both test partners' users.
     pub stripe: bool,
+    /// Whether calls to it go over a line on which they go wrong at will, and how long one may take there.
+    pub stripe_line: Option<Span>,
     /// Which mode the paths without a prefix mean.
     pub root_mode: Option<Mode>,
     /// What connections may cost.
@@ -48,6 +50,7 @@ impl Default for Recipe {
             simulator: Behaviour::Accept,
             networks: Vec::new(),
             stripe: false,
+            stripe_line: None,
             root_mode: Some(Mode::Test),
             limits: Limits::default(),
             proxies: TrustedProxies::default(),
@@ -209,13 +212,18 @@ impl TestMall {
 
     /// Where Stripe, the books, orders and plans do not say the same, of all days since it began.
     pub async fn differences(&self) -> Vec<Difference> {
+        self.differences_seen_by(self.mall()).await
+    }
+
+    /// The same, as another node sees them.
+    pub async fn differences_seen_by(&self, node: &Mall) -> Vec<Difference> {
         let (mut differences, mut day) = (Vec::new(), self.began);
         while day <= self.mall().now(Mode::Test) + Span::days(1) {
             let date = day.rfc3339()[..10].to_owned();
             let mut cursor: Option<String> = None;
             loop {
                 let page = Page::new(Some(3), cursor.as_deref()).unwrap();
-                let part = self.mall().reconcile_day(Mode::Test, &date, &page).await.unwrap();
+                let part = node.reconcile_day(Mode::Test, &date, &page).await.unwrap();
                 differences.extend(part.differences);
                 cursor = part.next_cursor;
                 if cursor.is_none() {
@@ -248,7 +256,7 @@ async fn run(
         store: database.open().await,
         ctx,
         carriers,
-        cashiers: stripe.map(PlayedStripe::cashiers).unwrap_or_default(),
+        cashiers: stripe.map(|it| it.cashiers(recipe.stripe_line)).unwrap_or_default(),
         sealer: Sealer::new(&TEST_SEALING_KEY),
         settings: recipe.settings,
         simulator: recipe.simulator,

@@ -132,7 +132,7 @@ impl TestMall {
         tx.commit().await.unwrap();
     }
 
-    /// Adds a package of a carrier and its plan for 30 days, at the partner's prices of 10.00 and 8.00. The
+    /// Adds a package of a carrier and its plan for 30 days, unless they are there, at the partner's prices of 10.00 and 8.00. The
     /// plan's code is `PLAN-` and the carrier's, the package's `PACK-` and the carrier's.
     pub async fn add_plan_of(&self, partner: &TestPartner, carrier: &str) {
         let (mode, id) = (partner.partner.mode, partner.partner.id);
@@ -148,7 +148,10 @@ impl TestMall {
             carrier_product: format!("CP-{package}"),
         };
         let mut tx = self.store().begin().await.unwrap();
-        tx.insert_package(mode, &package).await.unwrap();
+        let is_new = tx.plan(mode, &code).await.unwrap().is_none();
+        if is_new {
+            tx.insert_package(mode, &package).await.unwrap();
+        }
         let plan = Plan {
             plan_id: format!("plan_{code}"),
             name: LocalizedText::en_zh(&code, &code),
@@ -158,7 +161,9 @@ impl TestMall {
             renewable: true,
             code: code.clone(),
         };
-        tx.insert_plan(mode, &plan).await.unwrap();
+        if is_new {
+            tx.insert_plan(mode, &plan).await.unwrap();
+        }
         for (kind, hundredths) in [(PriceKind::Sale, 1_000), (PriceKind::Settlement, 800)] {
             let unit = price(partner.partner.currency, hundredths);
             let price = Price { plan_code: code.clone(), kind, unit };
@@ -230,6 +235,11 @@ impl TestPartner {
             pay_currency: self.partner.currency.code().to_owned(),
             auto_renewal: false,
         }
+    }
+
+    /// An order of the plan that [`TestMall::add_plan_of`] made of a carrier, to be paid to the mall.
+    pub fn order_at(&self, carrier: &str, sim: &str, number: &str) -> NewOrder {
+        self.paid_order_at(carrier, sim, number).order
     }
 
     /// A paid order of the plan that [`TestMall::add_plan_of`] made of a carrier.

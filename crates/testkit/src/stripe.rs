@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cashiers::stripe::{Settings, Stripe};
-use domain::{Ctx, Mode};
+use domain::{Ctx, Mode, Span};
 use mall::{Cashier, Cashiers};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 
 use crate::clock::HandClock;
 use crate::mall::http_client;
+use crate::wire_proxy::WireProxy;
 
 /// The secret that its events are signed with.
 const WEBHOOK_SECRET: &str = "whsec_test";
@@ -38,6 +39,7 @@ pub struct PlayedStripe {
     double: Arc<StripeDouble>,
     url: String,
     playing: JoinHandle<()>,
+    line: WireProxy,
 }
 
 impl PlayedStripe {
@@ -48,9 +50,17 @@ impl PlayedStripe {
         let config = Config { webhook_secret, seed: 1, ..Config::default() };
         let double = Arc::new(StripeDouble::open(config, ctx, None).unwrap());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let address = listener.local_addr().unwrap();
+        let url = format!("http://{address}");
         let playing = server::serve_stripe_double(listener, Arc::clone(&double), pending());
-        Self { double, url, playing: tokio::spawn(playing) }
+        let playing = tokio::spawn(playing);
+        let line = WireProxy::start(Some(address)).await;
+        Self { double, url, playing, line }
+    }
+
+    /// The line to it on which calls go wrong at will, for malls whose recipe puts it in between.
+    pub fn line(&self) -> &WireProxy {
+        &self.line
     }
 
     /// Tells a mall of its events from now on.
@@ -58,10 +68,14 @@ impl PlayedStripe {
         self.double.deliver_to(&format!("http://{mall}/stripe/webhook/test"));
     }
 
-    /// The account of the test mode's money.
-    pub(crate) fn cashiers(&self) -> Cashiers {
+    /// The account of the test mode's money, reached over the line if a call may take so long there.
+    pub(crate) fn cashiers(&self, line: Option<Span>) -> Cashiers {
         let settings = Settings::new(Mode::Test, "sk_test_key", "pk_test_key");
-        let settings = Settings { base_url: self.url.clone(), ..settings };
+        let mut settings = Settings { base_url: self.url.clone(), ..settings };
+        if let Some(call_max) = line {
+            settings.base_url = format!("http://{}", self.line.address());
+            settings.timeout = call_max;
+        }
         let stripe = Stripe::new(&settings).unwrap();
         let webhook_secrets = vec![WEBHOOK_SECRET.to_owned()];
         let cashier = Arc::new(Cashier { stripe, webhook_secrets, played: true });
@@ -144,6 +158,11 @@ impl PlayedStripe {
         list["data"].as_array().unwrap().len()
     }
 
+    /// All objects of a kind, the newest first.
+    pub async fn all(&self, path: &str) -> Vec<Value> {
+        all_at_stripe(&self.url, path).await
+    }
+
     /// What it really did.
     pub fn journal(&self) -> Journal {
         let mut journal = Journal::default();
@@ -164,5 +183,23 @@ impl PlayedStripe {
 impl Drop for PlayedStripe {
     fn drop(&mut self) {
         self.playing.abort();
+    }
+}
+
+/// All objects of a kind, the newest first, at a Stripe that is played anywhere.
+pub async fn all_at_stripe(url: &str, path: &str) -> Vec<Value> {
+    let join = if path.contains('?') { '&' } else { '?' };
+    let (mut all, mut after): (Vec<Value>, String) = (Vec::new(), String::new());
+    loop {
+        let page = format!("{url}/v1/{path}{join}limit=100{after}");
+        let request = http_client().get(page).header("authorization", "Bearer sk_test_dashboard");
+        let answer = request.send().await.unwrap().text().await.unwrap();
+        let mut page: Value = serde_json::from_str(&answer).unwrap();
+        let Value::Array(found) = page["data"].take() else { panic!("{path}: {page}") };
+        all.extend(found);
+        if page["has_more"] != true {
+            return all;
+        }
+        after = format!("&starting_after={}", all.last().unwrap()["id"].as_str().unwrap());
     }
 }

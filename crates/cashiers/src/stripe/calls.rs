@@ -110,14 +110,16 @@ impl Stripe {
         self.http.post(&format!("payment_intents/{}/cancel", safe(id)?), form, key).await
     }
 
-    /// A part of a customer's payments, the newest first.
+    /// A part of a customer's payments, the newest first, with their charges and what Stripe kept.
     pub async fn payment_intents_of(
         &self,
         customer: &str,
         after: Option<&str>,
     ) -> Result<Page<PaymentIntent>, CallError> {
+        let whole = format!("data.{WHOLE}");
         let form = Form::default().with("customer", customer).with("limit", PAGE);
-        self.http.get("payment_intents", form.maybe("starting_after", after)).await
+        let form = form.maybe("starting_after", after).expand(&[&whole]);
+        self.http.get("payment_intents", form).await
     }
 
     /// Gives money back.

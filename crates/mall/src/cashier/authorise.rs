@@ -189,6 +189,11 @@ impl Mall {
             }
             Err(error) => return Err(error.into()),
         };
+        #[cfg(feature = "failpoints")]
+        if crate::failpoints::forgets_intent() {
+            self.renew_payment_key(&mut payable.taken, mode).await?;
+            return Err(CallError::Unknown { message: "forgotten on purpose".to_owned() }.into());
+        }
         self.note_intent(payable, &customer, &intent).await?;
         Ok(intent)
     }

@@ -10,7 +10,7 @@ use wire::payment::{ResultConfirm, ResultQuery, ResultQueryAnswer};
 
 use super::authorise::{NoIntent, Payable, next_look};
 use super::learn::Learned;
-use super::subscribe::Renewing;
+use super::subscribe::{FIRST_CHOICE, Renewing};
 use super::{ASK_PAUSE, key_text};
 use crate::error::{Error, Result};
 use crate::provision::order_of;
@@ -202,7 +202,9 @@ impl Mall {
     ) -> Result<Option<(Timestamp, String)>> {
         let mode = renewing.payable.order.mode;
         let known = &renewing.subscription;
-        if known.method_id.is_empty() && known.subscription_id.is_empty() {
+        let tried = known.key.no >= FIRST_CHOICE;
+        // A try that was given up may have arrived after all.
+        if !tried && known.method_id.is_empty() && known.subscription_id.is_empty() {
             return Ok(None);
         }
         match self.look_for_subscription(stripe, renewing).await {

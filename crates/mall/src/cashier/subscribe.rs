@@ -22,6 +22,8 @@ use crate::{Caller, Mall};
 /// The longest interval that Stripe has.
 const DAYS_MAX: u32 = 1_095;
 const MONTHS_MAX: u32 = 36;
+/// The number of the key under which the first card that is chosen is charged: the row is made with the one before.
+pub(super) const FIRST_CHOICE: i64 = 2;
 
 /// A payable order with the subscription that it begins.
 #[derive(Debug, Clone)]
@@ -248,13 +250,17 @@ impl Mall {
             return Ok(stripe.subscription(&renewing.subscription.subscription_id).await?);
         }
         let customer = self.ensure_customer(stripe, &renewing.payable).await?;
-        if !is_fresh(renewing.subscription.key, self.now(renewing.payable.order.mode)) {
-            // The key may be forgotten: what was made under it is looked for among the customer's.
+        let forgotten = !is_fresh(renewing.subscription.key, self.now(renewing.payable.order.mode));
+        if forgotten || renewing.subscription.key.no > FIRST_CHOICE {
+            // The key may be forgotten, or a try with another card have arrived after all: what was made is looked
+            // for among the customer's.
             if let Some(found) = self.find_subscription(stripe, renewing, &customer).await? {
                 self.note_subscription(renewing, &customer, &found).await?;
                 return Ok(found);
             }
-            self.renew_subscription_key(renewing, false).await?;
+            if forgotten {
+                self.renew_subscription_key(renewing, false).await?;
+            }
         }
         let price = self.ensure_price(stripe, &renewing.payable).await?;
         let order = &renewing.payable.order;
@@ -425,7 +431,8 @@ impl Mall {
             key = self.renew_price(offer, key).await?;
         }
         let made = self.make_price(stripe, order, (amount, interval), (offer, key)).await;
-        if let Err(CallError::Trouble { .. }) = made {
+        // The key has this answer for good, or belongs to what was begun for another order under another name.
+        if let Err(CallError::Trouble { .. } | CallError::KeyConflict { .. }) = made {
             self.renew_price(offer, key).await?;
         }
         let (product, price) = made?;

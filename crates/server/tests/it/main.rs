@@ -37,5 +37,6 @@ mod signatures;
 mod sims;
 mod slow_clients;
 mod steps;
+mod stripe_wire;
 mod subscriptions;
 mod usage;

@@ -27,14 +27,14 @@ const CLIENTS: usize = 6;
 /// SIMs of the network; the orders go round them.
 const SIMS: usize = 40;
 /// For how long a server lives, in milliseconds.
-const LIVES: std::ops::Range<u64> = 60..500;
+pub(super) const LIVES: std::ops::Range<u64> = 60..500;
 /// By then no order is left behind: leases of 20 seconds run out before.
 const LOOKS_MAX: u32 = 600;
 const PAUSE: Duration = Duration::from_millis(100);
 /// What makes every fifth plan get lost.
 const SABOTAGE: &str = "lose-plan=20%return(lost)";
 
-fn number(variable: &str, otherwise: u64) -> u64 {
+pub(super) fn number(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap())
 }
 

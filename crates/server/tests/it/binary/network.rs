@@ -104,7 +104,7 @@ pub(super) async fn stock(store: &Store, ctx: &Ctx, sims: usize, credit: i64) ->
         description: LocalizedText::default(),
         package,
         periods: vec![1],
-        renewable: false,
+        renewable: true,
     };
     tx.insert_plan(mode, &plan).await.unwrap();
     for (kind, minor) in [(PriceKind::Sale, 499), (PriceKind::Settlement, OWED)] {
