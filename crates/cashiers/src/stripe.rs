@@ -18,7 +18,7 @@ use domain::{Mode, Span};
 
 pub use calls::{NewCustomer, NewPaymentIntent, NewRefund};
 pub use error::CallError;
-pub use lookups::EventsQuery;
+pub use lookups::{DoubleClock, EventsQuery};
 pub use objects::{
     BalanceTransaction, Charge, Customer, Dispute, DisputeStatus, EphemeralKey, Event, Expandable,
     LastPaymentError, Metadata, Page, PaymentIntent, PaymentIntentStatus, Refund, RefundStatus,

@@ -33,6 +33,11 @@ const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(5);
 pub(crate) struct Clocks(AtomicI64);
 
 impl Clocks {
+    /// It never goes back: who read it earlier and comes later changes nothing.
+    pub(crate) fn learn(&self, ahead: Span) {
+        self.0.fetch_max(ahead.as_micros(), Ordering::Relaxed);
+    }
+
     fn ahead(&self, mode: Mode) -> Span {
         match mode {
             Mode::Live => Span::micros(0),
@@ -72,8 +77,7 @@ impl Mall {
     /// Reads how far the test mode is ahead.
     pub(crate) async fn read_clock(&self, tx: &mut Tx) -> Result<Span> {
         let ahead = tx.clock_ahead(Mode::Test).await?;
-        // It never goes back: who read it earlier and comes later changes nothing.
-        self.clocks.0.fetch_max(ahead.as_micros(), Ordering::Relaxed);
+        self.clocks.learn(ahead);
         Ok(ahead)
     }
 
@@ -150,25 +154,48 @@ impl Mall {
         }
         let next = tx.next_by_clock(mode, now).await?;
         drop(tx);
-        let by = next.map_or(left, |at| at.since(now).max(STEP_MIN).min(left));
-        // They go first: whoever asks them at the new time must find what happened until then.
-        self.move_cashiers(mode, ahead + by).await;
+        let by = next.map_or(left, |at| at.since(now).min(left));
+        let by = self.next_at_cashiers(mode, ahead).await.map_or(by, |next| next.min(by));
+        let by = by.max(STEP_MIN).min(left);
         let mut tx = self.store.begin().await?;
-        if tx.move_clock(mode, ahead, by).await? {
-            tx.commit().await?;
-            self.clocks.0.fetch_max((ahead + by).as_micros(), Ordering::Relaxed);
-            self.bell.notify_one();
+        if !tx.move_clock(mode, ahead, by).await? {
+            // Somebody else moves it too.
+            return Ok(());
         }
-        // Else somebody else moves it too.
+        tx.commit().await?;
+        self.clocks.learn(ahead + by);
+        // What they tell of is dated by the time to which the mall has come.
+        self.move_cashiers(mode, ahead + by).await;
+        self.bell.notify_one();
         Ok(())
     }
 
-    /// Lets the doubles of Stripe be as far ahead as the mode.
+    /// How much later the next thing happens at a double of Stripe.
+    async fn next_at_cashiers(&self, mode: Mode, ahead: Span) -> Option<Span> {
+        let mut next: Option<Span> = None;
+        for cashier in self.cashiers.of_mode(mode).filter(|cashier| cashier.played) {
+            let clock = cashier.stripe.move_double_to(ahead).await.ok();
+            let there = clock.and_then(|clock| clock.next_in_seconds).map(Span::seconds);
+            next = next.into_iter().chain(there).min();
+        }
+        next
+    }
+
+    /// Lets the doubles of Stripe be as far ahead as the mode, and tell what happened until then.
     async fn move_cashiers(&self, mode: Mode, ahead: Span) {
         for cashier in self.cashiers.of_mode(mode).filter(|cashier| cashier.played) {
-            if let Err(error) = cashier.stripe.move_double_to(ahead).await {
-                // The next step tells it the same.
-                tracing::warn!(%error, "a double of Stripe does not move its clock");
+            let begun = tokio::time::Instant::now();
+            while begun.elapsed() < STEP_TAKES_MAX {
+                match cashier.stripe.move_double_to(ahead).await {
+                    Ok(clock) if clock.waiting == 0 => break,
+                    // It may not reach us, or not be told to: without its events all is found as well.
+                    Ok(_) => tokio::time::sleep(LOOK_EVERY).await,
+                    Err(error) => {
+                        // The next step tells it the same.
+                        tracing::warn!(%error, "a double of Stripe does not move its clock");
+                        break;
+                    }
+                }
             }
         }
     }

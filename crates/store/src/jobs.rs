@@ -6,7 +6,7 @@
 use std::str::FromStr;
 
 use domain::id::{JobId, PartnerId};
-use domain::{Mode, Timestamp, UnknownWord};
+use domain::{Mode, Span, Timestamp, UnknownWord};
 use sha2::{Digest, Sha256};
 
 use crate::engine::{Engine, Store, Tx, execute, fetch_all, fetch_optional, statements};
@@ -62,7 +62,8 @@ statements! {
         WHERE mode = $1 AND partner_id = $2 AND job_id = $3 AND state = 'ready' AND run_at > $5";
     BURY = "UPDATE jobs SET state = 'dead', last_error = $5
         WHERE mode = $1 AND partner_id = $2 AND job_id = $3 AND fence = $4";
-    DUE = "SELECT CAST(MIN(run_at) AS BIGINT) AS run_at FROM jobs WHERE state = 'ready'";
+    DUE = "SELECT CAST(MIN(run_at) AS BIGINT) AS run_at,
+        (SELECT ahead FROM mode_clocks WHERE mode = 'test') AS ahead FROM jobs WHERE state = 'ready'";
     STANDING = "SELECT job_id, kind, subject, state, run_at, failures, last_error FROM jobs
         WHERE mode = $1 AND partner_id = $2 ORDER BY job_id";
 }
@@ -244,6 +245,7 @@ struct JobRow {
 #[derive(sqlx::FromRow)]
 struct DueRow {
     run_at: Option<i64>,
+    ahead: Option<i64>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -281,9 +283,16 @@ fn held(changed: u64) -> Result<()> {
 impl Store {
     /// When the next job is due, if there is any.
     pub async fn next_job_at(&self) -> Result<Option<Timestamp>> {
+        Ok(self.next_job_and_clock().await?.0)
+    }
+
+    /// The same, and how far the test mode's clock is ahead.
+    pub async fn next_job_and_clock(&self) -> Result<(Option<Timestamp>, Span)> {
         let mut reader = self.read().await?;
-        let due = fetch_optional!(reader, DueRow, DUE)?;
-        Ok(due.and_then(|row| row.run_at).map(Timestamp::from_micros))
+        let row = fetch_optional!(reader, DueRow, DUE)?;
+        let row = row.unwrap_or(DueRow { run_at: None, ahead: None });
+        let ahead = Span::micros(row.ahead.unwrap_or_default());
+        Ok((row.run_at.map(Timestamp::from_micros), ahead))
     }
 }
 

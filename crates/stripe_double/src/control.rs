@@ -63,7 +63,11 @@ fn advance(double: &mut Double, body: &Value, real_micros: i64) -> Result<Value,
         }
         double.ahead = double.ahead.max(ahead);
         double.settle(real_micros);
-        return Ok(json!({"now": double.state.now}));
+        let waiting = double.state.webhooks.waiting(double.state.now);
+        let next_in = double.state.next_at().map(|at| at.saturating_sub(double.state.now));
+        return Ok(
+            json!({"now": double.state.now, "waiting": waiting, "next_in_seconds": next_in}),
+        );
     }
     let seconds = body["advance_seconds"].as_i64();
     let seconds = seconds.filter(|seconds| (0..=SECONDS_MAX).contains(seconds));

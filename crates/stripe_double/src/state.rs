@@ -209,6 +209,11 @@ impl State {
         timers.insert((self.now.saturating_add(seconds), self.made), timer);
     }
 
+    /// When the next thing happens by the double's clock.
+    pub(crate) fn next_at(&self) -> Option<i64> {
+        self.timers.keys().next().map(|(at, _)| *at)
+    }
+
     /// What happens once the request is answered, whatever a test clock says.
     pub(crate) fn soon(&mut self, timer: Timer) {
         self.made = self.made.saturating_add(1);

@@ -89,9 +89,13 @@ impl Http {
     }
 
     /// Makes a call of a double's own controls.
-    pub async fn control(&self, name: &str, body: &str) -> Result<(), CallError> {
+    pub async fn control<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        body: &str,
+    ) -> Result<T, CallError> {
         let request = self.client.request(Method::POST, format!("{}/_double/{name}", self.base));
-        self.call::<serde_json::Value>(request.body(body.to_owned())).await.map(|_| ())
+        self.call(request.body(body.to_owned())).await
     }
 
     async fn call<T: DeserializeOwned>(

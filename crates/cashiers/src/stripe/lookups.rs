@@ -2,6 +2,7 @@
 //! May touch the network.
 
 use domain::Span;
+use serde::Deserialize;
 
 use super::calls::{PAGE, WHOLE, safe};
 use super::form::Form;
@@ -16,6 +17,15 @@ pub struct EventsQuery<'a> {
     pub types: &'a [&'a str],
     /// Made at this time or later, in seconds.
     pub created_from: Option<i64>,
+}
+
+/// What a double says of its clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct DoubleClock {
+    /// How many webhooks it is about to send.
+    pub waiting: u64,
+    /// How many seconds later the next thing happens there by itself.
+    pub next_in_seconds: Option<i64>,
 }
 
 impl Stripe {
@@ -34,10 +44,9 @@ impl Stripe {
 
     /// Lets a double of Stripe be so far ahead of real time, unless it is further; its control, which Stripe itself
     /// does not have.
-    pub async fn move_double_to(&self, ahead: Span) -> Result<(), CallError> {
-        self.http
-            .control("clock", &format!("{{\"ahead_seconds\": {}}}", ahead.as_micros() / 1_000_000))
-            .await
+    pub async fn move_double_to(&self, ahead: Span) -> Result<DoubleClock, CallError> {
+        let body = format!("{{\"ahead_seconds\": {}}}", ahead.as_micros() / 1_000_000);
+        self.http.control("clock", &body).await
     }
 
     /// A charge, with what it did to the balance.

@@ -103,6 +103,7 @@ impl Mall {
             self.renew_by(&renewing, invoice).await?;
         }
         let open = invoices.iter().find(|one| one.status == Some(InvoiceStatus::Open));
+        let is_drafted = invoices.iter().any(|one| one.status == Some(InvoiceStatus::Draft));
         let noted = self.note_standing(&renewing, found, open).await?;
         let now = self.now(mode);
         if is_over(&found.status) {
@@ -110,6 +111,8 @@ impl Mall {
         }
         let at = match (noted.period_ends_at, open) {
             (_, Some(_)) => now + UNPAID_PAUSE,
+            // It is about to be charged.
+            _ if is_drafted => now + INVOICE_TAKES,
             (Some(ends_at), None) if ends_at + INVOICE_TAKES > now => ends_at + INVOICE_TAKES,
             _ => next_look(renewing.payable.taken.begun_at, now),
         };
@@ -218,7 +221,7 @@ impl Mall {
             paid.on(OrderEvent::OutcomeUnknown(reason))?
         };
         let order = Order {
-            id: self.ctx.id(),
+            id: self.ctx.id_at(now),
             order_no: invoice.id.clone(),
             pay_id: invoice.id.clone(),
             org_order_id: first.order_no.clone(),

@@ -109,6 +109,13 @@ async fn without_events_renewals_are_found(engine: Engine) {
     pass(&mall, 62).await;
     assert_eq!(renewals(&mall, &partner, "N1").await, 2);
     assert_eq!(balance(&mall, &partner, "sales").await, -3_000);
+    // Whoever looks while an invoice is drafted comes again when it is charged, though nothing tells so.
+    mall.stripe().webhooks(false, false).await;
+    mall.advance(Span::days(28)).await;
+    mall.settle_payments().await;
+    mall.stripe().webhooks(true, false).await;
+    pass(&mall, 1).await;
+    assert_eq!(renewals(&mall, &partner, "N1").await, 3);
     mall.stop().await;
 }
 
