@@ -76,6 +76,7 @@ async fn payments() {
     assert_read(&peer, &line);
     stripe.payment_intents_of("cus_1", Some("pi_1")).await.unwrap();
     let line = "GET /v1/payment_intents?customer=cus_1&limit=100&starting_after=pi_1";
+    let line = &format!("{line}&expand[]=data.{whole}");
     assert_read(&peer, line);
     stripe.cancel_payment_intent("pi_1", &key).await.unwrap();
     let line = "POST /v1/payment_intents/pi_1/cancel";

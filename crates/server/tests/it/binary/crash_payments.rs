@@ -35,8 +35,8 @@ const LOOKS_MAX: u32 = 1_500;
 const PAUSE: Duration = Duration::from_millis(100);
 /// What an order costs, in cents.
 const PRICE: i64 = 499;
-/// What makes every fifth intent be forgotten with its key.
-const SABOTAGE: &str = "forget-intent=20%return(lost)";
+/// What makes every second intent be forgotten with its key.
+const SABOTAGE: &str = "forget-intent=50%return(lost)";
 
 /// Stripe, played in a process of its own, whose events go to whatever server lives.
 struct Stripe {
@@ -410,6 +410,6 @@ async fn killed_while_money_comes(engine: Engine) {
 }
 
 async fn two_payments_of_one_order_are_found(engine: Engine) {
-    let wrong = crash(engine, 2, true).await;
+    let wrong = crash(engine, 4, true).await;
     assert!(wrong.iter().any(|what| what.contains("has the intents")), "{wrong:?}");
 }
