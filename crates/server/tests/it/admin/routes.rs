@@ -126,8 +126,8 @@ impl World {
             | Op::ListRenewals
             | Op::ListJobs
             | Op::ListBalances
-            | Op::ListPostings => list,
-            Op::ShowClock => list,
+            | Op::ListPostings
+            | Op::ShowClock => list,
             Op::MoveClock => list.body(json!({"to": "2024-03-10T08:00:00Z"})),
             Op::Reconcile => Case { query: "?day=2027-01-31", ..list },
             Op::AddPartner => {
