@@ -46,7 +46,12 @@ pub(crate) fn matched(queue: &[SimPlan], carrier: &str, said: &[PlanSaid]) -> Ve
 
 /// Whether a carrier's plan came with an order: more may stand behind the order's id.
 fn is_of_order(said: &PlanSaid, upstream_id: &str) -> bool {
-    let rest = said.order.as_deref().and_then(|order| order.strip_prefix(upstream_id));
+    names_order(said.order.as_deref(), upstream_id)
+}
+
+/// Whether what a carrier says of a plan's order is this one.
+pub(crate) fn names_order(said: Option<&str>, upstream_id: &str) -> bool {
+    let rest = said.and_then(|order| order.strip_prefix(upstream_id));
     !upstream_id.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 

@@ -126,7 +126,8 @@ fn subject(job: &Job) -> &str {
         | JobKind::Refund
         | JobKind::StrayPayment
         | JobKind::FollowSubscription
-        | JobKind::AwaitRenewal => &job.subject,
+        | JobKind::AwaitRenewal
+        | JobKind::RevokePlan => &job.subject,
         JobKind::TurnPlan | JobKind::LookAtSim => "a SIM",
     }
 }
@@ -257,6 +258,7 @@ impl Mall {
             JobKind::Refund => Box::pin(self.refund(job)).await,
             JobKind::FollowSubscription => Box::pin(self.follow_subscription(job)).await,
             JobKind::AwaitRenewal => Box::pin(self.await_renewal(job)).await,
+            JobKind::RevokePlan => Box::pin(self.revoke_plan(job)).await,
             JobKind::StrayPayment => Box::pin(self.stray_payment(job)).await,
             // It carries a carrier's answer, and must not make every job's future as large.
             JobKind::LookAtSim => Box::pin(self.look_upstream(job)).await,

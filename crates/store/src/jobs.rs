@@ -37,7 +37,8 @@ macro_rules! claim_oldest {
     ($lock:literal) => {
         claim!(
             "kind IN ('provision', 'close_order', 'turn_plan', 'import', 'look_at_sim',
-            'follow_payment', 'refund', 'stray_payment', 'follow_subscription', 'await_renewal')",
+            'follow_payment', 'refund', 'stray_payment', 'follow_subscription', 'await_renewal',
+            'revoke_plan')",
             "run_at",
             $lock
         )
@@ -101,11 +102,13 @@ pub enum JobKind {
     /// Waits for the next order of an auto-renewal that the partner is paid for. The subject is the id of the order
     /// with which it began.
     AwaitRenewal,
+    /// Asks a carrier to end a plan whose money went back. The subject is the order's id.
+    RevokePlan,
 }
 
 impl JobKind {
     /// All kinds.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Provision,
         Self::CloseOrder,
         Self::TurnPlan,
@@ -116,6 +119,7 @@ impl JobKind {
         Self::StrayPayment,
         Self::FollowSubscription,
         Self::AwaitRenewal,
+        Self::RevokePlan,
     ];
 
     /// Whether its times are business dates, which move with its mode's clock; those of the others are real, since they
@@ -129,7 +133,7 @@ impl JobKind {
             | Self::StrayPayment
             | Self::FollowSubscription
             | Self::AwaitRenewal => true,
-            Self::Provision | Self::LookAtSim | Self::Import => false,
+            Self::Provision | Self::LookAtSim | Self::Import | Self::RevokePlan => false,
         }
     }
 
@@ -146,6 +150,7 @@ impl JobKind {
             Self::StrayPayment => "stray_payment",
             Self::FollowSubscription => "follow_subscription",
             Self::AwaitRenewal => "await_renewal",
+            Self::RevokePlan => "revoke_plan",
         }
     }
 }

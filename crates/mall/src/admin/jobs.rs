@@ -101,6 +101,8 @@ async fn still_needed(tx: &mut Tx, mode: Mode, job: &JobRecord) -> Result<Option
              that is known"
                 .to_owned(),
         ),
+        // A person who saw to it at the carrier has nothing to retry.
+        Ok(JobKind::RevokePlan) => None,
         Ok(JobKind::AwaitRenewal) => Some(
             "this job says so when an auto-renewal does not come: cancel the auto-renewal, and it \
              ends by itself"

@@ -2,10 +2,11 @@
 //! make of it.
 
 use domain::sim::SimState;
-use domain::{Role, Span};
+use domain::{Mode, Role, Span};
 use sdk::Client;
 use serde_json::{Value, json};
-use testkit::{AdminClient, Engine, TestMall, TestPartner, on_both_engines};
+use testkit::{AdminClient, Engine, Network, Recipe, TestMall, TestPartner, on_both_engines};
+use upstream::{Fault, FaultKind, Faults, Protocol};
 
 use crate::payments::{authorised, balance, result, status, with_stripe};
 use crate::steps::at_once;
@@ -22,6 +23,8 @@ on_both_engines!(
     what_was_paid_twice_goes_back,
     another_amount_than_agreed_waits_for_a_person,
     a_lost_answer_gives_nothing_back_twice,
+    a_refunded_plan_is_ended_at_its_carrier,
+    a_carrier_that_does_not_end_a_plan_is_told_of,
 );
 
 /// An order that a card paid for and that has its plan; gives the payment's number and the intent.
@@ -300,5 +303,65 @@ async fn a_lost_answer_gives_nothing_back_twice(engine: Engine) {
     assert_eq!(balance(&mall, &partner, "sales").await, -500);
     assert_eq!(client.order("N1").await.unwrap().status, "PROVISIONED");
     mall.stripe().no_faults().await;
+    mall.stop().await;
+}
+
+/// A mall with Cube, and an order there that is provisioned; gives an operator and the order's id.
+async fn at_cube(engine: Engine) -> (TestMall, AdminClient, String) {
+    let networks = vec![Network::new("cube", Protocol::CubeV4)];
+    let mall = TestMall::with(engine, Recipe { networks, ..Recipe::default() }).await;
+    let partner = mall.add_partner("P100", Mode::Test, |_| ()).await;
+    mall.add_plan_of(&partner, "cube").await;
+    let sim = mall.add_sim(&partner, "", "cube", SimState::Ready).await;
+    let client = partner.client(&mall);
+    client.syn_order_info(&partner.paid_order_at("cube", &sim, "N1")).await.unwrap();
+    for _ in 0..30 {
+        mall.advance(Span::seconds(10)).await;
+    }
+    let order = client.order("N1").await.unwrap();
+    assert_eq!(order.status, "PROVISIONED");
+    let operator = operator(&mall).await;
+    (mall, operator, order.order_id)
+}
+
+/// What became of each cancellation at the network.
+fn cancelled(mall: &TestMall) -> Vec<String> {
+    let entries = mall.network("cube").journal().into_iter().map(|entry| entry.to_json());
+    let cancels = entries.filter(|entry| entry["action"] == "cancel");
+    cancels.map(|entry| entry["effect"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn a_refunded_plan_is_ended_at_its_carrier(engine: Engine) {
+    let (mall, operator, order) = at_cube(engine).await;
+    refund(&operator, &order, None).await.done();
+    for _ in 0..10 {
+        mall.advance(Span::seconds(31)).await;
+    }
+    assert_eq!(cancelled(&mall), ["done"]);
+    let jobs = operator.get("/test/jobs?kind=revoke_plan").await.done();
+    assert_eq!(jobs["items"], json!([]));
+    mall.stop().await;
+}
+
+async fn a_carrier_that_does_not_end_a_plan_is_told_of(engine: Engine) {
+    let (mall, operator, order) = at_cube(engine).await;
+    let faults = vec![Fault::often(FaultKind::Refuse, 1_000)];
+    mall.network("cube").set_faults(Faults { faults, ..Faults::default() });
+    refund(&operator, &order, None).await.done();
+    for _ in 0..3 {
+        mall.advance(Span::seconds(31)).await;
+    }
+    let jobs = operator.get("/test/jobs?kind=revoke_plan&state=dead").await.done();
+    let job = &jobs["items"][0];
+    assert_eq!(job["subject"], order.as_str(), "{jobs}");
+    assert!(!job["last_error"].as_str().unwrap().is_empty(), "{jobs}");
+    // Once it can be ended, it is ended; whoever saw to it at the carrier may drop the job instead.
+    mall.network("cube").set_faults(Faults::default());
+    let path = format!("/test/jobs/{}/retry", job["job_id"].as_str().unwrap());
+    operator.post(&path, &Value::Null).await.done();
+    for _ in 0..3 {
+        mall.advance(Span::seconds(31)).await;
+    }
+    assert_eq!(cancelled(&mall).last().unwrap(), "done");
     mall.stop().await;
 }

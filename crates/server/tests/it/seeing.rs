@@ -79,7 +79,7 @@ async fn a_mall_is_ready_as_long_as_its_database_answers(engine: Engine) {
     assert!(told[0].1.as_ref().is_some_and(|detail| detail.contains("database")), "{told:?}");
     assert_eq!(told[1].0, "migrations");
     assert_eq!(get(&format!("{}/healthz", mall.url())).await.0, 200, "the process answers");
-    mall.stop().await;
+    mall.stop_as_it_is().await;
 }
 
 async fn a_stopping_mall_is_not_ready_and_ends_what_it_began(engine: Engine) {

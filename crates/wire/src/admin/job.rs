@@ -15,6 +15,7 @@ pub const KINDS: &[&str] = &[
     "stray_payment",
     "follow_subscription",
     "await_renewal",
+    "revoke_plan",
 ];
 /// The states of jobs.
 pub const STATES: &[&str] = &["ready", "dead"];

@@ -133,5 +133,6 @@ async fn a_search_goes_on_where_a_page_saw_none(engine: Engine) {
     }
     assert_eq!(numbers(&admin, "", 500).await.len(), 6_001);
     assert_eq!(numbers(&admin, &format!("?iccid={}", shop.sims[0]), 500).await.len(), 6_001);
-    mall.stop().await;
+    // Copies of an order are not booked.
+    mall.stop_as_it_is().await;
 }

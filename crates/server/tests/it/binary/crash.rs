@@ -17,7 +17,7 @@ use testkit::{Engine, on_both_engines};
 use tokio::task::JoinSet;
 
 use super::install::{Installation, demo_client, demo_sim};
-use super::network::{Network, OWED, PARTNER, paid_order, stock};
+use super::network::{Network, OWED, OWED_BEFORE, PARTNER, paid_order, stock};
 use super::process::{Server, run, simmall};
 
 on_both_engines!(killed_at_any_instant, a_bug_put_in_on_purpose_is_found);
@@ -209,7 +209,7 @@ async fn look(store: &Store, acknowledged: &BTreeSet<String>, network: &Network)
     }
     let (used, owed) = (
         tx.credit(&partner).await.unwrap().used.minor,
-        OWED * i64::try_from(acknowledged.len()).unwrap(),
+        OWED_BEFORE + OWED * i64::try_from(acknowledged.len()).unwrap(),
     );
     if used != owed {
         wrong.push(format!("the partner owes {used}, not {owed}"));

@@ -16,6 +16,8 @@ pub(super) const CODE: &str = "network";
 pub(super) const PARTNER: &str = "P000818";
 /// What that partner owes for a plan, in minor units.
 pub(super) const OWED: i64 = 399;
+/// What it owes for the demo's published payment, in minor units.
+pub(super) const OWED_BEFORE: i64 = 1_999;
 
 /// The network, and the file that tells a mall of it.
 pub(super) struct Network {
