@@ -101,8 +101,6 @@ async fn still_needed(tx: &mut Tx, mode: Mode, job: &JobRecord) -> Result<Option
              that is known"
                 .to_owned(),
         ),
-        // A person who saw to it at the carrier has nothing to retry.
-        Ok(JobKind::RevokePlan) => None,
         Ok(JobKind::AwaitRenewal) => Some(
             "this job says so when an auto-renewal does not come: cancel the auto-renewal, and it \
              ends by itself"
@@ -123,7 +121,8 @@ async fn still_needed(tx: &mut Tx, mode: Mode, job: &JobRecord) -> Result<Option
             _ => None,
         },
         // It is asked again whenever somebody wants to know.
-        Ok(JobKind::LookAtSim) => None,
+        // Nor has a person who saw to it at the carrier anything to retry.
+        Ok(JobKind::LookAtSim | JobKind::RevokePlan) => None,
         Ok(JobKind::Import) => Some(
             "it validates and applies an import, and deletes it when it is old: retry the job"
                 .to_owned(),
