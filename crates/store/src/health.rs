@@ -28,11 +28,12 @@ statements! {
         COUNT(CASE WHEN state = 'dead' THEN 1 END) AS dead FROM jobs";
     IN_STATE = "SELECT mode, COUNT(*) AS count FROM orders WHERE state = $1
         GROUP BY mode ORDER BY mode";
-    /// The newest order of each partner is found by its key: ids grow with time.
+    /// The newest order of each partner is found by its key: ids grow with time. Its date is that of its mode.
     NEWEST = "SELECT CAST(MAX(at) AS BIGINT) AS at FROM (
         SELECT (SELECT created_at FROM orders
             WHERE orders.mode = partners.mode AND orders.partner_id = partners.partner_id
-            ORDER BY order_id DESC LIMIT 1) AS at FROM partners
+            ORDER BY order_id DESC LIMIT 1) - COALESCE((SELECT ahead FROM mode_clocks
+            WHERE mode_clocks.mode = partners.mode), 0) AS at FROM partners
         UNION ALL SELECT MAX(created_at) AS at FROM partners
         UNION ALL SELECT MAX(created_at) AS at FROM partner_keys) AS newest";
     LIVE_KEYS = "SELECT mode, partner_id, key_id, sealed FROM partner_keys

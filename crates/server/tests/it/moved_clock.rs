@@ -132,6 +132,9 @@ async fn what_falls_due_comes_in_its_order(engine: Engine) {
     assert_eq!(shown["ahead_seconds"], 31 * 60 + 30 * 86_400 + 25 * 3_600);
     let made = client.order("R2").await.unwrap().created_at;
     assert_eq!(made, mall.mall().now(Mode::Test).as_millis());
+    // An order of the mode's time to come is not from the future.
+    let newest = mall.store().read().await.unwrap().newest_row_at().await.unwrap();
+    assert_eq!(newest, Some(mall.now()));
     let owner = mall.admin(Role::Owner).await;
     let audit = owner.get("/audit?action=clock.move").await.done();
     assert_eq!(audit["items"].as_array().unwrap().len(), 3, "{audit}");
