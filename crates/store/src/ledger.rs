@@ -41,21 +41,7 @@ impl Tx {
         (posting, reference): (Posting, &str),
         now: Timestamp,
     ) -> Result<bool> {
-        let booked = execute!(
-            self,
-            INSERT,
-            mode.as_str(),
-            partner.to_string(),
-            order_id.to_string(),
-            posting.kind.as_str(),
-            reference,
-            posting.debit.as_str(),
-            posting.credit.as_str(),
-            posting.amount.minor,
-            posting.amount.currency.code(),
-            now.as_micros(),
-        )?;
-        Ok(booked == 1)
+        self.book((mode, partner), &order_id.to_string(), (posting, reference), now).await
     }
 
     /// Books a posting of a partner as a whole under the operator's reference, unless one of its kind and reference
@@ -66,12 +52,22 @@ impl Tx {
         (posting, reference): (Posting, &str),
         now: Timestamp,
     ) -> Result<bool> {
+        self.book((mode, partner), "", (posting, reference), now).await
+    }
+
+    async fn book(
+        &mut self,
+        (mode, partner): (Mode, PartnerId),
+        order: &str,
+        (posting, reference): (Posting, &str),
+        now: Timestamp,
+    ) -> Result<bool> {
         let booked = execute!(
             self,
             INSERT,
             mode.as_str(),
             partner.to_string(),
-            "",
+            order,
             posting.kind.as_str(),
             reference,
             posting.debit.as_str(),
