@@ -358,7 +358,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens, in whatever order: at most one plan, never a plan without a payment, and
+        /// Whatever happens, in whatever order: at most one plan at a time, never a plan without a payment, and
         /// a payment is never forgotten.
         #[test]
         fn any_life_keeps_the_promises(events in prop::collection::vec(any_event(), 0..40)) {
@@ -370,6 +370,10 @@ mod tests {
                     Ok(next) => {
                         paid += i32::from(matches!(event, OrderEvent::PaymentSucceeded { .. }));
                         plans += i32::from(matches!(event, OrderEvent::Provisioned { .. }));
+                        if matches!(event, OrderEvent::RefundDone) {
+                            // A plan goes with its money. If a bank sends that back later, another may come.
+                            plans = 0;
+                        }
                         prop_assert!(next != before);
                         prop_assert!(before.paid_at().is_none() || next.paid_at() == before.paid_at());
                         state = next;
