@@ -328,7 +328,8 @@ async fn many_triggers_take_the_money_once(engine: Engine) {
     assert_eq!(balance(&mall, &partner, "sales").await, -money);
     assert_eq!(mall.stripe().journal().charged.values().sum::<i64>(), money);
     let plans = client.single_query_order(&partner.sims[0]).await.unwrap().order_list.len();
-    assert_eq!(plans, rounds);
+    // The list shows 200 at most.
+    assert_eq!(plans, rounds.min(200));
     node.stop().await;
     mall.stop().await;
 }
