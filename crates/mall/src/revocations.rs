@@ -3,7 +3,7 @@
 use carriers::{CarrierPlan, ControlError, Feature, PlanState};
 use domain::Span;
 use domain::order::Order;
-use domain::sim_plan::{QueuedPlan, SimPlanState, advance};
+use domain::sim_plan::{QueuedPlan, SimPlanState, advance, schedule};
 use store::{Job, JobKind, SimQueue, Tx};
 
 use crate::Mall;
@@ -50,6 +50,10 @@ impl Mall {
         if let Some(ends_at) = end_of_use(&queue) {
             let job = (JobKind::TurnPlan, order.iccid.as_str().to_owned());
             self.write_job(tx, order, job, ends_at).await?;
+        }
+        // An agreement is due when the last plan of the queue ends. Where none is left, its subscription knows when.
+        if let Some((_, _, end)) = schedule(&queue, &partner.zone).last() {
+            self.schedule_renewal(tx, &sim, *end).await?;
         }
         let carrier = self.carrier(mode, &order.carrier);
         let can = carrier.is_some_and(|one| one.capabilities().has(Feature::CancelPlan));

@@ -152,7 +152,13 @@ fn decline(state: &mut State, intent: &str, method: &str, error: ApiError) -> Ou
 pub(crate) fn succeed(state: &mut State, intent: &str, method: &str) {
     let charge = add_charge(state, intent, method);
     let amount = state.number(intent, "amount");
-    let line = book(state, "charge", &charge, amount, money::fee(amount));
+    let line = match state.late_fee_seconds {
+        Some(seconds) => {
+            state.after(seconds, Timer::Books { charge: charge.clone() });
+            Value::Null
+        }
+        None => json!(book(state, "charge", &charge, amount, money::fee(amount))),
+    };
     let outcome = json!({"network_status": "approved_by_network", "type": "authorized", "reason": null,
         "risk_level": "normal", "seller_message": "Payment complete."});
     state.merge(
@@ -182,6 +188,14 @@ pub(crate) fn succeed(state: &mut State, intent: &str, method: &str) {
     {
         disputes::begin(state, &charge, reason);
     }
+}
+
+/// Enters a charge into the account's books that was not when it was made.
+pub(crate) fn book_late(state: &mut State, charge: &str) {
+    let amount = state.number(charge, "amount");
+    let line = book(state, "charge", charge, amount, money::fee(amount));
+    state.merge(charge, json!({"balance_transaction": line}));
+    state.emit("charge.updated", charge, Value::Null);
 }
 
 /// A line of the account's books.

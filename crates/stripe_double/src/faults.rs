@@ -18,6 +18,8 @@ pub(crate) enum Fault {
     Status(u16, bool),
     /// Payments that are confirmed are processing for so many seconds.
     LateSuccess(i64),
+    /// What a charge cost is told so many seconds later.
+    LateFee(i64),
 }
 
 #[derive(Debug, Clone)]
@@ -60,9 +62,13 @@ fn read(given: &Value) -> Result<Planned, String> {
             let seconds = number("delay_seconds").ok_or("delay_seconds is missing")?;
             Fault::LateSuccess(i64::try_from(seconds).unwrap_or(i64::MAX))
         }
+        "late_fee" => {
+            let seconds = number("delay_seconds").ok_or("delay_seconds is missing")?;
+            Fault::LateFee(i64::try_from(seconds).unwrap_or(i64::MAX))
+        }
         other => {
             return Err(format!(
-                "kind is drop_before, drop_after, delay, status or late_success, not {other:?}"
+                "kind is drop_before, drop_after, delay, status, late_success or late_fee, not {other:?}"
             ));
         }
     };

@@ -111,6 +111,7 @@ impl Double {
         let now = real_micros.div_euclid(MICROS).saturating_add(self.ahead);
         self.state.request = Value::Null;
         self.state.late_seconds = None;
+        self.state.late_fee_seconds = None;
         while let Some(timer) = self.state.next_due(now) {
             happen(&mut self.state, timer);
         }
@@ -134,6 +135,7 @@ impl Double {
                 return Reply::now(finished(failure(status), request, &request_id));
             }
             Some(Fault::LateSuccess(seconds)) => self.state.late_seconds = Some(seconds),
+            Some(Fault::LateFee(seconds)) => self.state.late_fee_seconds = Some(seconds),
             _ => {}
         }
         self.state.request =
@@ -273,6 +275,7 @@ impl Double {
 fn happen(state: &mut State, timer: Timer) {
     match timer {
         Timer::Succeeds { intent, method } => charges::succeed(state, &intent, &method),
+        Timer::Books { charge } => charges::book_late(state, &charge),
         Timer::RefundEnds { refund, status } => refunds::end(state, &refund, status),
         Timer::PeriodEnds { subscription } => subscriptions::renew(state, &subscription),
         Timer::Expires { subscription } => subscriptions::expire(state, &subscription),

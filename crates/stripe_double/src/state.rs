@@ -20,6 +20,8 @@ const EXPAND_DEPTH_MAX: usize = 4;
 pub(crate) enum Timer {
     /// A payment that was processing succeeds.
     Succeeds { intent: String, method: String },
+    /// A charge comes into the account's books.
+    Books { charge: String },
     /// A subscription's period is over.
     PeriodEnds { subscription: String },
     /// A first payment was waited for long enough.
@@ -54,6 +56,8 @@ pub(crate) struct State {
     pub(crate) request: Value,
     /// Payments that are confirmed now are processing for so many seconds first.
     pub(crate) late_seconds: Option<i64>,
+    /// Charges that are made now come into the books so many seconds later.
+    pub(crate) late_fee_seconds: Option<i64>,
     pub(crate) webhooks: Webhooks,
     /// What really happened to money.
     pub(crate) effects: Vec<Value>,

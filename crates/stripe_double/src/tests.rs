@@ -144,6 +144,22 @@ fn a_late_success_comes_at_its_time() {
 }
 
 #[test]
+fn a_fee_may_be_told_late() {
+    let double = &mut double();
+    let id = intent(double, "");
+    let fault = json!({"kind": "late_fee", "delay_seconds": 60, "path": "*/confirm"}).to_string();
+    ask(double, "POST", "/_double/faults", &fault, "");
+    let body = "payment_method=pm_card_visa&return_url=https://a.test";
+    let path = format!("/v1/payment_intents/{id}");
+    let (_, paid) = ask(double, "POST", &format!("{path}/confirm"), body, "");
+    assert_eq!(paid["status"], "succeeded");
+    let charge = format!("/v1/charges/{}", paid["latest_charge"].as_str().unwrap());
+    assert!(ask(double, "GET", &charge, "", "").1["balance_transaction"].is_null());
+    ask(double, "POST", "/_double/clock", r#"{"advance_seconds":60}"#, "");
+    assert!(ask(double, "GET", &charge, "", "").1["balance_transaction"].is_string());
+}
+
+#[test]
 fn live_keys_and_unknown_parameters_are_refused() {
     let double = &mut double();
     let mut live = request("GET", "/v1/events", "", "");

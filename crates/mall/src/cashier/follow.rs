@@ -22,6 +22,11 @@ pub(super) const FIRST_PAUSE: Span = Span::seconds(5);
 /// How soon it is asked again where Stripe could not be asked.
 const TROUBLE_PAUSE: Span = Span::seconds(30);
 
+/// How often a fee is asked for that Stripe did not tell with the charge.
+const FEE_PAUSE: Span = Span::minutes(60);
+/// For how long; after that the comparison of days names it.
+const FEE_WAIT_MAX: Span = Span::days(7);
+
 /// How a payment stands at Stripe.
 pub(super) enum Asked {
     /// What was learned is written down.
@@ -31,13 +36,20 @@ pub(super) enum Asked {
 }
 
 impl Mall {
-    /// The job `follow_payment`: asks until the payment is decided.
+    /// The job `follow_payment`: asks until the payment is decided, and for a while until its fee is known.
     pub(crate) async fn follow_payment(&self, job: &Job) -> Result<Next> {
         let order = order_of(&mut self.store.read().await?, job).await?;
         let Some(payable) = self.payable(&order).await? else { return Ok(Next::Done) };
         let begun_at = payable.taken.begun_at;
         Ok(match self.follow(payable).await? {
             Asked::Learned(Learned::Decided) => Next::Done,
+            Asked::Learned(Learned::FeeOpen) => {
+                let now = self.now(order.mode);
+                if now.since(begun_at) > FEE_WAIT_MAX {
+                    return Ok(Next::Done);
+                }
+                Next::At(now + FEE_PAUSE, "Stripe has not told its fee yet".to_owned())
+            }
             Asked::Learned(Learned::Open) => {
                 Next::At(next_look(begun_at, self.now(order.mode)), String::new())
             }
@@ -175,7 +187,7 @@ impl Mall {
             Ok(_) | Err(CallError::Refused { .. } | CallError::KeyConflict { .. }) => {
                 let begun_at = payable.taken.begun_at;
                 Ok(match self.follow(payable).await? {
-                    Asked::Learned(Learned::Decided) => None,
+                    Asked::Learned(Learned::Decided | Learned::FeeOpen) => None,
                     Asked::Learned(Learned::Open) => {
                         let at = next_look(begun_at, self.now(order.mode));
                         Some((at, "its payment is under way".to_owned()))

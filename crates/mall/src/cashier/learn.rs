@@ -21,6 +21,8 @@ use crate::orders::Paid;
 pub(super) enum Learned {
     /// Paid, or never to be paid.
     Decided,
+    /// Paid, but what Stripe kept for it is not known yet.
+    FeeOpen,
     /// Not yet.
     Open,
 }
@@ -76,10 +78,10 @@ impl Mall {
         match intent.status {
             PaymentIntentStatus::Succeeded => {
                 self.heed_success(tx, rows, (intent, partner)).await?;
-                if let Some(charge) = charge {
-                    self.book_fee(tx, &rows.order, charge).await?;
-                }
-                Ok(Learned::Decided)
+                let Some(charge) = charge else { return Ok(Learned::Decided) };
+                self.book_fee(tx, &rows.order, charge).await?;
+                let is_told = charge.balance_transaction.object().is_some();
+                Ok(if is_told { Learned::Decided } else { Learned::FeeOpen })
             }
             PaymentIntentStatus::Canceled => {
                 if rows.payment.state.outcome() == Outcome::Unknown {

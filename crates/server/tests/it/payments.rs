@@ -15,6 +15,7 @@ on_both_engines!(
     the_amount_and_the_payment_must_be_the_orders,
     what_is_closed_cannot_be_paid,
     a_payment_under_way_is_waited_for,
+    a_fee_that_is_told_late_is_booked,
     money_that_comes_after_all_is_kept_or_given_back,
     events_of_others_are_refused,
     whatever_fails_is_charged_once,
@@ -198,6 +199,27 @@ async fn a_payment_under_way_is_waited_for(engine: Engine) {
     }
     mall.settle().await;
     assert_eq!(status(&client, "N1").await, "PROVISIONED");
+    mall.stop().await;
+}
+
+async fn a_fee_that_is_told_late_is_booked(engine: Engine) {
+    let (mall, partner, client) = with_stripe(engine).await;
+    mall.stripe().webhooks(true, false).await;
+    let (pay_id, intent) = authorised((&partner, &client), "N1").await;
+    let late =
+        serde_json::json!({"kind": "late_fee", "delay_seconds": 86_400, "path": "/v1/*confirm"});
+    mall.stripe().control("faults", late).await;
+    let form = [("payment_method", "pm_card_visa"), ("use_stripe_sdk", "true")];
+    let (_, paid) = mall.stripe().call(&format!("payment_intents/{intent}/confirm"), &form).await;
+    assert_eq!(paid["status"], "succeeded");
+    mall.advance(Span::minutes(1)).await;
+    assert_eq!(status(&client, "N1").await, "PROVISIONED");
+    assert_eq!(result(&client, &pay_id).await, "success");
+    assert_eq!(balance(&mall, &partner, "stripe_fees").await, 0);
+    // No event tells of it: it is asked for.
+    mall.advance(Span::days(1)).await;
+    mall.advance(Span::minutes(61)).await;
+    assert_eq!(balance(&mall, &partner, "stripe_fees").await, 59);
     mall.stop().await;
 }
 

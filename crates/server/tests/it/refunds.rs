@@ -25,6 +25,7 @@ on_both_engines!(
     a_lost_answer_gives_nothing_back_twice,
     a_refunded_plan_is_ended_at_its_carrier,
     a_carrier_that_does_not_end_a_plan_is_told_of,
+    a_renewal_is_due_when_what_is_left_ends,
 );
 
 /// An order that a card paid for and that has its plan; gives the payment's number and the intent.
@@ -363,5 +364,26 @@ async fn a_carrier_that_does_not_end_a_plan_is_told_of(engine: Engine) {
         mall.advance(Span::seconds(31)).await;
     }
     assert_eq!(cancelled(&mall).last().unwrap(), "done");
+    mall.stop().await;
+}
+
+async fn a_renewal_is_due_when_what_is_left_ends(engine: Engine) {
+    let (mall, partner, client) = with_stripe(engine).await;
+    let sim = &partner.sims[0];
+    let mut renews = partner.paid_order(sim, "N0");
+    renews.order.auto_renewal = true;
+    client.syn_order_info(&renews).await.unwrap();
+    mall.settle().await;
+    let next_time = async || {
+        let known = client.query_auto_renewal_record_list(sim).await.unwrap().record_list;
+        known[0].next_renewal_time.clone()
+    };
+    let before = next_time().await;
+    // A second plan waits behind the first.
+    provisioned((&mall, &partner, &client), "pm_card_visa").await;
+    assert_ne!(next_time().await, before);
+    refund(&operator(&mall).await, &order_id(&client).await, None).await.done();
+    mall.settle_payments().await;
+    assert_eq!(next_time().await, before);
     mall.stop().await;
 }
