@@ -217,20 +217,28 @@ impl TestMall {
 
     /// The same, as another node sees them.
     pub async fn differences_seen_by(&self, node: &Mall) -> Vec<Difference> {
-        let (mut differences, mut day) = (Vec::new(), self.began);
+        let (mut dates, mut day) = (Vec::new(), self.began);
         while day <= self.mall().now(Mode::Test) + Span::days(1) {
-            let date = day.rfc3339()[..10].to_owned();
+            dates.push(day.rfc3339()[..10].to_owned());
+            day = day + Span::days(1);
+        }
+        self.differences_of_days(node, &dates).await
+    }
+
+    /// The same of some days.
+    pub async fn differences_of_days(&self, node: &Mall, dates: &[String]) -> Vec<Difference> {
+        let mut differences = Vec::new();
+        for date in dates {
             let mut cursor: Option<String> = None;
             loop {
                 let page = Page::new(Some(3), cursor.as_deref()).unwrap();
-                let part = node.reconcile_day(Mode::Test, &date, &page).await.unwrap();
+                let part = node.reconcile_day(Mode::Test, date, &page).await.unwrap();
                 differences.extend(part.differences);
                 cursor = part.next_cursor;
                 if cursor.is_none() {
                     break;
                 }
             }
-            day = day + Span::days(1);
         }
         differences
     }
