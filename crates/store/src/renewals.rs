@@ -160,6 +160,17 @@ impl Tx {
         one_row(changed, "the auto-renewal")
     }
 
+    async fn one_renewal(
+        &mut self,
+        sql: &'static str,
+        (mode, partner): (Mode, PartnerId),
+        key: &str,
+    ) -> Result<Option<Renewal>> {
+        let (mode, partner) = (mode.as_str(), partner.to_string());
+        let row = fetch_optional!(self, RenewalRow, sql, mode, partner, key)?;
+        row.map(RenewalRow::into_renewal).transpose()
+    }
+
     /// The agreement in force for a SIM.
     pub async fn active_renewal(
         &mut self,
@@ -167,9 +178,7 @@ impl Tx {
         partner: PartnerId,
         iccid: &Iccid,
     ) -> Result<Option<Renewal>> {
-        let (mode, partner) = (mode.as_str(), partner.to_string());
-        let row = fetch_optional!(self, RenewalRow, ACTIVE, mode, partner, iccid.as_str())?;
-        row.map(RenewalRow::into_renewal).transpose()
+        self.one_renewal(ACTIVE, (mode, partner), iccid.as_str()).await
     }
 
     /// Those of many SIMs that have an agreement in force.
@@ -202,9 +211,7 @@ impl Tx {
         partner: PartnerId,
         order_id: OrderId,
     ) -> Result<Option<Renewal>> {
-        let (mode, partner) = (mode.as_str(), partner.to_string());
-        let row = fetch_optional!(self, RenewalRow, BY_ORDER, mode, partner, order_id.to_string())?;
-        row.map(RenewalRow::into_renewal).transpose()
+        self.one_renewal(BY_ORDER, (mode, partner), &order_id.to_string()).await
     }
 
     /// All agreements of a SIM, the newest first, at most `limit`.
@@ -227,9 +234,7 @@ impl Tx {
         partner: PartnerId,
         id: RenewalId,
     ) -> Result<Option<Renewal>> {
-        let (mode, partner) = (mode.as_str(), partner.to_string());
-        let row = fetch_optional!(self, RenewalRow, BY_ID, mode, partner, id.to_string())?;
-        row.map(RenewalRow::into_renewal).transpose()
+        self.one_renewal(BY_ID, (mode, partner), &id.to_string()).await
     }
 
     /// The agreement under which an order was made: the first, or a later one whose plan is on the SIM.
@@ -239,9 +244,7 @@ impl Tx {
         partner: PartnerId,
         order_id: OrderId,
     ) -> Result<Option<Renewal>> {
-        let (mode, partner) = (mode.as_str(), partner.to_string());
-        let row = fetch_optional!(self, RenewalRow, OF_ORDER, mode, partner, order_id.to_string())?;
-        row.map(RenewalRow::into_renewal).transpose()
+        self.one_renewal(OF_ORDER, (mode, partner), &order_id.to_string()).await
     }
 
     /// Agreements in force that neither a subscription nor a job brings on: their partner, the order with which they
