@@ -55,8 +55,19 @@ impl EventType {
         Self::PlanExpired,
     ];
 
+    /// The words of all of them.
+    pub const WORDS: [&'static str; Self::ALL.len()] = {
+        let mut words = [""; Self::ALL.len()];
+        let mut place = 0;
+        while place < words.len() {
+            words[place] = Self::ALL[place].as_str();
+            place += 1;
+        }
+        words
+    };
+
     /// The word on the wire.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::RechargeSuccess => "recharge.success",
             Self::OrderFailed => "order.failed",
