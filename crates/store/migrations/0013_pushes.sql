@@ -32,7 +32,8 @@ CREATE TABLE push_endpoints (
     PRIMARY KEY (mode, partner_id, endpoint_id)
 );
 CREATE UNIQUE INDEX push_endpoints_id ON push_endpoints (endpoint_id);
-CREATE INDEX push_endpoints_on ON push_endpoints (leased_until) WHERE state = 'on' AND kind = 'url';
+-- Without what the relay writes, so that its writing touches no index.
+CREATE INDEX push_endpoints_on ON push_endpoints (mode, partner_id, endpoint_id) WHERE state = 'on' AND kind = 'url';
 
 -- An endpoint's keys, sealed; two at most while one takes the other's place.
 CREATE TABLE push_keys (
@@ -87,6 +88,8 @@ CREATE INDEX push_deliveries_due ON push_deliveries (mode, partner_id, endpoint_
 -- Whether something earlier of the same subject still waits.
 CREATE INDEX push_deliveries_subject ON push_deliveries (mode, partner_id, endpoint_id, subject, sequence)
     WHERE state = 'waiting';
+CREATE INDEX push_deliveries_failed ON push_deliveries (mode, partner_id, endpoint_id, event_id)
+    WHERE state = 'failed';
 
 -- Every try: when, how long it took, and what was answered.
 CREATE TABLE push_attempts (
