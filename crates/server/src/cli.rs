@@ -16,6 +16,7 @@ use store::{Options, Sealer, Store};
 
 use crate::edge::Edge;
 use crate::process::LogLines;
+use crate::push_settings::PushSettings;
 use crate::run::{Running, Wiring, bind, build, serve as serve_mall, start, told_to_stop};
 use crate::sim_settings::SimSettings;
 use crate::telemetry::{self, LogFormat, Telemetry};
@@ -129,6 +130,8 @@ struct Common {
     networks: Networks,
     #[command(flatten)]
     sims: SimSettings,
+    #[command(flatten)]
+    pushes: PushSettings,
     #[command(flatten)]
     edge: Edge,
 }
@@ -253,6 +256,7 @@ impl Common {
             simulator,
             carriers,
             cashiers,
+            pushes: self.pushes.settings(),
             root_mode,
             listen,
             admin_listen,
@@ -401,7 +405,7 @@ async fn run_demo(args: Demo, telemetry: &Telemetry) -> anyhow::Result<()> {
     let mut wiring = args.common.wiring(store, ctx, sealer, args.root_mode)?;
     let listeners = bind(&wiring).await?;
     let stripe = demo::play_stripe(&mut wiring, &args.data).await?;
-    let mall = build(&wiring);
+    let mall = build(&wiring)?;
     let seeded = mall::demo::seed(&mall).await?;
     let token = demo::admin_token(&wiring, &args.data).await?;
     let told = told_to_stop()?;

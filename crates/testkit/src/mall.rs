@@ -236,6 +236,13 @@ impl TestMall {
     }
 }
 
+/// Pushes go to this machine, on any port: the receivers of tests are there.
+fn push_settings() -> pushes::Settings {
+    let ranges = vec!["127.0.0.0/8".parse().unwrap()];
+    let policy = pushes::Policy { ranges, ports: (1..=u16::MAX).collect(), hosts: Vec::new() };
+    pushes::Settings { policy, ..pushes::Settings::default() }
+}
+
 /// An HTTP client for requests that the SDK would not make.
 pub fn http_client() -> reqwest::Client {
     // An error means that there is a provider already.
@@ -256,6 +263,7 @@ async fn run(
         store: database.open().await,
         ctx,
         carriers,
+        pushes: push_settings(),
         cashiers: stripe.map(|it| it.cashiers(recipe.stripe_line)).unwrap_or_default(),
         sealer: Sealer::new(&TEST_SEALING_KEY),
         settings: recipe.settings,
