@@ -21,8 +21,8 @@ use crate::run::{Running, Wiring, bind, build, serve as serve_mall, start, told_
 use crate::sim_settings::SimSettings;
 use crate::telemetry::{self, LogFormat, Telemetry};
 use crate::{
-    admin, backup, carriers_file, cashiers_file, clock, demo, doctor, sealing, sign, simulator,
-    stripe_double, token,
+    admin, backup, carriers_file, cashiers_file, clock, demo, doctor, listen, sealing, sign,
+    simulator, stripe_double, token,
 };
 
 /// The prefix of all variables.
@@ -55,6 +55,8 @@ enum Command {
     Restore(backup::RestoreArgs),
     /// Sign a request: its JSON body on standard input, the signature on standard output.
     Sign(sign::Args),
+    /// Hear a partner's pushes as they happen, and pass them on to a program without a public address.
+    Listen(listen::Args),
     /// Seal a secret, given on standard input, as it may stand in the carriers' or cashiers' file.
     Seal(carriers_file::SealArgs),
     /// Print the OpenAPI document.
@@ -299,7 +301,8 @@ fn describe(error: &anyhow::Error) -> String {
 
 /// Refuses variables that begin like ours but mean nothing: a slip in a name must not go unnoticed.
 fn check_environment() -> anyhow::Result<()> {
-    let mut known = BTreeSet::from([OsString::from(admin::TOKEN_VARIABLE)]);
+    let mut known =
+        BTreeSet::from([admin::TOKEN_VARIABLE, listen::KEY_VARIABLE].map(OsString::from));
     gather_variables(&Cli::command(), &mut known);
     let unknown: Vec<String> = std::env::vars_os()
         .filter(|(name, _)| !known.contains(name))
@@ -328,6 +331,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Backup(args) => return block_on(backup::backup(args)),
         Command::Restore(args) => block_on(backup::restore(args)),
         Command::Sign(args) => say(&sign::sign(&args, std::io::stdin().lock())?),
+        Command::Listen(args) => block_on(listen::run(args)),
         Command::Seal(args) => carriers_file::seal(&args),
         Command::Openapi => say(&serde_json::to_string_pretty(&api::openapi::document())?),
         Command::Migrate(database) => block_on(migrate(database)),

@@ -13,6 +13,7 @@ mod clock;
 mod demo;
 mod doctor;
 mod edge;
+mod listen;
 mod listener;
 #[cfg(feature = "otel")]
 mod otel;

@@ -225,10 +225,12 @@ impl Mall {
         (mode, code, id): (Mode, &str, &str),
         request: &shape::ResendPushes,
     ) -> Result<shape::ResentPushes> {
-        let again = again(request)?;
-        let cursor = request.cursor.clone().unwrap_or_default();
-        let resend = ResendPushes { endpoint_id: id.to_owned(), again, cursor };
-        let resent = self.resend(Manager::Operator(by, mode, code), &resend).await?;
-        Ok(shape::ResentPushes { count: resent.count, next_cursor: resent.next_cursor })
+        let wanted = ResendPushes {
+            endpoint_id: id.to_owned(),
+            again: again(request)?,
+            cursor: request.cursor.clone().unwrap_or_default(),
+        };
+        let done = self.resend(Manager::Operator(by, mode, code), &wanted).await?;
+        Ok(shape::ResentPushes { count: done.count, next_cursor: done.next_cursor })
     }
 }
