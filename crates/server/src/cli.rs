@@ -258,7 +258,7 @@ impl Common {
             simulator,
             carriers,
             cashiers,
-            pushes: self.pushes.settings(),
+            sender: self.pushes.sender()?,
             root_mode,
             listen,
             admin_listen,
@@ -409,7 +409,7 @@ async fn run_demo(args: Demo, telemetry: &Telemetry) -> anyhow::Result<()> {
     let mut wiring = args.common.wiring(store, ctx, sealer, args.root_mode)?;
     let listeners = bind(&wiring).await?;
     let stripe = demo::play_stripe(&mut wiring, &args.data).await?;
-    let mall = build(&wiring)?;
+    let mall = build(&wiring);
     let seeded = mall::demo::seed(&mall).await?;
     let token = demo::admin_token(&wiring, &args.data).await?;
     let told = told_to_stop()?;

@@ -42,8 +42,8 @@ pub struct Wiring {
     pub carriers: Carriers,
     /// The accounts that take the money.
     pub cashiers: Cashiers,
-    /// How pushes are sent.
-    pub pushes: pushes::Settings,
+    /// Sends pushes.
+    pub sender: Sender,
     /// Which mode the paths without a prefix mean.
     pub root_mode: Option<Mode>,
     /// Where to listen; port 0 picks one.
@@ -83,19 +83,18 @@ pub(crate) struct Listeners {
 }
 
 /// Builds a mall over its wiring.
-pub(crate) fn build(wiring: &Wiring) -> anyhow::Result<Arc<Mall>> {
+pub(crate) fn build(wiring: &Wiring) -> Arc<Mall> {
     let mut carriers = carriers_file::built_in(&wiring.ctx, wiring.simulator);
     carriers.extend(wiring.carriers.clone());
     let (store, ctx) = (wiring.store.clone(), wiring.ctx.clone());
-    let sender = Sender::new(wiring.pushes.clone())?;
-    let others = (carriers, wiring.cashiers.clone(), sender);
-    Ok(Arc::new(Mall::new(store, ctx, others, wiring.sealer.clone(), wiring.settings)))
+    let others = (carriers, wiring.cashiers.clone(), wiring.sender.clone());
+    Arc::new(Mall::new(store, ctx, others, wiring.sealer.clone(), wiring.settings))
 }
 
 /// Starts a mall.
 pub async fn start(wiring: Wiring) -> anyhow::Result<Running> {
     let listeners = bind(&wiring).await?;
-    let mall = build(&wiring)?;
+    let mall = build(&wiring);
     mall.check_sealing_key().await.context("the sealing key does not fit the database")?;
     // Before anything gets a date.
     mall.clock(Mode::Test).await.context("the test mode's clock cannot be read")?;

@@ -9,6 +9,7 @@ use carriers::Behaviour;
 use domain::{Clock, Ctx, Mode, Role, Span, Timestamp, Zone};
 use mall::admin::Page;
 use mall::{Mall, Settings};
+use pushes::{Policy, Sender};
 use rand::rngs::StdRng;
 use sdk::{Client, Credentials, Prefix};
 use serde_json::Value;
@@ -35,6 +36,8 @@ pub struct Recipe {
     pub stripe: bool,
     /// Whether calls to it go over a line on which they go wrong at will, and how long one may take there.
     pub stripe_line: Option<Span>,
+    /// How long a try to push may take.
+    pub push_timeout: Span,
     /// Which mode the paths without a prefix mean.
     pub root_mode: Option<Mode>,
     /// What connections may cost.
@@ -51,6 +54,7 @@ impl Default for Recipe {
             networks: Vec::new(),
             stripe: false,
             stripe_line: None,
+            push_timeout: pushes::TIMEOUT,
             root_mode: Some(Mode::Test),
             limits: Limits::default(),
             proxies: TrustedProxies::default(),
@@ -74,7 +78,7 @@ pub struct TestMall {
 }
 
 /// The sealing key of all test malls.
-const TEST_SEALING_KEY: [u8; 32] = [7; 32];
+pub(crate) const TEST_SEALING_KEY: [u8; 32] = [7; 32];
 
 impl TestMall {
     /// Starts a mall on an engine.
@@ -236,11 +240,11 @@ impl TestMall {
     }
 }
 
-/// Pushes go to this machine, on any port: the receivers of tests are there.
-fn push_settings() -> pushes::Settings {
+/// What sends pushes: to this machine too, whatever the port.
+pub(crate) fn sender(timeout: Span) -> Sender {
     let ranges = vec!["127.0.0.0/8".parse().unwrap()];
-    let policy = pushes::Policy { ranges, ports: (1..=u16::MAX).collect(), hosts: Vec::new() };
-    pushes::Settings { policy, ..pushes::Settings::default() }
+    let policy = Policy { ranges, ports: (1..=u16::MAX).collect(), ..Policy::default() };
+    Sender::new(pushes::Settings { policy, timeout, ..pushes::Settings::default() }).unwrap()
 }
 
 /// An HTTP client for requests that the SDK would not make.
@@ -263,7 +267,7 @@ async fn run(
         store: database.open().await,
         ctx,
         carriers,
-        pushes: push_settings(),
+        sender: sender(recipe.push_timeout),
         cashiers: stripe.map(|it| it.cashiers(recipe.stripe_line)).unwrap_or_default(),
         sealer: Sealer::new(&TEST_SEALING_KEY),
         settings: recipe.settings,

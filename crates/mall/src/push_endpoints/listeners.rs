@@ -86,7 +86,7 @@ impl Mall {
     }
 
     /// Deletes listeners that nobody asks for any more.
-    pub(crate) async fn delete_left_listeners(&self) -> Result<()> {
+    pub async fn delete_left_listeners(&self) -> Result<()> {
         self.retry(|| async {
             let mut tx = self.store.begin().await?;
             let since = self.ctx.now() - LEFT_AFTER;

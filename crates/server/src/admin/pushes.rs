@@ -126,8 +126,8 @@ pub(super) struct Resend {
 }
 
 impl Named {
-    fn call<const N: usize>(&self, method: Method, mode: &str, more: [&str; N]) -> Call {
-        let path = [mode, "partners", &self.partner, "push-endpoints", &self.endpoint];
+    fn call<const N: usize>(&self, method: Method, of: &str, more: [&str; N]) -> Call {
+        let path = [of, "partners", &self.partner, "push-endpoints", &self.endpoint];
         let mut call = Call::new(method, path);
         call.path.extend(more.map(str::to_owned));
         call
@@ -209,14 +209,14 @@ pub(super) const COLUMNS: &[&str] =
 pub(super) fn with_last_try(list: &mut Value) {
     let items = list.get_mut("items").and_then(Value::as_array_mut);
     for item in items.into_iter().flatten() {
-        let last = item["attempts"][0].clone();
-        if last.is_null() {
+        let tried = item["attempts"][0].clone();
+        if tried.is_null() {
             continue;
         }
-        let status = &last["status"];
-        item["last"] = if status.is_null() { last["failure"].clone() } else { status.clone() };
-        item["took"] = format!("{} ms", last["latency_ms"]).into();
-        let said = last["said"].as_str().unwrap_or_default();
+        let status = &tried["status"];
+        item["last"] = if status.is_null() { tried["failure"].clone() } else { status.clone() };
+        item["took"] = format!("{} ms", tried["latency_ms"]).into();
+        let said = tried["said"].as_str().unwrap_or_default();
         let line = said.lines().next().unwrap_or_default();
         item["said"] = line.chars().take(60).collect::<String>().into();
     }
