@@ -25,6 +25,9 @@ code-renewal-ended = The auto-renewal that orgOrderId names was cancelled, or a 
 code-payment-declined = The payment was declined by the bank. Please try another card.
 code-payment-provider-unavailable = The payment provider does not answer now. Nothing is lost: please try again in a moment.
 code-credit-exceeded = The order would take the partner over its credit limit. Please settle the account with the operator, then send the order again.
+code-endpoint-unknown = There is no such push endpoint. Please check endpoint_id, and whether it belongs to live or to test mode.
+code-endpoint-refused = The push endpoint cannot be made or changed like this.
+code-event-unknown = There is no such event at this push endpoint. Please take event_id from its log.
 code-not-found = There is nothing at this path. Please check the path and its prefix.
 code-method-not-allowed = This path does not take this method. Please see the Allow header for those that it takes.
 code-request-timeout = The request did not come in time. Please send the whole of it at once.
@@ -54,6 +57,9 @@ problem-not-epoch-millis = { $field } must be the time in milliseconds since 197
 problem-not-trade-type = { $field } must be the name of the interface that is called when the request is signed with hmac-sha256.
 problem-not-the-product = { $field } is not payUnit times orderPeriod. Please check the three of them.
 problem-none-of-them = Neither { $field } nor a field that may take its place is there. Please send one of them.
+problem-not-word = { $field } must be one of: { $words }.
+problem-not-millis = { $field } must be a time in milliseconds since 1970, such as 1654585746965.
+problem-not-list = { $field } must be a list of texts with at most { $max } items.
 
 # Why a signature does not match.
 
@@ -92,6 +98,23 @@ failure-payment-failed = The partner reported that the payment failed.
 failure-carrier-unclear = The network's answer was lost and cannot be looked up. The operator decides.
 failure-carrier-overdue = The network did not finish in time. The operator decides.
 failure-provisioning-failed = The plan could not be put on the SIM. The operator decides.
+
+# Why a push endpoint cannot be made or changed.
+
+endpoint-too-many = The partner has { $max } push endpoints, which is all it may have. Please delete one first.
+endpoint-two-keys = Two keys sign for this push endpoint already. Please wait until the older one retires, or rotate with overlap_hours 0 the next time.
+endpoint-listener-url = A listener has no URL: its events are taken. Please leave url out, or add an endpoint of the kind url.
+endpoint-no-listener = Events are taken from listeners only; this push endpoint has a URL, to which they are sent.
+endpoint-url-length = url is missing, or longer than 2048 characters.
+endpoint-url-characters = url has a space, a backslash or another character that must be percent-encoded.
+endpoint-url-ascii = url is not ASCII. Please write the host in Punycode (xn--…) and percent-encode the rest.
+endpoint-url-scheme = url must begin with https://; in test mode it may also begin with http://.
+endpoint-url-user = url has the name or password of a user in it. A push is signed and needs none: please leave them out.
+endpoint-url-fragment = url has a # in it, and what follows is never sent. Please leave it out.
+endpoint-url-port = The port in url is not allowed. Please use 443; in test mode also 80.
+endpoint-url-host = The host in url is not a name of letters, digits and hyphens between dots, or an IP address in its plain form.
+endpoint-url-inside = The host in url is not a public one, and no push goes inside.
+endpoint-url-spelling = url is not in its plain form. Please write it as a browser shows it, without dots and odd escapes in its path.
 
 # Why a request has no parameters that could be read.
 

@@ -25,6 +25,9 @@ code-renewal-ended = orgOrderId 所指的自动续订已取消，或已被新的
 code-payment-declined = 付款被银行拒绝，请更换银行卡后重试。
 code-payment-provider-unavailable = 支付服务暂时无响应，订单不会丢失，请稍后重试。
 code-credit-exceeded = 该订单将超出合作伙伴的信用额度，请先与运营方结算，再重新提交订单。
+code-endpoint-unknown = 推送端点不存在，请核对 endpoint_id，并确认它属于正式环境还是测试环境。
+code-endpoint-refused = 不能这样创建或修改推送端点。
+code-event-unknown = 该推送端点没有这个事件，请使用其推送记录中的 event_id。
 code-not-found = 请求的路径不存在，请检查路径及其前缀。
 code-method-not-allowed = 该路径不支持此请求方法，可用的方法请见响应头 Allow。
 code-request-timeout = 请求未在规定时间内发送完毕，请一次性完整发送。
@@ -54,6 +57,9 @@ problem-not-epoch-millis = 使用 hmac-sha256 签名时，{ $field } 应为毫�
 problem-not-trade-type = 使用 hmac-sha256 签名时，{ $field } 应为所调用接口的名称。
 problem-not-the-product = { $field } 不等于 payUnit 与 orderPeriod 的乘积，请核对这三个字段。
 problem-none-of-them = { $field } 以及可替代它的字段均未提供，请至少提供其中一个。
+problem-not-word = { $field } 只能是以下之一：{ $words }。
+problem-not-millis = { $field } 应为毫秒时间戳，例如 1654585746965。
+problem-not-list = { $field } 应为字符串列表，最多 { $max } 项。
 
 # Why a signature does not match.
 
@@ -88,6 +94,23 @@ failure-payment-failed = 合作伙伴上报支付失败。
 failure-carrier-unclear = 未收到网络侧的应答，也无法查询结果，由运营商人工处理。
 failure-carrier-overdue = 网络侧未在规定时间内完成，由运营商人工处理。
 failure-provisioning-failed = 套餐未能开通到 SIM 卡，由运营商人工处理。
+
+# Why a push endpoint cannot be made or changed.
+
+endpoint-too-many = 该合作伙伴的推送端点已达上限 { $max } 个，请先删除一个。
+endpoint-two-keys = 该推送端点已有两个密钥在签名，请等旧密钥失效后再轮换；下次轮换可将 overlap_hours 设为 0。
+endpoint-listener-url = 监听端点没有 URL，其事件由调用方取走。请不要传 url，或新建类型为 url 的端点。
+endpoint-no-listener = 只有监听端点的事件可以取走；该推送端点有 URL，事件会发送到那里。
+endpoint-url-length = 缺少 url，或其长度超过 2048 个字符。
+endpoint-url-characters = url 含有空格、反斜杠或其他必须进行百分号编码的字符。
+endpoint-url-ascii = url 不是 ASCII 文本，请将主机名写成 Punycode（xn--…），其余部分进行百分号编码。
+endpoint-url-scheme = url 必须以 https:// 开头；测试环境也可以用 http://。
+endpoint-url-user = url 中含有用户名或密码。推送带有签名，无需它们，请去掉。
+endpoint-url-fragment = url 中含有 #，其后的内容不会发送，请去掉。
+endpoint-url-port = url 中的端口不允许使用，请使用 443；测试环境也可以用 80。
+endpoint-url-host = url 中的主机不是由字母、数字和连字符组成并以点分隔的名称，也不是普通写法的 IP 地址。
+endpoint-url-inside = url 中的主机不是公网主机，推送不会发往内部网络。
+endpoint-url-spelling = url 不是规范写法，请按浏览器显示的形式书写，路径中不要有多余的点和转义。
 
 # Why a request has no parameters that could be read.
 

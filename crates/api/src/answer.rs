@@ -89,6 +89,10 @@ impl Voice {
             return self.wrong_fields(&refusal.errors);
         }
         let message = match (refusal.code, refusal.field) {
+            (code @ Code::EndpointRefused, _) => refusal.reason.map_or_else(
+                || messages::code(self.locale, code),
+                |reason| messages::endpoint_reason(self.locale, reason.message_id()),
+            ),
             (Code::OrderConflict, Some("payRst")) => {
                 messages::message(self.locale, messages::OUTCOME_CONFLICT, &[])
             }

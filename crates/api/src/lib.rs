@@ -8,6 +8,7 @@ mod answer;
 mod cashier_events;
 mod client_address;
 mod early;
+mod endpoints;
 mod health;
 pub mod messages;
 mod notifications;
@@ -117,7 +118,15 @@ fn calls(service: Service, mode: Mode, mall: &Arc<Mall>) -> Router {
         Service::Topup => Router::new()
             .route(wire::topup::QUERY_ORDER.path, get(topup::query_order))
             .route(wire::topup::QUERY_SIM.path, get(topup::query_sim))
-            .route(wire::topup::QUERY_SIM_USAGE.path, get(topup::query_sim_usage)),
+            .route(wire::topup::QUERY_SIM_USAGE.path, get(topup::query_sim_usage))
+            .route(wire::endpoints::LIST.path, get(endpoints::list).post(endpoints::add))
+            .route(wire::endpoints::CHANGE.path, post(endpoints::change))
+            .route(wire::endpoints::TEST.path, post(endpoints::test))
+            .route(wire::endpoints::ROTATE.path, post(endpoints::rotate))
+            .route(wire::endpoints::DELETE.path, post(endpoints::delete))
+            .route(wire::endpoints::RESEND.path, post(endpoints::resend))
+            .route(wire::endpoints::TAKE.path, post(endpoints::take))
+            .route(wire::endpoints::DELIVERIES.path, get(endpoints::deliveries)),
     };
     calls.with_state(App { mall: Arc::clone(mall), mode })
 }

@@ -8,6 +8,7 @@ use fluent_bundle::concurrent::FluentBundle;
 use fluent_bundle::{FluentArgs, FluentResource, FluentValue};
 use unic_langid::LanguageIdentifier;
 use wire::diagnosis::Cause;
+use wire::endpoints::ENDPOINTS_MAX;
 use wire::params::{DEPTH_MAX, PARAMS_MAX, ParamsError, VALUES_MAX};
 use wire::{Code, FormError, Problem};
 
@@ -107,7 +108,18 @@ pub fn problem(locale: Locale, error: &FormError) -> String {
         Problem::NotTradeType => say("problem-not-trade-type"),
         Problem::NotTheProduct => say("problem-not-the-product"),
         Problem::NoneOfThem => say("problem-none-of-them"),
+        Problem::NotWord(words) => {
+            let words = words.join(", ");
+            message(locale, "problem-not-word", &[field, ("words", words.as_str().into())])
+        }
+        Problem::NotMillis => say("problem-not-millis"),
+        Problem::NotList(max) => message(locale, "problem-not-list", &[field, ("max", max.into())]),
     }
+}
+
+/// Why a push endpoint cannot be made or changed, by the id of the reason.
+pub fn endpoint_reason(locale: Locale, id: &str) -> String {
+    message(locale, id, &[("max", ENDPOINTS_MAX.into())])
 }
 
 /// Why a request has no parameters that could be read.
@@ -181,7 +193,7 @@ mod tests {
     const FAILURES: [&str; 4] =
         ["PAYMENT_FAILED", "CARRIER_UNCLEAR", "CARRIER_OVERDUE", "PROVISIONING_FAILED"];
 
-    const PROBLEMS: [Problem; 18] = [
+    const PROBLEMS: [Problem; 21] = [
         Problem::Missing,
         Problem::WrongType,
         Problem::TooLong(10_000),
@@ -200,6 +212,9 @@ mod tests {
         Problem::NotTradeType,
         Problem::NotTheProduct,
         Problem::NoneOfThem,
+        Problem::NotWord(&["on", "paused"]),
+        Problem::NotMillis,
+        Problem::NotList(1_000),
     ];
 
     fn params_errors() -> [ParamsError; 8] {
@@ -272,8 +287,12 @@ mod tests {
             let id = format!("failure-{}", wire_id(code));
             (id, failure(locale, code).unwrap_or_default())
         });
+        let reasons = mall::EndpointReason::ALL.into_iter().map(|reason| {
+            let id = reason.message_id();
+            (id.to_owned(), endpoint_reason(locale, id))
+        });
         let all = codes.chain(problems).chain(hints).chain(bad);
-        all.chain(others).chain(failures).collect()
+        all.chain(others).chain(failures).chain(reasons).collect()
     }
 
     #[test]

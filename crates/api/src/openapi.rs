@@ -6,6 +6,7 @@
 
 mod admin;
 mod answers;
+mod endpoints;
 mod examples;
 mod fields;
 
@@ -79,7 +80,10 @@ fn tag_words(service: Service) -> (&'static str, &'static str) {
     match service {
         Service::Vshop => ("Vshop", "The mall: cards, plans, orders, auto-renewals"),
         Service::Payment => ("Payment", "The cashier: results of payments"),
-        Service::Topup => ("Topup", "Orders, for those who manage many SIMs; `snake_case`"),
+        Service::Topup => (
+            "Topup",
+            "Orders and SIMs, for those who manage many, and where pushes go; `snake_case`",
+        ),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::signed::Signed;
 
 /// `{}`.
 #[derive(Serialize)]
-struct Nothing {}
+pub(crate) struct Nothing {}
 
 /// An object, or `{}` where there is none.
 #[derive(Serialize)]

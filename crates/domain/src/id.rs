@@ -125,6 +125,10 @@ kinds! {
     Import "imp" ImportId;
     /// Money that goes back.
     Refund "ref" RefundId;
+    /// Where a partner is told of events.
+    Endpoint "end" EndpointId;
+    /// Something that a partner is told.
+    Event "evt" EventId;
 }
 
 #[cfg(test)]

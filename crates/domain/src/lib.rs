@@ -15,6 +15,7 @@ pub mod package;
 pub mod partner;
 pub mod payment;
 pub mod plan;
+pub mod push;
 pub mod refund;
 pub mod renewal;
 pub mod role;

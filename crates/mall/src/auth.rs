@@ -93,6 +93,9 @@ impl Mall {
         drop(tx);
         request.sighting.signed(partner.id, &found);
         check_scheme(partner, &found, params)?;
+        if request.call.needs_hmac() && found.scheme != Scheme::HmacSha256 {
+            return Err(Code::SignSchemeNotAllowed.into());
+        }
         // From here on it is certain who calls, at least as far as its scheme can prove it.
         self.check_caller(partner, &found, request)
             .map_err(|error| error.in_language(partner.locale))?;

@@ -7,6 +7,8 @@ use wire::admin::Problem as AdminProblem;
 use wire::diagnosis::Cause;
 use wire::form::{FormError, Problem};
 
+use crate::push_endpoints::EndpointReason;
+
 /// The result of a use-case.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -40,6 +42,8 @@ pub struct Refusal {
     pub errors: Vec<FormError>,
     /// The field that the code is about.
     pub field: Option<&'static str>,
+    /// Why a push endpoint cannot be made or changed.
+    pub reason: Option<EndpointReason>,
     /// Why a signature does not match; in test mode only.
     pub diagnosis: Option<Diagnosis>,
     /// After how long the caller may try again, where that is known.
@@ -79,6 +83,7 @@ impl Refusal {
             code,
             errors: Vec::new(),
             field: None,
+            reason: None,
             diagnosis: None,
             retry_after: None,
             locale: None,

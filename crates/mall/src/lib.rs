@@ -27,6 +27,7 @@ mod orders;
 mod payments;
 mod plans;
 mod provision;
+mod push_endpoints;
 mod queries;
 mod reconcile;
 mod renewals;
@@ -50,6 +51,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use carriers::{Carrier, Carriers};
 use domain::partner::Partner;
 use domain::{Ctx, Locale, Mode, Span};
+use pushes::Sender;
 use store::{Engine, Job, Sealer, Store};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
@@ -76,6 +78,7 @@ pub use imports::ExportPage;
 pub use keys::NewKey;
 pub use limits::{RateLimit, address_block};
 pub use metrics::{Metrics, Route};
+pub use push_endpoints::EndpointReason;
 pub use queries::Found;
 pub use reconcile::{Reconciled, run_reconciler};
 pub use request_log::{Answered, run_request_log};
@@ -163,6 +166,8 @@ pub struct Mall {
     ctx: Ctx,
     carriers: Carriers,
     cashiers: Cashiers,
+    /// Sends pushes.
+    sender: Sender,
     sealer: Sealer,
     settings: Settings,
     /// Rung when a job was written that is due now.
@@ -231,7 +236,7 @@ impl Mall {
     pub fn new(
         store: Store,
         ctx: Ctx,
-        (carriers, cashiers): (Carriers, Cashiers),
+        (carriers, cashiers, sender): (Carriers, Cashiers, Sender),
         sealer: Sealer,
         settings: Settings,
     ) -> Self {
@@ -257,6 +262,7 @@ impl Mall {
             ctx,
             carriers,
             cashiers,
+            sender,
             sealer,
             settings,
             bell,

@@ -18,12 +18,15 @@
 
 pub mod admin;
 mod client;
+mod endpoints;
 mod orders;
 pub mod push;
 
 pub use client::{Client, Credentials, Error, Fields, Prefix, Scheme};
+pub use endpoints::{AddEndpoint, Again, ChangeEndpoint};
 pub use orders::{NewOrder, PaidOrder};
 pub use wire::answer::Failure;
+pub use wire::endpoints as push_endpoints;
 pub use wire::payment::{
     ResultQueryAnswer, StripeSingleAuthAnswer, StripeSubAuthAnswer, StripeSubDirectlyAnswer,
 };

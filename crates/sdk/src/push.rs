@@ -14,10 +14,50 @@
 //! # }
 //! ```
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use reqwest::Url;
+use reqwest::header::CONTENT_TYPE;
+use wire::endpoints::SignedEvent;
 pub use wire::push::{BODY_BYTES_MAX, Event, EventType, Key, KeyError, VerifyError};
 use wire::push::{TOLERANCE, Timestamp, WEBHOOK_TIMESTAMP};
+
+use crate::client::{Error, provide_tls};
+
+/// How long a program may take to answer, as long as the mall would wait.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Passes events that a listener took on to a program of yours, as the mall would have pushed them. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Forwarder {
+    http: reqwest::Client,
+    url: Url,
+}
+
+impl Forwarder {
+    /// Passes on to a URL.
+    pub fn new(url: &str) -> Result<Self, Error> {
+        provide_tls();
+        let http = reqwest::Client::builder()
+            .timeout(TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
+        let wrong = |why: String| Error::Unreadable(format!("{url} is no URL: {why}"));
+        let url: Url = url.parse().map_err(|error| wrong(format!("{error}")))?;
+        if !["http", "https"].contains(&url.scheme()) {
+            return Err(wrong("it does not begin with http:// or https://".to_owned()));
+        }
+        Ok(Self { http, url })
+    }
+
+    /// Passes an event on, and gives the status that your program answers.
+    pub async fn forward(&self, event: &SignedEvent) -> Result<u16, Error> {
+        let request = self.http.post(self.url.clone()).header(CONTENT_TYPE, "application/json");
+        let headers = event.headers.iter();
+        let request = headers.fold(request, |request, (name, value)| request.header(name, value));
+        Ok(request.body(event.body.clone()).send().await?.status().as_u16())
+    }
+}
 
 /// Verifies a push under both of its signatures, with a tolerance of 300 seconds, and reads its event.
 ///
@@ -38,8 +78,6 @@ pub fn verify<N: AsRef<str>, V: AsRef<[u8]>>(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

@@ -7,6 +7,7 @@ mod chain;
 mod clock;
 mod files;
 mod partners;
+mod pushes;
 mod reconcile;
 mod renewals;
 mod show;
@@ -77,6 +78,9 @@ enum Command {
     /// Partners' signing keys.
     #[command(subcommand)]
     Key(partners::KeyCommand),
+    /// Where partners are told of events, and what they were told.
+    #[command(subcommand)]
+    Push(pushes::PushCommand),
     /// What partners may owe, and owe.
     #[command(subcommand)]
     Credit(partners::CreditCommand),
@@ -141,6 +145,10 @@ enum View {
     Record,
     /// A list, with these of its items' fields as columns.
     List(&'static [&'static str], Paging),
+    /// The first of a list, field by field.
+    First,
+    /// What a push endpoint was told.
+    Pushes(Paging),
     /// An order's timeline.
     Timeline,
     /// An auto-renewal's timeline.
@@ -191,6 +199,16 @@ impl Call {
 
     fn done(self, what: &'static str) -> Self {
         Self { view: View::Done(what), ..self }
+    }
+
+    /// The one item of a list.
+    fn first(self) -> Self {
+        Self { view: View::First, ..self }
+    }
+
+    /// What a push endpoint was told.
+    fn pushes(self, paging: Paging) -> Self {
+        Self { view: View::Pushes(paging), ..self }
     }
 
     /// An order's timeline.
@@ -255,6 +273,7 @@ pub(crate) async fn run(admin: Admin) -> anyhow::Result<()> {
         Command::Token(command) => command.call(),
         Command::Partner(command) => command.call(session.mode()),
         Command::Key(command) => command.call(session.mode()),
+        Command::Push(command) => command.call(session.mode()),
         Command::Credit(command) => command.call(session.mode()),
         Command::Price(command) => command.call(session.mode()),
         Command::Sim(command) => command.call(session.mode()),
@@ -308,6 +327,19 @@ impl Session {
             View::List(columns, paging) => {
                 let list = self.all(&call, &paging).await?;
                 if self.json { self.print(&list) } else { show::list(&list, columns) }
+            }
+            View::Pushes(paging) => {
+                let mut list = self.all(&call, &paging).await?;
+                if self.json {
+                    return self.print(&list);
+                }
+                pushes::with_last_try(&mut list);
+                show::list(&list, pushes::COLUMNS)
+            }
+            View::First => {
+                let mut list = self.ask(&call).await?;
+                let answer = list["items"][0].take();
+                if self.json { self.print(&answer) } else { show::record(&answer) }
             }
             View::Record => {
                 let answer = self.ask(&call).await?;

@@ -16,12 +16,13 @@ use store::{Options, Sealer, Store};
 
 use crate::edge::Edge;
 use crate::process::LogLines;
+use crate::push_settings::PushSettings;
 use crate::run::{Running, Wiring, bind, build, serve as serve_mall, start, told_to_stop};
 use crate::sim_settings::SimSettings;
 use crate::telemetry::{self, LogFormat, Telemetry};
 use crate::{
-    admin, backup, carriers_file, cashiers_file, clock, demo, doctor, sealing, sign, simulator,
-    stripe_double, token,
+    admin, backup, carriers_file, cashiers_file, clock, demo, doctor, listen, sealing, sign,
+    simulator, stripe_double, token,
 };
 
 /// The prefix of all variables.
@@ -54,6 +55,8 @@ enum Command {
     Restore(backup::RestoreArgs),
     /// Sign a request: its JSON body on standard input, the signature on standard output.
     Sign(sign::Args),
+    /// Hear a partner's pushes as they happen, and pass them on to a program without a public address.
+    Listen(listen::Args),
     /// Seal a secret, given on standard input, as it may stand in the carriers' or cashiers' file.
     Seal(carriers_file::SealArgs),
     /// Print the OpenAPI document.
@@ -129,6 +132,8 @@ struct Common {
     networks: Networks,
     #[command(flatten)]
     sims: SimSettings,
+    #[command(flatten)]
+    pushes: PushSettings,
     #[command(flatten)]
     edge: Edge,
 }
@@ -253,6 +258,7 @@ impl Common {
             simulator,
             carriers,
             cashiers,
+            sender: self.pushes.sender()?,
             root_mode,
             listen,
             admin_listen,
@@ -295,7 +301,8 @@ fn describe(error: &anyhow::Error) -> String {
 
 /// Refuses variables that begin like ours but mean nothing: a slip in a name must not go unnoticed.
 fn check_environment() -> anyhow::Result<()> {
-    let mut known = BTreeSet::from([OsString::from(admin::TOKEN_VARIABLE)]);
+    let mut known =
+        BTreeSet::from([admin::TOKEN_VARIABLE, listen::KEY_VARIABLE].map(OsString::from));
     gather_variables(&Cli::command(), &mut known);
     let unknown: Vec<String> = std::env::vars_os()
         .filter(|(name, _)| !known.contains(name))
@@ -324,6 +331,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Backup(args) => return block_on(backup::backup(args)),
         Command::Restore(args) => block_on(backup::restore(args)),
         Command::Sign(args) => say(&sign::sign(&args, std::io::stdin().lock())?),
+        Command::Listen(args) => block_on(listen::run(args)),
         Command::Seal(args) => carriers_file::seal(&args),
         Command::Openapi => say(&serde_json::to_string_pretty(&api::openapi::document())?),
         Command::Migrate(database) => block_on(migrate(database)),

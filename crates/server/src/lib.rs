@@ -13,11 +13,13 @@ mod clock;
 mod demo;
 mod doctor;
 mod edge;
+mod listen;
 mod listener;
 #[cfg(feature = "otel")]
 mod otel;
 mod played;
 mod process;
+mod push_settings;
 mod run;
 mod sealing;
 mod sign;

@@ -9,6 +9,7 @@ use carriers::Behaviour;
 use domain::{Clock, Ctx, Mode, Role, Span, Timestamp, Zone};
 use mall::admin::Page;
 use mall::{Mall, Settings};
+use pushes::{Policy, Sender};
 use rand::rngs::StdRng;
 use sdk::{Client, Credentials, Prefix};
 use serde_json::Value;
@@ -35,6 +36,8 @@ pub struct Recipe {
     pub stripe: bool,
     /// Whether calls to it go over a line on which they go wrong at will, and how long one may take there.
     pub stripe_line: Option<Span>,
+    /// How long a try to push may take.
+    pub push_timeout: Span,
     /// Which mode the paths without a prefix mean.
     pub root_mode: Option<Mode>,
     /// What connections may cost.
@@ -51,6 +54,7 @@ impl Default for Recipe {
             networks: Vec::new(),
             stripe: false,
             stripe_line: None,
+            push_timeout: pushes::TIMEOUT,
             root_mode: Some(Mode::Test),
             limits: Limits::default(),
             proxies: TrustedProxies::default(),
@@ -74,7 +78,7 @@ pub struct TestMall {
 }
 
 /// The sealing key of all test malls.
-const TEST_SEALING_KEY: [u8; 32] = [7; 32];
+pub(crate) const TEST_SEALING_KEY: [u8; 32] = [7; 32];
 
 impl TestMall {
     /// Starts a mall on an engine.
@@ -244,6 +248,13 @@ impl TestMall {
     }
 }
 
+/// What sends pushes: to this machine too, whatever the port.
+pub(crate) fn sender(timeout: Span) -> Sender {
+    let ranges = vec!["127.0.0.0/8".parse().unwrap()];
+    let policy = Policy { ranges, ports: (1..=u16::MAX).collect(), ..Policy::default() };
+    Sender::new(pushes::Settings { policy, timeout, ..pushes::Settings::default() }).unwrap()
+}
+
 /// An HTTP client for requests that the SDK would not make.
 pub fn http_client() -> reqwest::Client {
     // An error means that there is a provider already.
@@ -264,6 +275,7 @@ async fn run(
         store: database.open().await,
         ctx,
         carriers,
+        sender: sender(recipe.push_timeout),
         cashiers: stripe.map(|it| it.cashiers(recipe.stripe_line)).unwrap_or_default(),
         sealer: Sealer::new(&TEST_SEALING_KEY),
         settings: recipe.settings,

@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod order;
 pub mod partner;
 mod problem;
+pub mod push;
 pub mod reconcile;
 mod record;
 pub mod renewal;

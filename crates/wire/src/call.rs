@@ -92,6 +92,12 @@ pub struct Call {
 }
 
 impl Call {
+    /// Whether it is taken under `hmac-sha256` only, whatever else its partner may use (3.2): it says where the
+    /// partner's business is told, or gives out a secret.
+    pub fn needs_hmac(&self) -> bool {
+        self.path.starts_with(crate::endpoints::ROOT)
+    }
+
     /// Whether a field stands in the path.
     pub fn in_path(&self, name: &str) -> bool {
         self.path_names().any(|part| part == name)
@@ -118,7 +124,7 @@ pub trait Request: Sized + Send {
 }
 
 /// Every call that exists.
-pub const CALLS: [Call; 16] = [
+pub const CALLS: [Call; 25] = [
     crate::vshop::SINGLE_VERIFY,
     crate::vshop::SINGLE_SERVICE_PLAN_PAGE,
     crate::vshop::SINGLE_ORDER,
@@ -135,4 +141,13 @@ pub const CALLS: [Call; 16] = [
     crate::topup::QUERY_ORDER,
     crate::topup::QUERY_SIM,
     crate::topup::QUERY_SIM_USAGE,
+    crate::endpoints::LIST,
+    crate::endpoints::ADD,
+    crate::endpoints::CHANGE,
+    crate::endpoints::TEST,
+    crate::endpoints::ROTATE,
+    crate::endpoints::DELETE,
+    crate::endpoints::RESEND,
+    crate::endpoints::TAKE,
+    crate::endpoints::DELIVERIES,
 ];

@@ -49,6 +49,12 @@ pub enum Code {
     PaymentProviderUnavailable,
     /// The order would take the partner over its credit.
     CreditExceeded,
+    /// No such push endpoint, or another partner's.
+    EndpointUnknown,
+    /// A push endpoint cannot be made or changed like this.
+    EndpointRefused,
+    /// No such event at this endpoint.
+    EventUnknown,
     /// No such path.
     NotFound,
     /// The path exists, but not for this method.
@@ -69,7 +75,7 @@ pub enum Code {
 
 impl Code {
     /// All codes; each has a message in every language.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 34] = [
         Self::BadRequest,
         Self::PartnerUnknown,
         Self::PartnerSuspended,
@@ -93,6 +99,9 @@ impl Code {
         Self::PaymentDeclined,
         Self::PaymentProviderUnavailable,
         Self::CreditExceeded,
+        Self::EndpointUnknown,
+        Self::EndpointRefused,
+        Self::EventUnknown,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::RequestTimeout,
@@ -129,6 +138,9 @@ impl Code {
             Self::PaymentDeclined => "PAYMENT_DECLINED",
             Self::PaymentProviderUnavailable => "PAYMENT_PROVIDER_UNAVAILABLE",
             Self::CreditExceeded => "CREDIT_EXCEEDED",
+            Self::EndpointUnknown => "ENDPOINT_UNKNOWN",
+            Self::EndpointRefused => "ENDPOINT_REFUSED",
+            Self::EventUnknown => "EVENT_UNKNOWN",
             Self::NotFound => "NOT_FOUND",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Self::RequestTimeout => "REQUEST_TIMEOUT",

@@ -1,7 +1,7 @@
 //! Reads the fields of a request into domain types and gathers everything that is wrong with them, so
 //! that a partner learns of all mistakes at once.
 
-use domain::{Currency, Iccid, Money};
+use domain::{Currency, Iccid, Money, Timestamp};
 
 use crate::params::{Params, Value};
 
@@ -34,6 +34,12 @@ pub enum Kind {
     Flag,
     /// `yyyy-MM-dd HH:mm:ss`.
     DateTime,
+    /// One of some words.
+    Word(&'static [&'static str]),
+    /// Milliseconds since 1970, at most 13 digits.
+    Millis,
+    /// A JSON list of at most so many texts or words; not in a query.
+    List(&'static Kind, usize),
 }
 
 /// One field of a request.
@@ -104,6 +110,12 @@ pub enum Problem {
     NotTheProduct,
     /// None of several fields is there.
     NoneOfThem,
+    /// Not one of the words.
+    NotWord(&'static [&'static str]),
+    /// Not a time in milliseconds.
+    NotMillis,
+    /// Not a list, or one of more than so many items.
+    NotList(usize),
 }
 
 /// A field and what is wrong with it.
@@ -171,7 +183,11 @@ impl<'a> Form<'a> {
                 Some(text.as_str()).filter(|text| !text.is_empty())
             }
             Some(_) => {
-                self.fail(name, Problem::WrongType);
+                let problem = match kind {
+                    Kind::List(_, items_max) => Problem::NotList(items_max),
+                    _ => Problem::WrongType,
+                };
+                self.fail(name, problem);
                 None
             }
         }
@@ -284,10 +300,75 @@ impl<'a> Form<'a> {
         flag.or((self.errors.len() == before).then_some(false))
     }
 
+    /// One of some words.
+    pub fn word(
+        &mut self,
+        name: &'static str,
+        words: &'static [&'static str],
+    ) -> Option<&'static str> {
+        self.parsed(name, Kind::Word(words), Problem::NotWord(words), |text| {
+            words.iter().find(|word| **word == text).copied()
+        })
+    }
+
+    /// A time in milliseconds since 1970.
+    pub fn millis(&mut self, name: &'static str) -> Option<Timestamp> {
+        self.parsed(name, Kind::Millis, Problem::NotMillis, |text| {
+            let digits = text.len() <= 13 && text.bytes().all(|byte| byte.is_ascii_digit());
+            text.parse().ok().filter(|_| digits).and_then(Timestamp::from_millis)
+        })
+    }
+
+    /// A list of texts; `None` where an optional one is not there, or with an error noted.
+    pub fn texts(
+        &mut self,
+        name: &'static str,
+        of: &'static Kind,
+        items_max: usize,
+    ) -> Option<Vec<String>> {
+        let Some(Value::Array(items)) = self.params.get(name) else {
+            if self.raw(name, Kind::List(of, items_max)).is_some() {
+                self.fail(name, Problem::NotList(items_max));
+            }
+            return None;
+        };
+        self.read.push(name);
+        if items.len() > items_max {
+            self.fail(name, Problem::NotList(items_max));
+            return None;
+        }
+        let wrong = items.iter().find_map(|item| wrong_item(item, *of));
+        if let Some(problem) = wrong {
+            self.fail(name, problem);
+            return None;
+        }
+        let text = |item: &Value| match item {
+            Value::String(text) => Some(text.clone()),
+            _ => None,
+        };
+        Some(items.iter().filter_map(text).collect())
+    }
+
+    /// Whether a field was sent, be it empty.
+    pub fn is_there(&self, name: &str) -> bool {
+        self.params.get(name).is_some()
+    }
+
     /// A date and time as written, to be read once the partner's zone is known.
     pub fn date_time(&mut self, name: &'static str) -> Option<String> {
         self.parsed(name, Kind::DateTime, Problem::NotDateTime, |text| {
             domain::Zone::UTC.parse_date_time(text).ok().map(|_| text.to_owned())
         })
+    }
+}
+
+/// What is wrong with an item of a list; only texts and words are there.
+fn wrong_item(item: &Value, of: Kind) -> Option<Problem> {
+    let Value::String(text) = item else { return Some(Problem::WrongType) };
+    match of {
+        Kind::Word(words) if !words.contains(&text.as_str()) => Some(Problem::NotWord(words)),
+        Kind::Text { max } if text.chars().count() > max => Some(Problem::TooLong(max)),
+        Kind::Text { .. } if text.chars().any(is_unprintable) => Some(Problem::NotPrintable),
+        _ => None,
     }
 }

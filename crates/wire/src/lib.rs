@@ -11,6 +11,7 @@ pub mod code;
 pub mod common;
 pub mod content;
 pub mod diagnosis;
+pub mod endpoints;
 pub mod form;
 pub mod params;
 pub mod payment;

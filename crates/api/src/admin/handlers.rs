@@ -6,6 +6,7 @@ mod imports;
 mod ledger;
 mod orders;
 mod partners;
+mod pushes;
 mod renewals;
 mod requests;
 mod tokens;
@@ -34,6 +35,15 @@ pub(crate) fn of(op: Op, route: &'static Route, mall: &Arc<Mall>) -> MethodRoute
         Op::ListKeys => on(route, mall, partners::list_keys),
         Op::AddKey => on(route, mall, partners::add_key),
         Op::RetireKey => on(route, mall, partners::retire_key),
+        Op::ListPushEndpoints => on(route, mall, pushes::list),
+        Op::AddPushEndpoint => on(route, mall, pushes::add),
+        Op::ShowPushEndpoint => on(route, mall, pushes::show),
+        Op::ChangePushEndpoint => on(route, mall, pushes::change),
+        Op::DeletePushEndpoint => on(route, mall, pushes::delete),
+        Op::TestPushEndpoint => on(route, mall, pushes::test),
+        Op::RotatePushKey => on(route, mall, pushes::rotate),
+        Op::ListPushDeliveries => on(route, mall, pushes::deliveries),
+        Op::ResendPushes => on(route, mall, pushes::resend),
         Op::ListCredits => on(route, mall, partners::list_credits),
         Op::SetCredit => on(route, mall, partners::set_credit),
         Op::ListPrices => on(route, mall, partners::list_prices),

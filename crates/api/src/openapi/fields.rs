@@ -13,6 +13,9 @@ const EXPONENT_MAX: u32 = 4;
 /// Amounts of so many digits, decimals included, fit into 64 bits whatever the digits are.
 const AMOUNT_DIGITS_MAX: u32 = 18;
 
+/// The last time of 13 digits, in milliseconds.
+const MILLIS_MAX: i64 = 9_999_999_999_999;
+
 /// A text without control characters, line separators and overrides of the writing direction.
 const PRINTABLE: &str = r"[^\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]*";
 
@@ -62,6 +65,13 @@ pub fn schema(field: &Field, place: Place) -> Value {
         }
         Kind::Currency => currency(field.required),
         Kind::DateTime => pattern(DATE_TIME, field.required),
+        Kind::Word(all) => words(all, field.required),
+        Kind::Millis => {
+            let mut schema = pattern("[0-9]{1,13}", field.required);
+            also(&mut schema, "integer", json!({"minimum": 0, "maximum": MILLIS_MAX}));
+            schema
+        }
+        Kind::List(of, max) => list(*of, max),
     };
     if place == Place::Query {
         texts_only(&mut schema);
@@ -91,6 +101,15 @@ pub fn body(call: &Call) -> Value {
         call.all_fields().filter(|field| field.name == "payAmount").collect();
     if !amounts.is_empty() {
         body.insert("allOf".into(), amounts_in_currency(&amounts));
+    }
+    if call.name == wire::endpoints::RESEND.name {
+        // Which events: one of three ways to say it.
+        let there = |name: &str| {
+            let something = json!({"not": {"enum": ["", null]}});
+            json!({"required": [name], "properties": {name: something}})
+        };
+        let ways = ["event_id", "failed_since", "from"].map(there);
+        body.insert("allOf".into(), json!([{ "anyOf": ways }]));
     }
     Value::Object(body)
 }
@@ -194,6 +213,18 @@ fn currency(required: bool) -> Map<String, Value> {
     from_value(if required { code } else { json!({"anyOf": [code, {"enum": ["", null]}]}) })
 }
 
+/// A list of texts or words; the empty text is none.
+fn list(of: Kind, max: usize) -> Map<String, Value> {
+    let item = match of {
+        Kind::Word(words) => json!({"enum": words}),
+        Kind::Text { max } => {
+            json!({"type": "string", "maxLength": max, "pattern": format!("^{PRINTABLE}$")})
+        }
+        _ => json!({}),
+    };
+    from_value(json!({"type": ["array", "string"], "items": item, "maxItems": max, "maxLength": 0}))
+}
+
 /// One of some texts, or the number that looks like it; an optional one may be empty.
 fn words(texts: &[&str], required: bool) -> Map<String, Value> {
     let mut all: Vec<Value> = texts.iter().map(|text| json!(text)).collect();
@@ -293,6 +324,7 @@ mod tests {
             wire::form::required("at", Kind::DateTime, ""),
             wire::form::required("of", Kind::Decimal, ""),
             wire::form::required("n", Kind::Count { min: 1, max: 999 }, ""),
+            wire::form::required("since", Kind::Millis, ""),
         ]];
         let problems = |body: &str| {
             let params = Params::read(None, body.as_bytes()).unwrap();
@@ -300,22 +332,28 @@ mod tests {
             form.date_time("at");
             form.decimal("of");
             form.count("n", 1, 999);
+            form.millis("since");
             let errors = form.into_errors();
             errors.iter().map(|error| error.problem).collect::<Vec<_>>()
         };
         for good in [
-            r#"{"at":"2024-02-29 23:59:59","of":"0","n":"000000999"}"#,
-            r#"{"at":"0000-02-29 00:00:60","of":1.5,"n":1}"#,
-            r#"{"at":"9999-12-30 00:00:00","of":"00.0000000000000000000000000000","n":"1"}"#,
+            r#"{"at":"2024-02-29 23:59:59","of":"0","n":"000000999","since":"9999999999999"}"#,
+            r#"{"at":"0000-02-29 00:00:60","of":1.5,"n":1,"since":0}"#,
+            r#"{"at":"9999-12-30 00:00:00","of":"00.0000000000000000000000000000","n":"1","since":"0000000000001"}"#,
         ] {
             assert_eq!(problems(good), [], "{good}");
         }
-        let bad = [Problem::NotDateTime, Problem::NotDecimal, Problem::NotCount(1, 999)];
+        let bad = [
+            Problem::NotDateTime,
+            Problem::NotDecimal,
+            Problem::NotCount(1, 999),
+            Problem::NotMillis,
+        ];
         for all_bad in [
-            r#"{"at":"2023-02-29 00:00:00","of":"1.","n":"0000000001"}"#,
-            r#"{"at":"1900-02-29 00:00:00","of":"-1","n":"0"}"#,
-            r#"{"at":"2024-01-01 24:00:00","of":1e3,"n":1.0}"#,
-            r#"{"at":"2024-01-01 00:60:00","of":"1,5","n":1000}"#,
+            r#"{"at":"2023-02-29 00:00:00","of":"1.","n":"0000000001","since":"10000000000000"}"#,
+            r#"{"at":"1900-02-29 00:00:00","of":"-1","n":"0","since":-1}"#,
+            r#"{"at":"2024-01-01 24:00:00","of":1e3,"n":1.0,"since":1.0}"#,
+            r#"{"at":"2024-01-01 00:60:00","of":"1,5","n":1000,"since":"1e3"}"#,
         ] {
             assert_eq!(problems(all_bad), bad, "{all_bad}");
         }

@@ -5,6 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use wire::call::{CALLS, Call, Method, Request, Service, Shape};
 use wire::common::Common;
+use wire::endpoints::{
+    AddEndpoint, ChangeEndpoint, DeleteEndpoint, ListDeliveries, ListEndpoints, ResendPushes,
+    RotateKey, TakePushes, TestEndpoint,
+};
 use wire::payment::{
     ResultConfirm, ResultQuery, StripeSingleAuth, StripeSubAuth, StripeSubDirectly,
 };
@@ -57,7 +61,8 @@ fn every_call_stands_under_its_prefixes_and_at_the_root() {
     }
     let paths = whole["paths"].as_object().unwrap();
     let partners = paths.keys().filter(|path| !path.starts_with(wire::admin::PREFIX));
-    assert_eq!(partners.count(), ids.len(), "no other path");
+    let operations = partners.map(|path| paths[path].as_object().unwrap().len());
+    assert_eq!(operations.sum::<usize>(), ids.len(), "no other path");
 }
 
 #[test]
@@ -194,6 +199,15 @@ fn errors(call: &Call, params: &Params) -> Vec<FormError> {
         "queryOrder" => read::<QueryOrder>(params),
         "querySim" => read::<QuerySim>(params),
         "querySimUsage" => read::<QuerySimUsage>(params),
+        "listPushEndpoints" => read::<ListEndpoints>(params),
+        "addPushEndpoint" => read::<AddEndpoint>(params),
+        "changePushEndpoint" => read::<ChangeEndpoint>(params),
+        "testPushEndpoint" => read::<TestEndpoint>(params),
+        "rotatePushKey" => read::<RotateKey>(params),
+        "deletePushEndpoint" => read::<DeleteEndpoint>(params),
+        "resendPushes" => read::<ResendPushes>(params),
+        "takePushes" => read::<TakePushes>(params),
+        "listPushDeliveries" => read::<ListDeliveries>(params),
         other => panic!("{other} is not known here"),
     }
 }
@@ -462,6 +476,71 @@ fn the_answers_about_sims_fit_their_schemas() {
     };
     check("querySim", &status(None));
     check("querySim", &status(Some(usage(None))));
+}
+
+#[test]
+fn the_answers_about_push_endpoints_fit_their_schemas() {
+    let t = String::new;
+    let endpoint = |time| wire::endpoints::Endpoint {
+        endpoint_id: t(),
+        kind: "url".into(),
+        url: t(),
+        description: t(),
+        events: vec!["plan.expired".into()],
+        state: "off".into(),
+        off_reason: t(),
+        created_at: 0,
+        failing_since: time,
+        failures: 0,
+        probe_at: time,
+        tried_at: time,
+        succeeded_at: time,
+        waiting: 0,
+        keys: vec![wire::endpoints::Key { key_id: t(), created_at: 0, retires_at: time }],
+    };
+    check("changePushEndpoint", &endpoint(None));
+    let all = vec![endpoint(None), endpoint(Some(1))];
+    check("listPushEndpoints", &wire::endpoints::Endpoints { endpoints: all });
+    let key = wire::endpoints::IssuedKey { key_id: t(), hex: t(), whsec: t() };
+    let issued = wire::endpoints::IssuedEndpoint { endpoint: endpoint(None), key };
+    check("addPushEndpoint", &issued);
+    check("rotatePushKey", &issued);
+    let attempt = |status| wire::endpoints::Try {
+        tried_at: 0,
+        latency_ms: 0,
+        status,
+        failure: t(),
+        said: t(),
+    };
+    for attempt in [None, Some(attempt(None)), Some(attempt(Some(200)))] {
+        let (event_id, state) = (t(), "waiting".to_owned());
+        check("testPushEndpoint", &wire::endpoints::Tested { event_id, state, attempt });
+    }
+    for next_cursor in [None, Some(t())] {
+        let deliveries = vec![wire::endpoints::Delivery {
+            event_id: t(),
+            event_type: "push.sample".into(),
+            subject: t(),
+            sequence: 1,
+            occurred_at: 0,
+            recorded_at: 0,
+            state: "failed".into(),
+            tries: 0,
+            due_at: Some(0),
+            decided_at: None,
+            attempts: vec![attempt(None), attempt(Some(200))],
+            body: next_cursor.clone(),
+        }];
+        let resent = wire::endpoints::Resent { count: 1, next_cursor: next_cursor.clone() };
+        check("resendPushes", &resent);
+        check("listPushDeliveries", &wire::endpoints::Deliveries { deliveries, next_cursor });
+    }
+    let event = wire::endpoints::SignedEvent {
+        event_id: t(),
+        headers: [("webhook-id".to_owned(), t())].into(),
+        body: t(),
+    };
+    check("takePushes", &wire::endpoints::Taken { events: vec![event] });
 }
 
 /// Whether a value fits a schema, patterns and references left aside: no crate of ours reads those.

@@ -35,6 +35,9 @@ on_both_engines!(
     every_answer_has_a_number_of_its_own,
 );
 
+/// Stands for the endpoint that was added.
+const ENDPOINT: &str = "ENDPOINT";
+
 /// A request of each call that succeeds, in an order in which they can.
 fn requests(shop: &TestPartner) -> Vec<(Call, Value)> {
     let mut requests: Vec<(Call, Value)> = [
@@ -60,14 +63,25 @@ fn requests(shop: &TestPartner) -> Vec<(Call, Value)> {
     .map(|(call, number)| (call, sample(&call, &shop.sims[0], number)))
     .into();
     requests.push((QUERY_ORDER, json!({"sim_id": shop.sims[0]})));
+    for call in CALLS.iter().filter(|call| call.path.starts_with(wire::endpoints::ROOT)) {
+        requests.push((*call, sample(call, &shop.sims[0], ENDPOINT)));
+    }
+    // What is deleted cannot be asked about any more.
+    let is_delete = |(call, _): &(Call, Value)| call.name == wire::endpoints::DELETE.name;
+    let place = requests.iter().position(is_delete).unwrap();
+    let delete = requests.remove(place);
+    requests.push(delete);
     requests
 }
 
 /// Makes each call once, and gives the names at the top of its answer, sorted.
 async fn tops_of_all_answers(mall: &TestMall, shop: &TestPartner) -> Vec<(&'static str, String)> {
     let client = shop.client(mall);
-    let mut tops = Vec::new();
-    for (call, more) in requests(shop) {
+    let (mut tops, mut endpoint) = (Vec::new(), String::new());
+    for (call, mut more) in requests(shop) {
+        if more["endpoint_id"] == ENDPOINT {
+            more["endpoint_id"] = endpoint.as_str().into();
+        }
         let Value::Object(more) = more else { panic!("fields are an object") };
         let more = more.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
         let (status, text) = client.send(&call, client.sign(&call, more).unwrap()).await.unwrap();
@@ -80,6 +94,9 @@ async fn tops_of_all_answers(mall: &TestMall, shop: &TestPartner) -> Vec<(&'stat
                 (&json!("S"), &json!("success"))
             );
             assert!(answer["data"].is_object(), "{text}");
+        }
+        if call.name == wire::endpoints::ADD.name {
+            answer["data"]["endpoint"]["endpoint_id"].as_str().unwrap().clone_into(&mut endpoint);
         }
         let names: Vec<&str> = answer.as_object().unwrap().keys().map(String::as_str).collect();
         tops.push((call.name, names.join(" ")));
@@ -119,6 +136,15 @@ async fn each_success_has_its_published_shape(engine: Engine) {
         ("querySim", envelope),
         ("querySimUsage", envelope),
         ("queryOrder", envelope),
+        ("listPushEndpoints", envelope),
+        ("addPushEndpoint", envelope),
+        ("changePushEndpoint", envelope),
+        ("testPushEndpoint", envelope),
+        ("rotatePushKey", envelope),
+        ("resendPushes", envelope),
+        ("takePushes", envelope),
+        ("listPushDeliveries", envelope),
+        ("deletePushEndpoint", envelope),
     ];
     let tops = tops_of_all_answers(&mall, &shop).await;
     let seen: Vec<(&str, &str)> = tops.iter().map(|(name, top)| (*name, top.as_str())).collect();

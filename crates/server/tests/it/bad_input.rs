@@ -246,6 +246,9 @@ async fn fields_of_a_wrong_type(engine: Engine) {
     for call in posts() {
         for field in call.all_fields() {
             for json in ["true", "false", "[]", "[\"1\"]", "{}", "{\"a\":\"1\"}"] {
+                if matches!(field.kind, Kind::List(..)) && json.starts_with('[') {
+                    continue;
+                }
                 let what = format!("{} {} {json}", call.name, field.name);
                 blames(&desk.with(&call, field.name, json).await, field.name, &what);
             }
@@ -280,6 +283,20 @@ fn bad_values(field: &Field) -> Vec<String> {
         Kind::Currency => WRONG_CURRENCIES.map(str::to_owned).into(),
         Kind::Flag => WRONG_FLAGS.map(str::to_owned).into(),
         Kind::DateTime => WRONG_TIMES.map(str::to_owned).into(),
+        Kind::Word(words) => {
+            let odd = words
+                .iter()
+                .flat_map(|word| [format!("\"{}\"", word.to_uppercase()), format!("\" {word}\"")]);
+            odd.chain(["\"nonsense\"".to_owned(), "7".to_owned()]).collect()
+        }
+        Kind::Millis => WRONG_MILLIS.map(str::to_owned).into(),
+        Kind::List(of, max) => {
+            let items: Vec<String> = bad_values(&Field { kind: *of, ..*field });
+            let long = format!("[{}]", vec!["\"x\""; max + 1].join(","));
+            let wrong = ["{}", "7", "\"x\"", "[null]", "[[]]", "[7]"].map(str::to_owned);
+            let items = items.into_iter().map(|item| format!("[{item}]"));
+            items.chain(wrong).chain([long]).collect()
+        }
     }
 }
 
@@ -296,6 +313,16 @@ const WRONG_COUNTS: [&str; 13] = [
     r#""+1""#,
     r#""１""#,
     r#""0x1""#,
+    r#""1\u0000""#,
+];
+const WRONG_MILLIS: [&str; 8] = [
+    "-1",
+    "1.0",
+    "1e12",
+    "10000000000000",
+    r#""10000000000000""#,
+    r#"" 1""#,
+    r#""2024-03-10 16:00:00""#,
     r#""1\u0000""#,
 ];
 const WRONG_VERSIONS: [&str; 6] = [r#""4.0""#, "4", r#""v3""#, r#""3.0.0""#, r#""3\u0000""#, "-3"];

@@ -189,6 +189,12 @@ pub fn sample(call: &Call, iccid: &str, number: &str) -> Value {
         }),
         "queryOrder" => serde_json::json!({"order_id": number}),
         "querySim" | "querySimUsage" => serde_json::json!({"sim_id": iccid}),
+        "listPushEndpoints" => serde_json::json!({}),
+        "addPushEndpoint" => serde_json::json!({"kind": "listener", "events": ["plan.expired"]}),
+        "changePushEndpoint" => serde_json::json!({"endpoint_id": number, "state": "on"}),
+        "testPushEndpoint" | "rotatePushKey" | "deletePushEndpoint" | "takePushes"
+        | "listPushDeliveries" => serde_json::json!({"endpoint_id": number}),
+        "resendPushes" => serde_json::json!({"endpoint_id": number, "from": 0}),
         other => panic!("{other} is new: say here what a good request of it is"),
     }
 }

@@ -13,6 +13,10 @@ use super::order::{self, Order, OrderDetail, RefundOrder, Resolve, Review, Timel
 use super::partner::{
     Credit, CreditLimit, IssuedKey, Key, NewPartner, NewPrice, Partner, PartnerChange, Price,
 };
+use super::push::{
+    DELIVERED, IssuedPushEndpoint, NewPushEndpoint, PushDelivery, PushEndpoint, PushEndpointChange,
+    ResendPushes, ResentPushes, RotatePushKey, TestedPush,
+};
 use super::reconcile::Reconciliation;
 use super::record::kinds::FREE;
 use super::record::{Field, Kind, Record, Recorded};
@@ -39,6 +43,15 @@ pub enum Op {
     ListKeys,
     AddKey,
     RetireKey,
+    ListPushEndpoints,
+    AddPushEndpoint,
+    ShowPushEndpoint,
+    ChangePushEndpoint,
+    DeletePushEndpoint,
+    TestPushEndpoint,
+    RotatePushKey,
+    ListPushDeliveries,
+    ResendPushes,
     ListCredits,
     SetCredit,
     ListPrices,
@@ -250,6 +263,13 @@ const JOBS: &[Field] = &[
     filter("state", Kind::Word(job::STATES), "Only in this state"),
 ];
 
+const DELIVERIES: &[Field] = &[
+    LIMIT,
+    CURSOR,
+    filter("state", Kind::Word(DELIVERED), "Only in this state"),
+    filter("event_id", Kind::Id("evt"), "Only of this event, with its body and all its tries"),
+];
+
 const LEDGER: &[Field] = &[LIMIT, CURSOR, PARTNER];
 
 const REQUESTS: &[Field] = &[
@@ -317,6 +337,34 @@ routes! {
         &[], Body::None => Answer::Created(&IssuedKey::RECORD);
     Delete "/{mode}/partners/{code}/keys/{key_id}" RetireKey Operator "Retire a key"
         &[], Body::None => Answer::One(&Key::RECORD);
+
+    Get "/{mode}/partners/{code}/push-endpoints" ListPushEndpoints Viewer
+        "List where a partner is told of events, the oldest first"
+        PAGE, Body::None => Answer::List(&PushEndpoint::RECORD);
+    Post "/{mode}/partners/{code}/push-endpoints" AddPushEndpoint Operator
+        "Add a push endpoint; its key is shown only now. A partner has 20 at most in a mode"
+        &[], Body::Json(&NewPushEndpoint::RECORD) => Answer::Created(&IssuedPushEndpoint::RECORD);
+    Get "/{mode}/partners/{code}/push-endpoints/{endpoint_id}" ShowPushEndpoint Viewer
+        "Show a push endpoint"
+        &[], Body::None => Answer::One(&PushEndpoint::RECORD);
+    Patch "/{mode}/partners/{code}/push-endpoints/{endpoint_id}" ChangePushEndpoint Operator
+        "Change, pause or resume a push endpoint"
+        &[], Body::Json(&PushEndpointChange::RECORD) => Answer::One(&PushEndpoint::RECORD);
+    Delete "/{mode}/partners/{code}/push-endpoints/{endpoint_id}" DeletePushEndpoint Operator
+        "Delete a push endpoint with what waits for it and its log"
+        &[], Body::None => Answer::Nothing;
+    Post "/{mode}/partners/{code}/push-endpoints/{endpoint_id}/test" TestPushEndpoint Operator
+        "Send a sample to a push endpoint, and tell what came of it"
+        &[], Body::None => Answer::One(&TestedPush::RECORD);
+    Post "/{mode}/partners/{code}/push-endpoints/{endpoint_id}/rotate" RotatePushKey Operator
+        "Give a push endpoint a new key, shown only now; the old one signs too for a while"
+        &[], Body::MaybeJson(&RotatePushKey::RECORD) => Answer::One(&IssuedPushEndpoint::RECORD);
+    Get "/{mode}/partners/{code}/push-endpoints/{endpoint_id}/deliveries" ListPushDeliveries Viewer
+        "List what a push endpoint was told, the newest first, with every try"
+        DELIVERIES, Body::None => Answer::List(&PushDelivery::RECORD);
+    Post "/{mode}/partners/{code}/push-endpoints/{endpoint_id}/resend" ResendPushes Operator
+        "Send events again: one, those that failed since a time, or those of some time"
+        &[], Body::Json(&ResendPushes::RECORD) => Answer::One(&ResentPushes::RECORD);
 
     Get "/{mode}/partners/{code}/credits" ListCredits Viewer "List what a partner may owe, and owes"
         PAGE, Body::None => Answer::List(&Credit::RECORD);

@@ -37,11 +37,15 @@ pub enum EventType {
     PlanExpiring,
     /// A plan ended.
     PlanExpired,
+    /// Another endpoint of the partner's was switched off.
+    EndpointOff,
+    /// A sample, sent because somebody asked for one.
+    PushSample,
 }
 
 impl EventType {
     /// All that there are.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::RechargeSuccess,
         Self::OrderFailed,
         Self::OrderRefunded,
@@ -53,10 +57,23 @@ impl EventType {
         Self::GroupUsage,
         Self::PlanExpiring,
         Self::PlanExpired,
+        Self::EndpointOff,
+        Self::PushSample,
     ];
 
+    /// The words of all of them.
+    pub const WORDS: [&'static str; Self::ALL.len()] = {
+        let mut words = [""; Self::ALL.len()];
+        let mut place = 0;
+        while place < words.len() {
+            words[place] = Self::ALL[place].as_str();
+            place += 1;
+        }
+        words
+    };
+
     /// The word on the wire.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::RechargeSuccess => "recharge.success",
             Self::OrderFailed => "order.failed",
@@ -69,6 +86,8 @@ impl EventType {
             Self::GroupUsage => "group.usage",
             Self::PlanExpiring => "plan.expiring",
             Self::PlanExpired => "plan.expired",
+            Self::EndpointOff => "endpoint.off",
+            Self::PushSample => "push.sample",
         }
     }
 }

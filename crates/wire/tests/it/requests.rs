@@ -2,6 +2,10 @@
 
 use wire::call::CALLS;
 use wire::common::Common;
+use wire::endpoints::{
+    AddEndpoint, Again, ChangeEndpoint, DeleteEndpoint, ListDeliveries, ListEndpoints,
+    ResendPushes, RotateKey, TakePushes, TestEndpoint,
+};
 use wire::payment::ResultQuery;
 use wire::renewals::{CancelAutoRenewalRecord, QueryAutoRenewalRecord, QueryAutoRenewalRecordList};
 use wire::topup::{QueryOrder, QuerySim, QuerySimUsage};
@@ -44,6 +48,15 @@ fn every_request_reads_the_fields_of_its_table() {
     reads_its_table::<QueryOrder>();
     reads_its_table::<QuerySim>();
     reads_its_table::<QuerySimUsage>();
+    reads_its_table::<ListEndpoints>();
+    reads_its_table::<AddEndpoint>();
+    reads_its_table::<ChangeEndpoint>();
+    reads_its_table::<TestEndpoint>();
+    reads_its_table::<RotateKey>();
+    reads_its_table::<DeleteEndpoint>();
+    reads_its_table::<ResendPushes>();
+    reads_its_table::<TakePushes>();
+    reads_its_table::<ListDeliveries>();
     let names: std::collections::HashSet<_> = CALLS.iter().map(|call| call.name).collect();
     assert_eq!(names.len(), CALLS.len());
 }
@@ -97,4 +110,52 @@ fn the_first_of_three_numbers_counts() {
     assert!(matches!(order(&format!("{{{sim}}}")), QueryOrder::Sim { page_size: 100, .. }));
     let none = read::<QueryOrder>("{}").unwrap_err();
     assert_eq!(none[0].problem, Problem::NoneOfThem);
+}
+
+#[test]
+fn lists_hold_words_or_texts() {
+    let add = |events: &str| {
+        read::<AddEndpoint>(&format!(r#"{{"url":"https://a.example/","events":{events}}}"#))
+    };
+    assert_eq!(add(r#"["plan.expired"]"#).unwrap().events, ["plan.expired"]);
+    for none in ["[]", "null", "\"\""] {
+        assert!(add(none).unwrap().events.is_empty(), "{none}");
+    }
+    let wrong = |events: &str| add(events).unwrap_err().remove(0).problem;
+    assert!(matches!(wrong(r#"["plan.ended"]"#), Problem::NotWord(_)));
+    assert_eq!(wrong("[1]"), Problem::WrongType);
+    for no_list in ["1", "{}", "true", "\"plan.expired\""] {
+        assert_eq!(wrong(no_list), Problem::NotList(64), "{no_list}");
+    }
+    let many = format!("[{}]", vec![r#""plan.expired""#; 65].join(","));
+    assert_eq!(wrong(&many), Problem::NotList(64));
+    let take =
+        |id: &str| read::<TakePushes>(&format!(r#"{{"endpoint_id":"p","acknowledged":["{id}"]}}"#));
+    assert_eq!(take("evt_1").unwrap().acknowledged, ["evt_1"]);
+    assert_eq!(take(&"x".repeat(65)).unwrap_err()[0].problem, Problem::TooLong(64));
+    assert_eq!(take("a\\n").unwrap_err()[0].problem, Problem::NotPrintable);
+}
+
+#[test]
+fn what_is_left_out_of_a_change_stays_and_what_is_empty_is_emptied() {
+    let change =
+        |more: &str| read::<ChangeEndpoint>(&format!(r#"{{"endpoint_id":"p"{more}}}"#)).unwrap();
+    let nothing = ChangeEndpoint { endpoint_id: "p".into(), ..ChangeEndpoint::default() };
+    assert_eq!(change(""), nothing);
+    assert_eq!(change(r#","url":"","events":"","description":null,"state":"""#), nothing);
+    let emptied = change(r#","description":"","events":[],"state":"paused""#);
+    assert_eq!(emptied.description.as_deref(), Some(""));
+    assert_eq!((emptied.events, emptied.paused), (Some(Vec::new()), Some(true)));
+}
+
+#[test]
+fn which_events_are_sent_again_is_said_in_one_way() {
+    let again = |more: &str| {
+        read::<ResendPushes>(&format!(r#"{{"endpoint_id":"p"{more}}}"#)).map(|resend| resend.again)
+    };
+    assert_eq!(again(r#","event_id":"e","from":1"#), Ok(Again::Event("e".into())));
+    assert!(matches!(again(r#","failed_since":"1000""#), Ok(Again::FailedSince(_))));
+    assert!(matches!(again(r#","from":0,"to":5"#), Ok(Again::Recorded(_, Some(_)))));
+    assert_eq!(again(r#","to":5"#).unwrap_err()[0].problem, Problem::NoneOfThem);
+    assert_eq!(again(r#","from":1.5"#).unwrap_err()[0].problem, Problem::NotMillis);
 }

@@ -146,6 +146,13 @@ impl World {
             Op::AddImport => list.body(json!({"kind": "plans", "file_name": "plans.csv"})),
             Op::PutImportPart | Op::ApplyImport | Op::ShowImport => self.import(op).await,
             Op::Export => export(),
+            Op::ShowPushEndpoint
+            | Op::ChangePushEndpoint
+            | Op::DeletePushEndpoint
+            | Op::TestPushEndpoint
+            | Op::RotatePushKey
+            | Op::ListPushDeliveries
+            | Op::ResendPushes => self.push_endpoint(op).await,
             Op::ShowRenewal | Op::CancelRenewal => self.renewal(op).await,
             Op::ShowOrder
             | Op::ShowTimeline
@@ -162,6 +169,8 @@ impl World {
             | Op::ListKeys
             | Op::AddKey
             | Op::RetireKey
+            | Op::ListPushEndpoints
+            | Op::AddPushEndpoint
             | Op::ListCredits
             | Op::SetCredit
             | Op::Settle
@@ -233,6 +242,30 @@ impl World {
         if op == Op::CancelRenewal { case.body(json!({"reason": "asked by phone"})) } else { case }
     }
 
+    /// A case about a push endpoint, where nobody listens.
+    async fn push_endpoint(&mut self, op: Op) -> Case {
+        let (partner, mut case) = self.partner().await;
+        let new = json!({"url": "http://127.0.0.1:9/pushes"});
+        let mut ids = Vec::new();
+        for code in [&partner.partner.code, &self.other.partner.partner.code] {
+            let path = format!("/test/partners/{code}/push-endpoints");
+            let added = match self.owner.get(&path).await.done()["items"].get(0) {
+                Some(there) => there.clone(),
+                None => self.owner.post(&path, &new).await.done()["endpoint"].clone(),
+            };
+            ids.push(added["endpoint_id"].as_str().unwrap().to_owned());
+        }
+        case.own.push(("endpoint_id", ids[0].clone()));
+        let none = format!("end_{NO_ID}");
+        let case = case.not("endpoint_id", &ids[1]).not("endpoint_id", &none);
+        let case = case.not("endpoint_id", "x");
+        match op {
+            Op::ChangePushEndpoint => case.body(json!({"state": "paused"})),
+            Op::ResendPushes => case.body(json!({"failed_since": "2024-03-10T08:00:00Z"})),
+            _ => case,
+        }
+    }
+
     /// An order that waits for a person.
     async fn reviewed(&self, partner: &TestPartner) -> String {
         let sim = self.mall.add_sim(partner, "9005", "simulator", SimState::Ready).await;
@@ -247,6 +280,7 @@ impl World {
         let other = &self.other;
         let own = |case: &mut Case, name, value: &str| case.own.push((name, value.to_owned()));
         match op {
+            Op::AddPushEndpoint => case.body(json!({"url": "http://127.0.0.1:9/pushes"})),
             Op::ChangePartner => case.body(json!({"name": "Another"})),
             Op::RetireKey => {
                 own(&mut case, "key_id", &partner.key_id);

@@ -67,7 +67,9 @@ impl Installation {
 
 fn mall_on(store: Store, sealing_key: [u8; 32]) -> Mall {
     let (ctx, sealer) = (server::system_ctx(), Sealer::new(&sealing_key));
-    Mall::new(store, ctx, (Carriers::new(), Cashiers::default()), sealer, Settings::default())
+    let sender = pushes::Sender::new(pushes::Settings::default()).unwrap();
+    let others = (Carriers::new(), Cashiers::default(), sender);
+    Mall::new(store, ctx, others, sealer, Settings::default())
 }
 
 /// A client of the demo's partner `P000818`, which signs with keyless MD5.

@@ -46,6 +46,7 @@ fn every_flag_has_its_variable_and_stands_in_the_help() {
         "backup",
         "restore",
         "sign",
+        "listen",
         "seal",
         "openapi",
         "simulator",

@@ -1,0 +1,116 @@
+//! Listeners: endpoints of a developer without a public address, who takes events instead of being sent them.
+
+use std::collections::BTreeMap;
+
+use domain::id::EventId;
+use domain::push::{DeliveryState, EndpointKind, EndpointState};
+use domain::{Span, Timestamp};
+use store::{DuePush, PushAttempt, PushEndpoint, PushOutcome, Tx};
+use wire::endpoints::{SignedEvent, TakePushes, Taken};
+use wire::push::{Headers, Key};
+
+use super::{EndpointReason, Manager, found};
+use crate::error::{Error, Result};
+use crate::{Caller, Mall};
+
+/// A listener that nobody asked for so long is deleted.
+const LEFT_AFTER: Span = Span::minutes(60);
+/// How exactly it is noted when a listener was asked last.
+const NOTED_EVERY: Span = Span::minutes(1);
+/// How many left listeners are deleted at once.
+const LEFT_MAX: i64 = 50;
+/// What the log says of an event that its listener has.
+const ACKNOWLEDGED: &str = "acknowledged by its listener";
+
+impl Mall {
+    /// `POST /mall/push-endpoints/take`: what was handled is done, and what waits is given, of each subject only the
+    /// first, so that nothing is handled before what came before it.
+    pub async fn take_pushes(&self, caller: &Caller, request: &TakePushes) -> Result<Taken> {
+        let by = Manager::Partner(&caller.partner);
+        let now = self.ctx.now();
+        let mut tx = self.store.read().await?;
+        let whose = by.partner(&mut tx).await?;
+        let endpoint = found(&mut tx, by, &whose, &request.endpoint_id).await?;
+        if endpoint.kind != EndpointKind::Listener {
+            let detail = "events are taken from listeners only";
+            return Err(by.refused(EndpointReason::NoListener, "endpoint_id", detail));
+        }
+        let noted = endpoint.health.tried_at.is_some_and(|at| now.since(at) < NOTED_EVERY);
+        if !noted || !request.acknowledged.is_empty() {
+            drop(tx);
+            self.retry(|| self.acknowledge(&endpoint, &request.acknowledged, now)).await?;
+            tx = self.store.read().await?;
+        }
+        if endpoint.state != EndpointState::On || request.limit == 0 {
+            return Ok(Taken { events: Vec::new() });
+        }
+        let due = tx.due_pushes(endpoint.key(), (now, i64::from(request.limit))).await?;
+        let keys = tx.push_keys(&endpoint).await?;
+        drop(tx);
+        let keys = self.open_push_keys(&endpoint, &keys, now)?;
+        let events = due.into_iter().map(|push| signed(&keys, push, now));
+        Ok(Taken { events: events.collect::<Result<_>>()? })
+    }
+
+    /// Notes that a listener was asked, and what it has.
+    async fn acknowledge(
+        &self,
+        endpoint: &PushEndpoint,
+        ids: &[String],
+        now: Timestamp,
+    ) -> Result<()> {
+        let mut tx = self.store.begin().await?;
+        tx.note_push_listener_asked(endpoint, now).await?;
+        let (mut outcomes, mut attempts) = (Vec::new(), Vec::new());
+        // One that is no id names nothing that waits.
+        for event_id in ids.iter().filter_map(|id| id.parse::<EventId>().ok()) {
+            if let Some(tries) = waits(&mut tx, endpoint, event_id).await? {
+                let (state, tries) = (DeliveryState::Delivered, tries + 1);
+                outcomes.push(PushOutcome { event_id, state, tries, due_at: now });
+                attempts.push(PushAttempt {
+                    event_id,
+                    tried_at: now,
+                    latency: Span::micros(0),
+                    status: None,
+                    failure: String::new(),
+                    said: ACKNOWLEDGED.to_owned(),
+                });
+            }
+        }
+        let key = endpoint.key();
+        let outcomes: Vec<_> = outcomes.iter().map(|outcome| (key, outcome)).collect();
+        let attempts: Vec<_> = attempts.iter().map(|attempt| (key, attempt)).collect();
+        tx.write_push_outcomes(&outcomes).await?;
+        tx.insert_push_attempts(&attempts).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Deletes listeners that nobody asks for any more.
+    pub async fn delete_left_listeners(&self) -> Result<()> {
+        self.retry(|| async {
+            let mut tx = self.store.begin().await?;
+            let since = self.ctx.now() - LEFT_AFTER;
+            for endpoint in tx.left_push_listeners(since, LEFT_MAX).await? {
+                tx.delete_push_endpoint(&endpoint).await?;
+            }
+            Ok(tx.commit().await?)
+        })
+        .await
+    }
+}
+
+/// How often an event was tried that waits for an endpoint.
+async fn waits(tx: &mut Tx, endpoint: &PushEndpoint, event: EventId) -> Result<Option<i64>> {
+    let delivery = tx.push_delivery(endpoint.key(), event).await?;
+    let waiting = delivery.filter(|delivery| delivery.state == DeliveryState::Waiting);
+    Ok(waiting.map(|delivery| delivery.tries))
+}
+
+fn signed(keys: &[Key], push: DuePush, now: Timestamp) -> Result<SignedEvent> {
+    let event_id = push.event_id.to_string();
+    let headers = wire::push::sign(keys, &event_id, now, push.body.as_bytes());
+    let headers: Headers = headers.map_err(|error| Error::Internal(error.to_string()))?;
+    let pairs = headers.pairs().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let headers: BTreeMap<String, String> = pairs.into_iter().collect();
+    Ok(SignedEvent { event_id, headers, body: push.body })
+}
