@@ -43,6 +43,10 @@ pub enum Code {
     RenewalUnknown,
     /// The auto-renewal that an order is to renew has ended.
     RenewalEnded,
+    /// No such group, or another partner's.
+    GroupUnknown,
+    /// No such operation, or another partner's, or one that is no longer kept.
+    RequestUnknown,
     /// The payment was refused by the end user's bank.
     PaymentDeclined,
     /// The payment provider cannot be asked now, or gave no answer.
@@ -69,7 +73,7 @@ pub enum Code {
 
 impl Code {
     /// All codes; each has a message in every language.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::BadRequest,
         Self::PartnerUnknown,
         Self::PartnerSuspended,
@@ -90,6 +94,8 @@ impl Code {
         Self::PaymentUnknown,
         Self::RenewalUnknown,
         Self::RenewalEnded,
+        Self::GroupUnknown,
+        Self::RequestUnknown,
         Self::PaymentDeclined,
         Self::PaymentProviderUnavailable,
         Self::CreditExceeded,
@@ -126,6 +132,8 @@ impl Code {
             Self::PaymentUnknown => "PAYMENT_UNKNOWN",
             Self::RenewalUnknown => "RENEWAL_UNKNOWN",
             Self::RenewalEnded => "RENEWAL_ENDED",
+            Self::GroupUnknown => "GROUP_UNKNOWN",
+            Self::RequestUnknown => "REQUEST_UNKNOWN",
             Self::PaymentDeclined => "PAYMENT_DECLINED",
             Self::PaymentProviderUnavailable => "PAYMENT_PROVIDER_UNAVAILABLE",
             Self::CreditExceeded => "CREDIT_EXCEEDED",
