@@ -102,6 +102,14 @@ pub fn problem(locale: Locale, error: &FormError) -> String {
         Problem::NotInCurrency => say("problem-not-in-currency"),
         Problem::NotCurrency => say("problem-not-currency"),
         Problem::NotFlag => say("problem-not-flag"),
+        Problem::NotWord(words) => {
+            let words = words.join(", ");
+            message(locale, "problem-not-word", &[field, ("words", words.as_str().into())])
+        }
+        Problem::NotList => say("problem-not-list"),
+        Problem::TooManyItems(max) => {
+            message(locale, "problem-too-many-items", &[field, ("max", max.into())])
+        }
         Problem::NotDateTime => say("problem-not-date-time"),
         Problem::NotEpochMillis => say("problem-not-epoch-millis"),
         Problem::NotTradeType => say("problem-not-trade-type"),
@@ -181,7 +189,7 @@ mod tests {
     const FAILURES: [&str; 4] =
         ["PAYMENT_FAILED", "CARRIER_UNCLEAR", "CARRIER_OVERDUE", "PROVISIONING_FAILED"];
 
-    const PROBLEMS: [Problem; 18] = [
+    const PROBLEMS: [Problem; 21] = [
         Problem::Missing,
         Problem::WrongType,
         Problem::TooLong(10_000),
@@ -195,6 +203,9 @@ mod tests {
         Problem::NotInCurrency,
         Problem::NotCurrency,
         Problem::NotFlag,
+        Problem::NotWord(&["json", "csv"]),
+        Problem::NotList,
+        Problem::TooManyItems(10_000),
         Problem::NotDateTime,
         Problem::NotEpochMillis,
         Problem::NotTradeType,
