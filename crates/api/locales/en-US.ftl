@@ -98,6 +98,28 @@ failure-carrier-unclear = The network's answer was lost and cannot be looked up.
 failure-carrier-overdue = The network did not finish in time. The operator decides.
 failure-provisioning-failed = The plan could not be put on the SIM. The operator decides.
 
+# What became of a SIM of an operation on a group.
+
+result-sim-unknown = This SIM is not in the partner's stock.
+result-sim-not-sellable = This SIM is terminated or suspended.
+result-sim-not-for-group = This SIM is of another network than the group's bundle.
+result-already-in-group = This SIM was in the group already.
+result-sim-in-other-group = This SIM is in another group. Please remove it from that one first.
+result-sim-not-in-group = This SIM is not in the group.
+result-sim-in-review = An earlier operation left it open whether this SIM is in a group. The operator decides.
+result-group-full = The group has no place left.
+result-group-ended = The group's bundle has ended.
+result-sim-busy = An order or another operation is under way for this SIM.
+result-carrier-busy = The network takes no more at present; it is asked again.
+result-carrier-working = The network is at work on it.
+result-carrier-unavailable = The network cannot be reached; it is asked again.
+result-carrier-refused = The network refused it.
+result-carrier-did-not = The network said that it was done, and it was not.
+result-carrier-unclear = It cannot be told what the network did. The operator decides.
+result-cancelled = The operation was cancelled before this SIM's turn came.
+result-found-done = The operator found that it was done.
+result-found-undone = The operator found that it was not done.
+
 # Why a request has no parameters that could be read.
 
 bad-utf8 = The body is not UTF-8 text. Please send JSON in UTF-8, not compressed.

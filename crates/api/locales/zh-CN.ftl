@@ -94,6 +94,28 @@ failure-carrier-unclear = 未收到网络侧的应答，也无法查询结果，
 failure-carrier-overdue = 网络侧未在规定时间内完成，由运营商人工处理。
 failure-provisioning-failed = 套餐未能开通到 SIM 卡，由运营商人工处理。
 
+# What became of a SIM of an operation on a group.
+
+result-sim-unknown = 该合作伙伴名下没有这张 SIM 卡。
+result-sim-not-sellable = 这张 SIM 卡已终止或已停机。
+result-sim-not-for-group = 这张 SIM 卡与该组套餐不属于同一网络。
+result-already-in-group = 这张 SIM 卡此前已在组内。
+result-sim-in-other-group = 这张 SIM 卡已在其他组内，请先将其移出。
+result-sim-not-in-group = 这张 SIM 卡不在组内。
+result-sim-in-review = 先前的操作未能确定这张 SIM 卡是否在组内，由运营商人工处理。
+result-group-full = 该组已满。
+result-group-ended = 该组的套餐已结束。
+result-sim-busy = 这张 SIM 卡有订单或其他操作正在处理。
+result-carrier-busy = 网络侧繁忙，稍后将自动重试。
+result-carrier-working = 网络侧正在处理。
+result-carrier-unavailable = 网络侧暂时无法连接，稍后将自动重试。
+result-carrier-refused = 网络侧拒绝了该操作。
+result-carrier-did-not = 网络侧称已完成，但实际并未执行。
+result-carrier-unclear = 无法确定网络侧是否已执行，由运营商人工处理。
+result-cancelled = 操作在轮到这张 SIM 卡之前已被取消。
+result-found-done = 经运营商核实，操作已完成。
+result-found-undone = 经运营商核实，操作未完成。
+
 # Why a request has no parameters that could be read.
 
 bad-utf8 = 请求体不是 UTF-8 文本，请以 UTF-8 发送未压缩的 JSON。

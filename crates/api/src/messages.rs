@@ -152,6 +152,11 @@ pub fn failure(locale: Locale, code: &str) -> Option<String> {
     (text != id).then_some(text)
 }
 
+/// What became of a SIM of an operation on a group.
+pub fn sim_result(locale: Locale, code: &str) -> String {
+    message(locale, &format!("result-{}", code.to_lowercase().replace('_', "-")), &[])
+}
+
 /// Sentences one after another.
 pub fn joined(locale: Locale, sentences: impl Iterator<Item = String>) -> String {
     // Chinese sets no space between sentences.
@@ -283,8 +288,12 @@ mod tests {
             let id = format!("failure-{}", wire_id(code));
             (id, failure(locale, code).unwrap_or_default())
         });
+        let results = domain::group::ItemCode::ALL.into_iter().map(|code| {
+            let code = code.as_str();
+            (format!("result-{}", wire_id(code)), sim_result(locale, code))
+        });
         let all = codes.chain(problems).chain(hints).chain(bad);
-        all.chain(others).chain(failures).collect()
+        all.chain(others).chain(failures).chain(results).collect()
     }
 
     #[test]

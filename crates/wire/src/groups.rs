@@ -71,7 +71,7 @@ pub const LIST_GROUPS: Call = topup(
     (Method::Get, "/mall/bundle-groups/bundles"),
     "listGroups",
     "The partner's groups of SIMs, each with its bundle",
-    "All of them at once, by their names' order of making.",
+    "All of them at once.",
     &[TOPUP],
 );
 
@@ -93,14 +93,14 @@ pub struct Group {
     pub group_id: String,
     /// What the operator calls it.
     pub name: String,
-    /// How it stands.
+    /// `ACTIVE`, `STOPPED`, `THROTTLED` or `ENDED`.
     pub status: String,
     /// How many SIMs are in it.
     pub sim_count: i64,
     /// How many there may be.
     pub sim_limit: i64,
-    /// What its SIMs share; `None` while nothing is set.
-    pub bundle: Option<Bundle>,
+    /// What its SIMs share.
+    pub bundle: Bundle,
 }
 
 /// What the SIMs of a group share (names chosen). Times are epoch milliseconds.
@@ -119,9 +119,9 @@ pub struct Bundle {
     /// Bytes used of them in the running period, as far as the network told.
     pub used_volume: i64,
     /// When the running period began.
-    pub effective_at: Option<i64>,
+    pub effective_at: i64,
     /// When it ends.
-    pub expire_at: Option<i64>,
+    pub expire_at: i64,
 }
 
 /// `GET /mall/bundle-groups/{group_id}/sims`, published; answer chosen.
@@ -379,7 +379,7 @@ pub struct OperationResult {
 pub struct SimResult {
     /// ICCID of the SIM.
     pub sim_id: String,
-    /// Where it stands.
+    /// `WAITING`, `SUCCEEDED`, `FAILED`, `CANCELLED` or `REVIEW`.
     pub status: String,
     /// Why it failed or waits, for programs.
     pub code: Option<String>,

@@ -52,12 +52,7 @@ impl Street {
 
     /// What the snoop is answered.
     async fn ask(&self, call: &Call, more: Value) -> Answer {
-        if call.method == Method::Post {
-            return call_well(&self.mall, &self.snoop, call, more).await;
-        }
-        let fields = fields(&self.mall, "SNOOP", call, more);
-        let members = signed(Scheme::HmacSha256, &self.snoop.key, fields);
-        get(&self.mall, &path(&self.snoop, call), &members).await
+        call_well(&self.mall, &self.snoop, call, more).await
     }
 
     /// Asks about a foreign object and about none: `more` with one word, then with the other, which
