@@ -115,6 +115,7 @@ pub fn problem(locale: Locale, error: &FormError) -> String {
         Problem::NotTradeType => say("problem-not-trade-type"),
         Problem::NotTheProduct => say("problem-not-the-product"),
         Problem::NoneOfThem => say("problem-none-of-them"),
+        Problem::NotKey(max) => message(locale, "problem-not-key", &[field, ("max", max.into())]),
     }
 }
 
@@ -194,7 +195,7 @@ mod tests {
     const FAILURES: [&str; 4] =
         ["PAYMENT_FAILED", "CARRIER_UNCLEAR", "CARRIER_OVERDUE", "PROVISIONING_FAILED"];
 
-    const PROBLEMS: [Problem; 21] = [
+    const PROBLEMS: [Problem; 22] = [
         Problem::Missing,
         Problem::WrongType,
         Problem::TooLong(10_000),
@@ -216,6 +217,7 @@ mod tests {
         Problem::NotTradeType,
         Problem::NotTheProduct,
         Problem::NoneOfThem,
+        Problem::NotKey(128),
     ];
 
     fn params_errors() -> [ParamsError; 8] {

@@ -137,7 +137,7 @@ fn operation(call: &Call, word: &str, mode: &str) -> Value {
     if call.method.has_body() {
         operation["requestBody"] = refer("requestBodies", &name(call, "Request"));
     }
-    if groups::begins_operation(call) {
+    if wire::groups::begins_operation(call) {
         parameters.push(refer("parameters", "IdempotencyKey"));
     }
     operation["parameters"] = json!(parameters);

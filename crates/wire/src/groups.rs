@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::{Call, Method, Request, Service, Shape};
 use crate::common::TOPUP;
-use crate::form::{Field, Form, Kind, optional, required};
+use crate::form::{Field, Form, FormError, Kind, Problem, optional, required};
 use crate::vshop::PAGE_NO_MAX;
 
 /// The most SIMs of one operation.
@@ -25,6 +25,25 @@ pub const CURSOR_CHARS_MAX: usize = 256;
 pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 /// The most characters of that header.
 pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 128;
+
+/// Whether a call begins an operation, so that it may be repeated under a key of the caller's.
+pub fn begins_operation(call: &Call) -> bool {
+    [ADD_GROUP_SIMS.name, REMOVE_GROUP_SIMS.name].contains(&call.name)
+}
+
+/// Reads the caller's key: all values of its header, of which there may be one. Empty where there is none.
+pub fn idempotency_key<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<String, FormError> {
+    let (first, second) = (values.next(), values.next());
+    let Some(first) = first else { return Ok(String::new()) };
+    let is_good = (1..=IDEMPOTENCY_KEY_CHARS_MAX).contains(&first.len())
+        && first.iter().all(u8::is_ascii_graphic)
+        && second.is_none();
+    let text = std::str::from_utf8(first).ok().filter(|_| is_good);
+    text.map(str::to_owned).ok_or_else(|| FormError {
+        field: IDEMPOTENCY_KEY.to_owned(),
+        problem: Problem::NotKey(IDEMPOTENCY_KEY_CHARS_MAX),
+    })
+}
 
 const GROUP_ID: Field = required(
     "group_id",

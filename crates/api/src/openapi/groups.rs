@@ -15,11 +15,6 @@ const STATUSES: [&str; 5] = ["ACCEPTED", "RUNNING", "SUCCEEDED", "PARTIALLY_SUCC
 const GROUP_STATUSES: [&str; 4] = ["ACTIVE", "STOPPED", "THROTTLED", "ENDED"];
 const SIM_STATUSES: [&str; 5] = ["WAITING", "SUCCEEDED", "FAILED", "CANCELLED", "REVIEW"];
 
-/// Whether a call begins an operation, so that it may be repeated under a key of the caller's.
-pub fn begins_operation(call: &Call) -> bool {
-    ["addGroupSims", "removeGroupSims"].contains(&call.name)
-}
-
 /// The header under which a call may be repeated.
 pub fn idempotency_key() -> Value {
     json!({
