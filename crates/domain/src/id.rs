@@ -125,6 +125,10 @@ kinds! {
     Import "imp" ImportId;
     /// Money that goes back.
     Refund "ref" RefundId;
+    /// A group of SIMs to which the operator gave no code.
+    Group "grp" GroupId;
+    /// An operation on the SIMs of a group.
+    GroupOperation "gop" GroupOperationId;
 }
 
 #[cfg(test)]
