@@ -92,6 +92,10 @@ hint-busy = Too many signatures are being searched for mistakes just now. Please
 
 conflict-outcome = Another outcome of this order's payment was reported before, and only one can be true. Please look the order up, and ask the operator if the earlier report was wrong.
 
+# An operation that is to be retried before it has ended.
+
+conflict-still-runs = This operation still runs. Please ask for its result, and try again once it has ended.
+
 # Why an order failed or waits for a person.
 
 failure-payment-failed = The partner reported that the payment failed.
@@ -115,6 +119,7 @@ result-carrier-busy = The network takes no more at present; it is asked again.
 result-carrier-working = The network is at work on it.
 result-carrier-unavailable = The network cannot be reached; it is asked again.
 result-carrier-refused = The network refused it.
+result-carrier-refused-with = The network refused it: { $detail }.
 result-carrier-did-not = The network said that it was done, and it was not.
 result-carrier-unclear = It cannot be told what the network did. The operator decides.
 result-cancelled = The operation was cancelled before this SIM's turn came.

@@ -88,6 +88,10 @@ hint-busy = 当前正在排查的签名过多。请将 signContent 与您实际�
 
 conflict-outcome = 该订单此前已上报过另一种支付结果，两者只能有一个为真。请先查询订单；如先前上报有误，请联系运营商。
 
+# An operation that is to be retried before it has ended.
+
+conflict-still-runs = 该操作仍在进行，请查询其结果，待结束后再重试。
+
 # Why an order failed or waits for a person.
 
 failure-payment-failed = 合作伙伴上报支付失败。
@@ -111,6 +115,7 @@ result-carrier-busy = 网络侧繁忙，稍后将自动重试。
 result-carrier-working = 网络侧正在处理。
 result-carrier-unavailable = 网络侧暂时无法连接，稍后将自动重试。
 result-carrier-refused = 网络侧拒绝了该操作。
+result-carrier-refused-with = 网络侧拒绝了该操作：{ $detail }。
 result-carrier-did-not = 网络侧称已完成，但实际并未执行。
 result-carrier-unclear = 无法确定网络侧是否已执行，由运营商人工处理。
 result-cancelled = 操作在轮到这张 SIM 卡之前已被取消。

@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 
 use domain::Locale;
+use domain::group::ItemCode;
 use fluent_bundle::concurrent::FluentBundle;
 use fluent_bundle::{FluentArgs, FluentResource, FluentValue};
 use unic_langid::LanguageIdentifier;
@@ -17,6 +18,9 @@ pub const ARG_CHARS_MAX: usize = 200;
 
 /// What is said of an outcome that contradicts a known one.
 pub const OUTCOME_CONFLICT: &str = "conflict-outcome";
+
+/// What is said of an operation that cannot be retried yet.
+pub const STILL_RUNS: &str = "conflict-still-runs";
 
 const EN_US: &str = include_str!("../locales/en-US.ftl");
 const ZH_CN: &str = include_str!("../locales/zh-CN.ftl");
@@ -153,9 +157,13 @@ pub fn failure(locale: Locale, code: &str) -> Option<String> {
     (text != id).then_some(text)
 }
 
-/// What became of a SIM of an operation on a group.
-pub fn sim_result(locale: Locale, code: &str) -> String {
-    message(locale, &format!("result-{}", code.to_lowercase().replace('_', "-")), &[])
+/// What became of a SIM of an operation on a group. Where its carrier refused, its own code is told too.
+pub fn sim_result(locale: Locale, code: ItemCode, detail: &str) -> String {
+    if code == ItemCode::CarrierRefused && !detail.is_empty() {
+        return message(locale, "result-carrier-refused-with", &[("detail", detail.into())]);
+    }
+    let id = format!("result-{}", code.as_str().to_lowercase().replace('_', "-"));
+    message(locale, &id, &[])
 }
 
 /// Sentences one after another.
@@ -285,15 +293,17 @@ mod tests {
             ("hint-too-large".to_owned(), message(locale, "hint-too-large", &[])),
             ("hint-busy".to_owned(), message(locale, "hint-busy", &[])),
             (OUTCOME_CONFLICT.to_owned(), message(locale, OUTCOME_CONFLICT, &[])),
+            (STILL_RUNS.to_owned(), message(locale, STILL_RUNS, &[])),
         ];
         let failures = FAILURES.into_iter().map(|code| {
             let id = format!("failure-{}", wire_id(code));
             (id, failure(locale, code).unwrap_or_default())
         });
-        let results = domain::group::ItemCode::ALL.into_iter().map(|code| {
-            let code = code.as_str();
-            (format!("result-{}", wire_id(code)), sim_result(locale, code))
+        let results = ItemCode::ALL.into_iter().map(|code| {
+            (format!("result-{}", wire_id(code.as_str())), sim_result(locale, code, ""))
         });
+        let with_word = sim_result(locale, ItemCode::CarrierRefused, "limit exceeded");
+        let results = results.chain([("result-carrier-refused-with".to_owned(), with_word)]);
         let all = codes.chain(problems).chain(hints).chain(bad);
         all.chain(others).chain(failures).chain(results).collect()
     }

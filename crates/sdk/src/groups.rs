@@ -137,9 +137,15 @@ impl Client {
         self.text(&ASYNC_RESULT, fields, Way::default()).await
     }
 
-    /// Begins a new operation with the SIMs of one that failed.
-    pub async fn retry_failed(&self, request_id: &str) -> Result<Accepted, Error> {
-        self.call(&RETRY_FAILED, vec![("request_id", text(request_id))]).await
+    /// Begins a new operation with the SIMs of one that failed or were cancelled; where there are none, that one is the
+    /// answer.
+    pub async fn retry_failed(
+        &self,
+        request_id: &str,
+        idempotency_key: &str,
+    ) -> Result<Accepted, Error> {
+        let way = Way { idempotency_key, ..Way::default() };
+        self.call_in_way(&RETRY_FAILED, vec![("request_id", text(request_id))], way).await
     }
 
     /// Stops an operation: SIMs whose turn has not come are left as they are.

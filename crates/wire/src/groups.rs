@@ -28,7 +28,7 @@ pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 128;
 
 /// Whether a call begins an operation, so that it may be repeated under a key of the caller's.
 pub fn begins_operation(call: &Call) -> bool {
-    [ADD_GROUP_SIMS.name, REMOVE_GROUP_SIMS.name].contains(&call.name)
+    [ADD_GROUP_SIMS.name, REMOVE_GROUP_SIMS.name, RETRY_FAILED.name].contains(&call.name)
 }
 
 /// Reads the caller's key: all values of its header, of which there may be one. Empty where there is none.
@@ -312,7 +312,7 @@ impl Request for RemoveGroupSims {
 pub struct Accepted {
     /// The operation.
     pub request_id: String,
-    /// `ACCEPTED`.
+    /// `ACCEPTED`; where an operation is cancelled or there is nothing to retry, how it stands.
     pub status: String,
 }
 
@@ -329,7 +329,7 @@ pub const ASYNC_RESULT: Call = topup(
             REQUEST_ID,
             PAGE_NO,
             optional("page_size", PAGE_SIZE, "Results on a page, 100 unless told (chosen)"),
-            optional("only", ONLY, "`failed`: only the results of SIMs that failed (chosen)"),
+            optional("only", ONLY, "`failed`: only the results of SIMs that did not succeed (chosen)"),
             optional("format", FORMAT, "`json`, or `csv` for a file of all results (chosen)"),
         ],
     ],
@@ -383,7 +383,7 @@ pub struct OperationResult {
     pub total: i64,
     /// How many of them succeeded so far.
     pub succeeded: i64,
-    /// How many of them failed so far.
+    /// How many of them did not succeed: failed, cancelled, or in review. `only=failed` lists them.
     pub failed: i64,
     /// A page of results, in the order in which the SIMs were named.
     pub results: Vec<SimResult>,
@@ -430,8 +430,9 @@ pub const RETRY_FAILED: Call = topup(
     (Method::Post, "/mall/async-result/{request_id}/retry-failed"),
     "retryFailed",
     "Try the SIMs that failed again (chosen)",
-    "Once the operation has ended: a new one of the same kind begins with the SIMs that failed, and its \
-     `request_id` is answered. `ORDER_CONFLICT` while it runs, or where none failed.",
+    "Once the operation has ended (`ORDER_CONFLICT` before): a new one of the same kind begins with the SIMs that \
+     failed or were cancelled, and its `request_id` is answered. Where there is none of them, the operation itself is. \
+     A repeat is told like one of `addGroupSims`.",
     &[TOPUP, &[REQUEST_ID]],
 );
 

@@ -121,7 +121,7 @@ fn operation() -> Value {
         "status": word("How it stands (chosen)", &STATUSES),
         "total": count("How many SIMs it is about (chosen)", 0),
         "succeeded": count("How many of them succeeded so far (chosen)", 0),
-        "failed": count("How many of them failed so far (chosen)", 0),
+        "failed": count("How many of them did not succeed so far: failed, cancelled, in review (chosen)", 0),
         "results": results(),
         "created_at": count("When it was taken, epoch milliseconds (chosen)", 0),
         "finished_at": time_or_null("When the last SIM was done, epoch milliseconds (chosen)"),
