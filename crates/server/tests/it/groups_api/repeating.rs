@@ -94,13 +94,12 @@ async fn a_key_has_a_form(engine: Engine) {
     for keys in [&[""][..], &["a b"], &[long.as_str()], &["schlüssel"], &["a", "b"], &["a", "a"]] {
         let answer = send(&fleet.mall, "POST", &path, |request| {
             let request = request.body(body.clone());
-            keys.iter().fold(request, |request, key| request.header(IDEMPOTENCY_KEY, *key))
+            keys.iter().fold(request, |request, key| request.header(IDEMPOTENCY_KEY, key.as_bytes()))
         });
         let answer = answer.await;
         assert_eq!(answer.refused("BAD_REQUEST").told("field"), IDEMPOTENCY_KEY, "{keys:?}");
         assert!(answer.told("message").contains("128"), "{}", answer.text);
     }
-    assert!(fleet.mall.store().next_job_at().await.is_ok());
     for key in [longest.as_str(), "\"5ba5-4c\"", "!~"] {
         let request = |request: reqwest::RequestBuilder| {
             request.body(body.clone()).header("idempotency-key", key)
