@@ -403,8 +403,8 @@ pub struct Item {
     pub code: Option<ItemCode>,
     /// The carrier's own code where it refused; may be empty.
     pub detail: String,
-    /// Since when it waits, if it had to: real time.
-    pub waits_since: Option<Timestamp>,
+    /// Since when it waits, if it had to, and when it is tried again: real time.
+    pub waits: Option<(Timestamp, Timestamp)>,
 }
 
 /// The most characters of [`Item::detail`].
@@ -413,8 +413,8 @@ const DETAIL_CHARS_MAX: usize = 40;
 impl Item {
     /// One that nobody has begun.
     pub fn new(iccid: Iccid) -> Self {
-        let (detail, waits_since) = (String::new(), None);
-        Self { iccid, state: ItemState::Waiting, code: None, detail, waits_since }
+        let (detail, waits) = (String::new(), None);
+        Self { iccid, state: ItemState::Waiting, code: None, detail, waits }
     }
 
     /// The same with what came of it.
@@ -422,35 +422,46 @@ impl Item {
     pub fn ended(&self, state: ItemState, code: Option<ItemCode>, detail: &str) -> Self {
         let detail = detail.chars().filter(|one| one.is_ascii_graphic() || *one == ' ');
         let detail = detail.take(DETAIL_CHARS_MAX).collect();
-        Self { iccid: self.iccid.clone(), state, code, detail, waits_since: None }
+        Self { iccid: self.iccid.clone(), state, code, detail, waits: None }
     }
 
-    /// The same that has to wait.
+    /// The same that has to wait for a while.
     #[must_use]
-    pub fn waiting(&self, code: ItemCode, now: Timestamp) -> Self {
-        let waits_since = self.waits_since.or(Some(now));
-        Self { code: Some(code), waits_since, ..self.clone() }
+    pub fn waiting(&self, code: ItemCode, now: Timestamp, pause: Span) -> Self {
+        let since = self.waits.map_or(now, |(since, _)| since);
+        Self { code: Some(code), waits: Some((since, now + pause)), ..self.clone() }
+    }
+
+    /// For how long it has waited.
+    pub fn waited(&self, now: Timestamp) -> Span {
+        self.waits.map_or(Span::micros(0), |(since, _)| now.since(since))
     }
 
     /// Its line, as it is stored.
     pub fn line(&self) -> String {
         let (state, code) = (self.state.as_str(), self.code.map_or("", ItemCode::as_str));
-        let since = self.waits_since.map(|at| at.as_micros().to_string()).unwrap_or_default();
-        format!("{}\t{state}\t{code}\t{since}\t{}", self.iccid.as_str(), self.detail)
+        let waits = self.waits.map(|(since, until)| (since.as_micros(), until.as_micros()));
+        let waits = waits.map(|(since, until)| format!("{since} {until}")).unwrap_or_default();
+        format!("{}\t{state}\t{code}\t{waits}\t{}", self.iccid.as_str(), self.detail)
     }
 
     /// Reads its line back.
     pub fn from_line(line: &str) -> Option<Self> {
         let cells: Vec<&str> = line.split('\t').collect();
-        let [iccid, state, code, since, detail] = cells.as_slice() else { return None };
+        let [iccid, state, code, waits, detail] = cells.as_slice() else { return None };
         let code = if code.is_empty() { None } else { Some(code.parse().ok()?) };
-        let since = if since.is_empty() { None } else { Some(since.parse().ok()?) };
+        let time = |text: &str| text.parse().ok().map(Timestamp::from_micros);
+        let waits = match waits.split_once(' ') {
+            Some((since, until)) => Some((time(since)?, time(until)?)),
+            None if waits.is_empty() => None,
+            None => return None,
+        };
         Some(Self {
             iccid: iccid.parse().ok()?,
             state: state.parse().ok()?,
             code,
             detail: (*detail).to_owned(),
-            waits_since: since.map(Timestamp::from_micros),
+            waits,
         })
     }
 }
@@ -500,7 +511,8 @@ mod tests {
             let item = Item::new("8985200000000000001".parse().unwrap());
             let code = code.map(|place| ItemCode::ALL[place]);
             let mut item = item.ended(ItemState::ALL[state], code, &detail);
-            item.waits_since = since.map(|at| Timestamp::from_micros(i64::from(at)));
+            let time = |at: u32| Timestamp::from_micros(i64::from(at));
+            item.waits = since.map(|at| (time(at), time(at)));
             prop_assert_eq!(Item::from_line(&item.line()), Some(item));
         }
 

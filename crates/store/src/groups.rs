@@ -15,12 +15,12 @@ use domain::{Mode, Timestamp};
 use crate::engine::{Tx, execute, fetch_all, fetch_optional, one_row, statements};
 use crate::error::{Result, Row};
 
-pub use members::{BLOCK_PLACES, BusySim, PlacedMember, ReviewedMember};
 #[cfg(test)]
 pub(crate) use members::ALL as MEMBER_STATEMENTS;
-pub use operations::{Chunk, ChunkSize};
+pub use members::{BLOCK_PLACES, BusySim, PlacedMember, ReviewedMember};
 #[cfg(test)]
 pub(crate) use operations::ALL as OPERATION_STATEMENTS;
+pub use operations::{Chunk, ChunkSize};
 
 /// Whose group: mode, partner, and its code.
 pub type GroupKey<'a> = (Mode, PartnerId, &'a str);
@@ -357,4 +357,3 @@ impl Tx {
         Ok(rows.into_iter().map(event).collect())
     }
 }
-

@@ -472,6 +472,17 @@ impl Tx {
         Ok(execute!(self, HASTEN, mode, partner, job, at, beyond)? == 1)
     }
 
+    /// Lets the job of a subject run now if it was put off; whether it was.
+    pub async fn hasten_job_of(
+        &mut self,
+        (mode, partner): (Mode, PartnerId),
+        (kind, subject): (JobKind, &str),
+        now: Timestamp,
+    ) -> Result<bool> {
+        let partner = partner.to_string();
+        self.hasten((mode.as_str(), &partner), &kind.job_id(subject), (now, now)).await
+    }
+
     /// Gives a job up; it stays for a person to look at.
     pub async fn bury_job(&mut self, job: &Job, last_error: &str) -> Result<()> {
         let (mode, partner) = (job.mode.as_str(), job.partner_id.to_string());
