@@ -155,10 +155,7 @@ fn sims(group_id: &str, page: SimsPage) -> shape::GroupSims {
 }
 
 fn accepted(operation: &Operation) -> Accepted {
-    Accepted {
-        request_id: operation.id.to_string(),
-        status: operation.state.as_str().to_owned(),
-    }
+    Accepted { request_id: operation.id.to_string(), status: operation.state.as_str().to_owned() }
 }
 
 fn dry_run(wish: &ChangeSims, items: &[Item], locale: Locale) -> DryRun {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::body::HttpBody;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use domain::Locale;
 use domain::partner::ResponseStyle;
 use http_body_util::{BodyExt, LengthLimitError, Limited};

@@ -32,7 +32,9 @@ pub fn begins_operation(call: &Call) -> bool {
 }
 
 /// Reads the caller's key: all values of its header, of which there may be one. Empty where there is none.
-pub fn idempotency_key<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<String, FormError> {
+pub fn idempotency_key<'a>(
+    mut values: impl Iterator<Item = &'a [u8]>,
+) -> Result<String, FormError> {
     let (first, second) = (values.next(), values.next());
     let Some(first) = first else { return Ok(String::new()) };
     let is_good = (1..=IDEMPOTENCY_KEY_CHARS_MAX).contains(&first.len())
@@ -329,7 +331,11 @@ pub const ASYNC_RESULT: Call = topup(
             REQUEST_ID,
             PAGE_NO,
             optional("page_size", PAGE_SIZE, "Results on a page, 100 unless told (chosen)"),
-            optional("only", ONLY, "`failed`: only the results of SIMs that did not succeed (chosen)"),
+            optional(
+                "only",
+                ONLY,
+                "`failed`: only the results of SIMs that did not succeed (chosen)",
+            ),
             optional("format", FORMAT, "`json`, or `csv` for a file of all results (chosen)"),
         ],
     ],

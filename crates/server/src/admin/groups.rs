@@ -14,9 +14,6 @@ pub(super) enum GroupCommand {
         /// Only of the partner with this code.
         #[arg(long)]
         partner: Option<String>,
-        /// Only in this state: active, stopped, throttled or ended.
-        #[arg(long)]
-        state: Option<String>,
         #[command(flatten)]
         paging: Paging,
     },
@@ -27,7 +24,7 @@ pub(super) enum GroupCommand {
         /// The group's code.
         group: String,
     },
-    /// Make a group under a bundle, whose first period begins now.
+    /// Make a group under a bundle, whose first period begins now and is charged.
     Create {
         /// The partner's code.
         partner: String,
@@ -45,7 +42,7 @@ pub(super) enum GroupCommand {
         #[arg(long, value_name = "NAME")]
         carrier_group: Option<String>,
     },
-    /// Change a group's name, or how many SIMs there may be.
+    /// Change a group's name, how many SIMs there may be, or its bundle's policies.
     Change {
         /// The partner's code.
         partner: String,
@@ -57,6 +54,12 @@ pub(super) enum GroupCommand {
         /// How many SIMs there may be; fewer than there are keep others out.
         #[arg(long, value_name = "NUMBER")]
         sim_limit: Option<i64>,
+        /// What happens when the shared volume is used up: no data, slow data, or the next period at once.
+        #[arg(long)]
+        at_limit: Option<AtLimit>,
+        /// What happens when a period is over: the next one begins, or the bundle ends.
+        #[arg(long)]
+        at_end: Option<AtEnd>,
     },
     /// What the SIMs of a group share.
     #[command(subcommand)]
@@ -68,7 +71,7 @@ pub(super) enum GroupCommand {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum BundleCommand {
-    /// Set what the SIMs of a group share; a period of another bundle begins now.
+    /// Set what the SIMs of a group share: a period begins now and is charged, what was left is lost.
     Set {
         /// The partner's code.
         partner: String,
@@ -130,19 +133,11 @@ impl AtEnd {
 #[derive(Debug, Subcommand)]
 pub(super) enum GroupReviewCommand {
     /// List SIMs that wait for a person, by ICCID.
-    List {
-        /// Only of the partner with this code.
-        #[arg(long)]
-        partner: Option<String>,
-        #[command(flatten)]
-        paging: Paging,
-    },
+    List(Paging),
     /// Decide about a SIM that waits. Ask the carrier what it did before.
     Resolve {
         /// The partner's code.
         partner: String,
-        /// The group's code.
-        group: String,
         /// The SIM.
         iccid: String,
         #[command(flatten)]
@@ -156,18 +151,18 @@ pub(super) enum GroupReviewCommand {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct Finding {
-    /// The carrier did what the operation wanted: the SIM was added, or removed.
+    /// At its carrier the SIM is in the group.
+    #[arg(long = "in")]
+    is_in: bool,
+    /// At its carrier the SIM is not in the group.
     #[arg(long)]
-    done: bool,
-    /// The carrier did not do it: the SIM is where it was before.
-    #[arg(long)]
-    not_done: bool,
+    out: bool,
 }
 
 impl GroupCommand {
     pub(super) fn call(self, mode: &str) -> Call {
         match self {
-            Self::List { partner, state, paging } => {
+            Self::List { partner, paging } => {
                 let columns = &[
                     "partner",
                     "group_id",
@@ -180,8 +175,7 @@ impl GroupCommand {
                     "volume_bytes",
                     "expires_at",
                 ];
-                let call = Call::get([mode, "groups"]).only("partner", partner);
-                call.only("state", state).list(columns, paging)
+                Call::get([mode, "groups"]).only("partner", partner).list(columns, paging)
             }
             Self::Show { partner, group } => {
                 Call::get([mode, "partners", &partner, "groups", &group])
@@ -199,8 +193,13 @@ impl GroupCommand {
                 ]);
                 Call::new(Method::POST, [mode, "partners", &partner, "groups"]).with(body)
             }
-            Self::Change { partner, group, name, sim_limit } => {
-                let body = object([("name", given(name)), ("sim_limit", given(sim_limit))]);
+            Self::Change { partner, group, name, sim_limit, at_limit, at_end } => {
+                let body = object([
+                    ("name", given(name)),
+                    ("sim_limit", given(sim_limit)),
+                    ("at_limit", given(at_limit.map(AtLimit::word))),
+                    ("at_end", given(at_end.map(AtEnd::word))),
+                ]);
                 Call::new(Method::PATCH, [mode, "partners", &partner, "groups", &group]).with(body)
             }
             Self::Bundle(BundleCommand::Set { partner, group, bundle }) => {
@@ -221,7 +220,7 @@ impl GroupCommand {
 impl GroupReviewCommand {
     fn call(self, mode: &str) -> Call {
         match self {
-            Self::List { partner, paging } => {
+            Self::List(paging) => {
                 let columns = &[
                     "partner",
                     "group_id",
@@ -231,14 +230,14 @@ impl GroupReviewCommand {
                     "asked_at",
                     "said",
                 ];
-                Call::get([mode, "group-reviews"]).only("partner", partner).list(columns, paging)
+                Call::get([mode, "group-reviews"]).list(columns, paging)
             }
-            Self::Resolve { partner, group, iccid, finding, reason } => {
-                let word = if finding.done { "done" } else { "not_done" };
+            Self::Resolve { partner, iccid, finding, reason } => {
+                let word = if finding.is_in { "in" } else { "out" };
                 let body =
                     object([("finding", given(Some(word))), ("reason", given(Some(reason)))]);
-                let path = [mode, "partners", &partner, "groups", &group, "sims", &iccid, "resolve"];
-                Call::new(Method::POST, path).with(body)
+                let path = [mode, "partners", &partner, "group-reviews", &iccid, "resolve"];
+                Call::new(Method::POST, path).with(body).done("decided")
             }
         }
     }

@@ -5,12 +5,12 @@ use domain::{Mode, Role, Span};
 use serde_json::{Value, json};
 use testkit::{Engine, Network, Recipe, TestMall, TestPartner, on_both_engines};
 use upstream::Protocol;
+use wire::Call;
 use wire::call::CALLS;
 use wire::payment::RESULT_QUERY;
 use wire::sign::Scheme;
 use wire::topup::QUERY_ORDER;
 use wire::vshop::SINGLE_VERIFY;
-use wire::Call;
 
 use crate::raw::{Answer, fields, send, sent, signed};
 

@@ -1,6 +1,6 @@
 //! Groups of SIMs that share a bundle, and the operations on them.
 
-use super::record::kinds::{COUNT, FREE, MODE, NAME, NUMBER};
+use super::record::kinds::{COUNT, FREE, MODE, NUMBER};
 use super::record::{Kind, records};
 
 /// Whether the SIMs of a group have data.
@@ -10,7 +10,7 @@ pub const AT_LIMIT: &[&str] = &["stop", "throttle", "renew"];
 /// What happens when a period is over.
 pub const AT_END: &[&str] = &["renew", "end"];
 /// What a person finds out of a SIM of which nobody can tell whether it is in its group.
-pub const FINDINGS: &[&str] = &["done", "not_done"];
+pub const FINDINGS: &[&str] = &["in", "out"];
 /// What is done to the SIMs of a group.
 pub const OPERATIONS: &[&str] = &["ADD_SIMS", "REMOVE_SIMS"];
 /// How far an operation is.
@@ -21,6 +21,10 @@ pub const SIM_STATES: &[&str] = &["WAITING", "SUCCEEDED", "FAILED", "CANCELLED",
 /// The most SIMs that a group may be allowed.
 pub const SIM_LIMIT_MAX: i64 = 10_000_000;
 
+/// A group's code.
+const GROUP_ID: Kind = Kind::Text { min: 1, max: 36 };
+/// A group's name.
+const GROUP_NAME: Kind = Kind::Text { min: 1, max: 64 };
 const SIM_LIMIT: Kind = Kind::Whole { min: 0, max: SIM_LIMIT_MAX };
 const REQUEST: Kind = Kind::Id("gop");
 
@@ -32,9 +36,9 @@ records! {
         /// The code of the partner whose SIMs they are.
         partner: String = Kind::Code,
         /// The code by which the partner knows it.
-        group_id: String = Kind::Code,
+        group_id: String = GROUP_ID,
         /// Its name.
-        name: String = NAME,
+        name: String = GROUP_NAME,
         /// Whether its SIMs have data: `active`; `stopped` or `throttled`, as its volume is used up; `ended`.
         state: String = Kind::Word(STATES),
         /// How many SIMs are in it.
@@ -78,10 +82,10 @@ records! {
     }
     /// A group to be made.
     NewGroup {
-        /// The code by which the partner shall know it; one is made if it is left out.
-        group_id: Option<String> = Kind::Code,
+        /// The code by which the partner shall know it: letters, digits, `-` and `_`; one is made if it is left out.
+        group_id: Option<String> = Kind::Text { min: 1, max: 32 },
         /// Its name.
-        name: String = NAME,
+        name: String = GROUP_NAME,
         /// How many SIMs there may be.
         sim_limit: i64 = SIM_LIMIT,
         /// The plan that its SIMs share. Its package says carrier and volume, which are the whole group's.
@@ -98,19 +102,23 @@ records! {
     /// What is to change of a group.
     GroupChange {
         /// Its name.
-        name: Option<String> = NAME,
+        name: Option<String> = GROUP_NAME,
         /// How many SIMs there may be. Fewer than there are: none is added until there is room.
         sim_limit: Option<i64> = SIM_LIMIT,
+        /// What happens when the volume is used up, from now on.
+        at_limit: Option<String> = Kind::Word(AT_LIMIT),
+        /// What happens when this period is over.
+        at_end: Option<String> = Kind::Word(AT_END),
     }
     /// What the SIMs of a group shall share, from now on.
     PutBundle {
-        /// The plan. Its package is of the same carrier.
+        /// The plan. While SIMs are in the group, its package is of the same carrier.
         plan_code: String = Kind::Code,
         /// How many units a period of the bundle has; 1 if left out.
         periods: Option<u32> = Kind::Whole { min: 1, max: 999 },
-        /// What happens when the volume is used up; as it is if left out.
+        /// What happens when the volume is used up; `stop` if left out.
         at_limit: Option<String> = Kind::Word(AT_LIMIT),
-        /// What happens when a period is over; as it is if left out.
+        /// What happens when a period is over; `renew` if left out.
         at_end: Option<String> = Kind::Word(AT_END),
     }
     /// Adding SIMs to a group, or removing them.
@@ -122,7 +130,7 @@ records! {
         /// Its id: the `request_id`.
         request_id: String = REQUEST,
         /// The group.
-        group_id: String = Kind::Code,
+        group_id: String = GROUP_ID,
         /// What is done.
         operation: String = Kind::Word(OPERATIONS),
         /// How far it is.
@@ -164,11 +172,11 @@ records! {
         /// The partner's code.
         partner: String = Kind::Code,
         /// The group.
-        group_id: String = Kind::Code,
+        group_id: String = GROUP_ID,
         /// The SIM.
         iccid: String = Kind::Iccid,
         /// The operation that left it in doubt.
-        request_id: String = REQUEST,
+        request_id: Option<String> = REQUEST,
         /// What was to be done.
         operation: String = Kind::Word(OPERATIONS),
         /// When its carrier was asked.
@@ -178,7 +186,7 @@ records! {
     }
     /// What a person found out of a SIM that waits for one.
     ResolveSim {
-        /// `done`: the carrier did what the operation wanted. `not_done`: it did not.
+        /// `in`: at its carrier the SIM is in the group. `out`: it is not.
         finding: String = Kind::Word(FINDINGS),
         /// How that is known.
         reason: String = Kind::Text { min: 1, max: 500 },

@@ -7,7 +7,7 @@ use super::audit::{Entry, Head, Verdict, Verify};
 use super::catalogue::{self, Package, Plan, PutPackage, PutPlan};
 use super::clock::{Clock, MoveClock};
 use super::group::{
-    self, Group, GroupChange, GroupReview, NewGroup, Operation, OperationSim, PutBundle, ResolveSim,
+    Group, GroupChange, GroupReview, NewGroup, Operation, OperationSim, PutBundle, ResolveSim,
 };
 use super::import::{CSV, Import, ImportPart, NewImport, PART_BYTES_MAX};
 use super::job::{self, Job};
@@ -255,13 +255,6 @@ const RENEWALS: &[Field] = &[
     ),
 ];
 
-const GROUPS: &[Field] = &[
-    LIMIT,
-    CURSOR,
-    PARTNER,
-    filter("state", Kind::Word(group::STATES), "Only in this state"),
-];
-
 const OPERATION_SIMS: &[Field] =
     &[LIMIT, CURSOR, filter("failed", Kind::Bool, "Only those that did not succeed")];
 
@@ -419,17 +412,17 @@ routes! {
         &[], Body::Json(&CancelRenewal::RECORD) => Answer::One(&Renewal::RECORD);
 
     Get "/{mode}/groups" ListGroups Viewer "List groups of SIMs by partner and code"
-        GROUPS, Body::None => Answer::List(&Group::RECORD);
+        LEDGER, Body::None => Answer::List(&Group::RECORD);
     Post "/{mode}/partners/{code}/groups" AddGroup Operator
-        "Make a group of SIMs under a bundle, whose first period begins now"
+        "Make a group of SIMs under a bundle, whose first period begins now and is charged"
         &[], Body::Json(&NewGroup::RECORD) => Answer::Created(&Group::RECORD);
     Get "/{mode}/partners/{code}/groups/{group_id}" ShowGroup Viewer "Show a group"
         &[], Body::None => Answer::One(&Group::RECORD);
     Patch "/{mode}/partners/{code}/groups/{group_id}" ChangeGroup Operator
-        "Change a group's name, or how many SIMs there may be"
+        "Change a group's name, how many SIMs there may be, or its bundle's policies"
         &[], Body::Json(&GroupChange::RECORD) => Answer::One(&Group::RECORD);
     Put "/{mode}/partners/{code}/groups/{group_id}/bundle" SetBundle Operator
-        "Set what a group's SIMs share; a period of another bundle begins now"
+        "Set what a group's SIMs share; its period begins now and is charged, the one before is lost"
         &[], Body::Json(&PutBundle::RECORD) => Answer::One(&Group::RECORD);
     Get "/{mode}/partners/{code}/groups/{group_id}/operations" ListOperations Viewer
         "List operations on a group, the newest first"
@@ -441,10 +434,10 @@ routes! {
         OPERATION_SIMS, Body::None => Answer::List(&OperationSim::RECORD);
     Get "/{mode}/group-reviews" ListGroupReviews Viewer
         "List SIMs of which nobody can tell whether they are in their group, by ICCID"
-        LEDGER, Body::None => Answer::List(&GroupReview::RECORD);
-    Post "/{mode}/partners/{code}/groups/{group_id}/sims/{iccid}/resolve" ResolveGroupSim Operator
+        PAGE, Body::None => Answer::List(&GroupReview::RECORD);
+    Post "/{mode}/partners/{code}/group-reviews/{iccid}/resolve" ResolveGroupSim Operator
         "Decide about a SIM of which nobody can tell whether it is in its group"
-        &[], Body::Json(&ResolveSim::RECORD) => Answer::One(&GroupReview::RECORD);
+        &[], Body::Json(&ResolveSim::RECORD) => Answer::Nothing;
 
     Get "/{mode}/jobs" ListJobs Viewer "List jobs: the dead ones, then the others as they fall due"
         JOBS, Body::None => Answer::List(&Job::RECORD);

@@ -92,8 +92,7 @@ async fn each_sim_has_its_own_result(engine: Engine) {
 
 async fn results_are_in_the_callers_language(engine: Engine) {
     let mut fleet = Fleet::new(engine).await;
-    let accepted =
-        fleet.client.add_group_sims(GROUP, &[NOBODYS.to_owned()], "").await.unwrap();
+    let accepted = fleet.client.add_group_sims(GROUP, &[NOBODYS.to_owned()], "").await.unwrap();
     fleet.ended(&accepted).await;
     let asked = json!({"request_id": accepted.request_id});
     let english = "This SIM is not in the partner's stock.";
@@ -142,7 +141,10 @@ async fn results_are_paged_and_only_the_failed_may_be_asked_for(engine: Engine) 
     assert!(page(json!({"page_size": "5", "page_no": "4"})).await.is_empty());
     let failed: Vec<String> = (0..6).map(nobody).collect();
     assert_eq!(page(json!({"only": "failed"})).await, failed);
-    assert_eq!(page(json!({"only": "failed", "page_size": "4", "page_no": "2"})).await, failed[4..]);
+    assert_eq!(
+        page(json!({"only": "failed", "page_size": "4", "page_no": "2"})).await,
+        failed[4..]
+    );
     fleet.mall.stop().await;
 }
 
@@ -152,7 +154,8 @@ async fn results_are_a_file_as_well(engine: Engine) {
     let accepted = fleet.client.add_group_sims(GROUP, &sims, "").await.unwrap();
     fleet.ended(&accepted).await;
     let id = &accepted.request_id;
-    let failed = format!("{NOBODYS},FAILED,SIM_UNKNOWN,This SIM is not in the partner's stock.\r\n");
+    let failed =
+        format!("{NOBODYS},FAILED,SIM_UNKNOWN,This SIM is not in the partner's stock.\r\n");
     let names = "sim_id,status,code,message\r\n";
     let file = fleet.client.async_result_csv(id, false).await.unwrap();
     assert_eq!(file, format!("{names}{},SUCCEEDED,,\r\n{failed}", sims[0]));

@@ -21,7 +21,12 @@ on_both_engines!(
 );
 
 /// Makes a call at a path below some prefix.
-async fn at(mall: &TestMall, shop: &TestPartner, (prefix, call): (&str, &Call), more: Value) -> Answer {
+async fn at(
+    mall: &TestMall,
+    shop: &TestPartner,
+    (prefix, call): (&str, &Call),
+    more: Value,
+) -> Answer {
     let fields = fields(mall, &shop.partner.code, call, more);
     let members = signed(Scheme::HmacSha256, &shop.key, fields);
     sent(mall, call, &format!("{prefix}{}", call.path), &members).await
@@ -39,7 +44,8 @@ async fn each_call_stands_under_its_prefixes_and_at_the_root(engine: Engine) {
                 answer.accepted().json()["data"].clone()
             };
             let sims = json!({"group_id": GROUP, "sim_ids": shop.sims});
-            let request = json!({"request_id": done(&ADD_GROUP_SIMS, sims.clone()).await["request_id"]});
+            let request =
+                json!({"request_id": done(&ADD_GROUP_SIMS, sims.clone()).await["request_id"]});
             let group = json!({"group_id": GROUP});
             assert_eq!(done(&LIST_GROUP_SIMS, group).await["total_count"], 3);
             assert_eq!(done(&LIST_GROUPS, json!({})).await[0]["sim_count"], 3);

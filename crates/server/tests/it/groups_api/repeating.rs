@@ -48,7 +48,9 @@ async fn a_key_makes_a_repeat_the_same_operation(engine: Engine) {
         client.add_group_sims("FLEET-2", &sims[..2], "K-1").await,
         client.remove_group_sims(GROUP, &sims[..2], "K-1").await,
     ] {
-        let Error::Refused { status, failure } = refused.unwrap_err() else { panic!("not refused") };
+        let Error::Refused { status, failure } = refused.unwrap_err() else {
+            panic!("not refused")
+        };
         assert_eq!((status, failure.code.as_str()), (400, "ORDER_CONFLICT"));
         assert_eq!(failure.field.as_deref(), Some(IDEMPOTENCY_KEY));
     }
@@ -94,7 +96,8 @@ async fn a_key_has_a_form(engine: Engine) {
     for keys in [&[""][..], &["a b"], &[long.as_str()], &["schlüssel"], &["a", "b"], &["a", "a"]] {
         let answer = send(&fleet.mall, "POST", &path, |request| {
             let request = request.body(body.clone());
-            keys.iter().fold(request, |request, key| request.header(IDEMPOTENCY_KEY, key.as_bytes()))
+            keys.iter()
+                .fold(request, |request, key| request.header(IDEMPOTENCY_KEY, key.as_bytes()))
         });
         let answer = answer.await;
         assert_eq!(answer.refused("BAD_REQUEST").told("field"), IDEMPOTENCY_KEY, "{keys:?}");

@@ -57,7 +57,11 @@ impl Fleet {
                     let names_path = hint.contains("The parameters of the path were left out");
                     assert_eq!(names_path, left_out.contains(&"group_id"), "{form}: {hint}");
                 } else {
-                    assert_eq!(answer.status, 200, "{} {scheme:?} {form}: {}", call.name, answer.text);
+                    assert_eq!(
+                        answer.status, 200,
+                        "{} {scheme:?} {form}: {}",
+                        call.name, answer.text
+                    );
                 }
                 self.mall.settle().await;
             }
