@@ -8,6 +8,8 @@ mod answer;
 mod cashier_events;
 mod client_address;
 mod early;
+mod file;
+mod groups;
 mod health;
 pub mod messages;
 mod notifications;
@@ -117,7 +119,15 @@ fn calls(service: Service, mode: Mode, mall: &Arc<Mall>) -> Router {
         Service::Topup => Router::new()
             .route(wire::topup::QUERY_ORDER.path, get(topup::query_order))
             .route(wire::topup::QUERY_SIM.path, get(topup::query_sim))
-            .route(wire::topup::QUERY_SIM_USAGE.path, get(topup::query_sim_usage)),
+            .route(wire::topup::QUERY_SIM_USAGE.path, get(topup::query_sim_usage))
+            .route(wire::groups::LIST_GROUPS.path, get(groups::list))
+            .route(
+                wire::groups::ADD_GROUP_SIMS.path,
+                get(groups::list_sims).post(groups::add_sims).delete(groups::remove_sims),
+            )
+            .route(wire::groups::ASYNC_RESULT.path, get(groups::async_result))
+            .route(wire::groups::RETRY_FAILED.path, post(groups::retry_failed))
+            .route(wire::groups::CANCEL_OPERATION.path, post(groups::cancel_operation)),
     };
     calls.with_state(App { mall: Arc::clone(mall), mode })
 }

@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 
 use domain::Locale;
+use domain::group::ItemCode;
 use fluent_bundle::concurrent::FluentBundle;
 use fluent_bundle::{FluentArgs, FluentResource, FluentValue};
 use unic_langid::LanguageIdentifier;
@@ -17,6 +18,9 @@ pub const ARG_CHARS_MAX: usize = 200;
 
 /// What is said of an outcome that contradicts a known one.
 pub const OUTCOME_CONFLICT: &str = "conflict-outcome";
+
+/// What is said of an operation that cannot be retried yet.
+pub const STILL_RUNS: &str = "conflict-still-runs";
 
 const EN_US: &str = include_str!("../locales/en-US.ftl");
 const ZH_CN: &str = include_str!("../locales/zh-CN.ftl");
@@ -102,11 +106,20 @@ pub fn problem(locale: Locale, error: &FormError) -> String {
         Problem::NotInCurrency => say("problem-not-in-currency"),
         Problem::NotCurrency => say("problem-not-currency"),
         Problem::NotFlag => say("problem-not-flag"),
+        Problem::NotWord(words) => {
+            let words = words.join(", ");
+            message(locale, "problem-not-word", &[field, ("words", words.as_str().into())])
+        }
+        Problem::NotList => say("problem-not-list"),
+        Problem::TooManyItems(max) => {
+            message(locale, "problem-too-many-items", &[field, ("max", max.into())])
+        }
         Problem::NotDateTime => say("problem-not-date-time"),
         Problem::NotEpochMillis => say("problem-not-epoch-millis"),
         Problem::NotTradeType => say("problem-not-trade-type"),
         Problem::NotTheProduct => say("problem-not-the-product"),
         Problem::NoneOfThem => say("problem-none-of-them"),
+        Problem::NotKey(max) => message(locale, "problem-not-key", &[field, ("max", max.into())]),
     }
 }
 
@@ -142,6 +155,15 @@ pub fn failure(locale: Locale, code: &str) -> Option<String> {
     let id = format!("failure-{}", code.to_lowercase().replace('_', "-"));
     let text = message(locale, &id, &[]);
     (text != id).then_some(text)
+}
+
+/// What became of a SIM of an operation on a group. Where its carrier refused, its own code is told too.
+pub fn sim_result(locale: Locale, code: ItemCode, detail: &str) -> String {
+    if code == ItemCode::CarrierRefused && !detail.is_empty() {
+        return message(locale, "result-carrier-refused-with", &[("detail", detail.into())]);
+    }
+    let id = format!("result-{}", code.as_str().to_lowercase().replace('_', "-"));
+    message(locale, &id, &[])
 }
 
 /// Sentences one after another.
@@ -181,7 +203,7 @@ mod tests {
     const FAILURES: [&str; 4] =
         ["PAYMENT_FAILED", "CARRIER_UNCLEAR", "CARRIER_OVERDUE", "PROVISIONING_FAILED"];
 
-    const PROBLEMS: [Problem; 18] = [
+    const PROBLEMS: [Problem; 22] = [
         Problem::Missing,
         Problem::WrongType,
         Problem::TooLong(10_000),
@@ -195,11 +217,15 @@ mod tests {
         Problem::NotInCurrency,
         Problem::NotCurrency,
         Problem::NotFlag,
+        Problem::NotWord(&["json", "csv"]),
+        Problem::NotList,
+        Problem::TooManyItems(10_000),
         Problem::NotDateTime,
         Problem::NotEpochMillis,
         Problem::NotTradeType,
         Problem::NotTheProduct,
         Problem::NoneOfThem,
+        Problem::NotKey(128),
     ];
 
     fn params_errors() -> [ParamsError; 8] {
@@ -267,13 +293,19 @@ mod tests {
             ("hint-too-large".to_owned(), message(locale, "hint-too-large", &[])),
             ("hint-busy".to_owned(), message(locale, "hint-busy", &[])),
             (OUTCOME_CONFLICT.to_owned(), message(locale, OUTCOME_CONFLICT, &[])),
+            (STILL_RUNS.to_owned(), message(locale, STILL_RUNS, &[])),
         ];
         let failures = FAILURES.into_iter().map(|code| {
             let id = format!("failure-{}", wire_id(code));
             (id, failure(locale, code).unwrap_or_default())
         });
+        let results = ItemCode::ALL.into_iter().map(|code| {
+            (format!("result-{}", wire_id(code.as_str())), sim_result(locale, code, ""))
+        });
+        let with_word = sim_result(locale, ItemCode::CarrierRefused, "limit exceeded");
+        let results = results.chain([("result-carrier-refused-with".to_owned(), with_word)]);
         let all = codes.chain(problems).chain(hints).chain(bad);
-        all.chain(others).chain(failures).collect()
+        all.chain(others).chain(failures).chain(results).collect()
     }
 
     #[test]

@@ -18,12 +18,17 @@
 
 pub mod admin;
 mod client;
+mod groups;
 mod orders;
 pub mod push;
 
-pub use client::{Client, Credentials, Error, Fields, Prefix, Scheme};
+pub use client::{Client, Credentials, Error, Fields, Prefix, Scheme, Way};
+pub use groups::PageAt;
 pub use orders::{NewOrder, PaidOrder};
 pub use wire::answer::Failure;
+pub use wire::groups::{
+    Accepted, Bundle, DryRun, Group, GroupSim, GroupSims, OperationResult, SimResult,
+};
 pub use wire::payment::{
     ResultQueryAnswer, StripeSingleAuthAnswer, StripeSubAuthAnswer, StripeSubDirectlyAnswer,
 };

@@ -45,7 +45,7 @@ pub enum Code {
     RenewalEnded,
     /// No such group, or another partner's.
     GroupUnknown,
-    /// No such operation, or another partner's, or one that is too old.
+    /// No such operation, or another partner's, or one that is no longer kept.
     RequestUnknown,
     /// The payment was refused by the end user's bank.
     PaymentDeclined,

@@ -1,6 +1,8 @@
 //! Reads the fields of a request into domain types and gathers everything that is wrong with them, so
 //! that a partner learns of all mistakes at once.
 
+use std::collections::HashSet;
+
 use domain::{Currency, Iccid, Money};
 
 use crate::params::{Params, Value};
@@ -19,6 +21,15 @@ pub enum Kind {
     Version,
     /// An ICCID.
     Iccid,
+    /// A list of ICCIDs, 1 to so many.
+    Iccids {
+        /// The most of a JSON list.
+        max: usize,
+        /// The most of a text with commas between them, as a query has it; 0: no text is taken.
+        joined_max: usize,
+    },
+    /// One of some words.
+    Word(&'static [&'static str]),
     /// A whole number in a range.
     Count {
         /// The least.
@@ -94,6 +105,12 @@ pub enum Problem {
     NotCurrency,
     /// Neither `0` nor `1`.
     NotFlag,
+    /// Not one of these words.
+    NotWord(&'static [&'static str]),
+    /// Not a list.
+    NotList,
+    /// More items than a list may have.
+    TooManyItems(usize),
     /// Not `yyyy-MM-dd HH:mm:ss`, or no such moment.
     NotDateTime,
     /// `hmac-sha256` demands epoch milliseconds.
@@ -104,6 +121,8 @@ pub enum Problem {
     NotTheProduct,
     /// None of several fields is there.
     NoneOfThem,
+    /// Not 1 to so many visible characters of ASCII, or more than one.
+    NotKey(usize),
 }
 
 /// A field and what is wrong with it.
@@ -114,6 +133,9 @@ pub struct FormError {
     /// What is wrong.
     pub problem: Problem,
 }
+
+/// So many wrong items of a list are named; who sends more wrong ones learns of the others next time.
+const ITEMS_NAMED_MAX: usize = 20;
 
 /// A request being read.
 #[derive(Debug)]
@@ -150,13 +172,19 @@ impl<'a> Form<'a> {
         self.errors.push(FormError { field: field.to_owned(), problem });
     }
 
-    /// The text of a field of the given kind; its table says whether it is required. `None` with an
-    /// error noted, or for an optional field that is not there.
-    fn raw(&mut self, name: &'static str, kind: Kind) -> Option<&'a str> {
+    /// The field that is read now, as its table has it.
+    fn is_known(&mut self, name: &'static str, kind: Kind) -> Field {
         let known = self.fields.iter().flat_map(|part| part.iter()).find(|f| f.name == name);
         let field = known.copied().unwrap_or(required(name, kind, ""));
         debug_assert!(known.is_some() && field.kind == kind, "{name} differs from its table");
         self.read.push(name);
+        field
+    }
+
+    /// The text of a field of the given kind; its table says whether it is required. `None` with an
+    /// error noted, or for an optional field that is not there.
+    fn raw(&mut self, name: &'static str, kind: Kind) -> Option<&'a str> {
+        let field = self.is_known(name, kind);
         match self.params.get(name) {
             None => {
                 if field.required {
@@ -228,6 +256,71 @@ impl<'a> Form<'a> {
         self.parsed(name, Kind::Iccid, Problem::NotIccid, |text| text.parse().ok())
     }
 
+    /// A list of ICCIDs of a kind [`Kind::Iccids`], each once, in their order. A wrong one is named with its index.
+    pub fn iccids(&mut self, name: &'static str, kind: Kind) -> Option<Vec<Iccid>> {
+        let Kind::Iccids { max, joined_max } = kind else {
+            debug_assert!(false, "{name} is no list of ICCIDs");
+            return None;
+        };
+        self.is_known(name, kind);
+        let (items, max): (Vec<Option<&str>>, usize) = match self.params.get(name) {
+            None => (Vec::new(), max),
+            Some(Value::String(text)) if joined_max > 0 => {
+                let items = text.split(',').map(Some);
+                (items.filter(|_| !text.is_empty()).collect(), joined_max)
+            }
+            Some(Value::Array(items)) => (items.iter().map(scalar).collect(), max),
+            Some(_) => {
+                self.fail(name, Problem::NotList);
+                return None;
+            }
+        };
+        if items.is_empty() {
+            self.fail(name, Problem::Missing);
+            return None;
+        }
+        if items.len() > max {
+            self.fail(name, Problem::TooManyItems(max));
+            return None;
+        }
+        self.each_iccid(name, &items)
+    }
+
+    fn each_iccid(&mut self, name: &str, items: &[Option<&str>]) -> Option<Vec<Iccid>> {
+        let (mut wrong, mut seen) = (0, HashSet::with_capacity(items.len()));
+        let mut iccids = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            let problem = match item.map(str::parse::<Iccid>) {
+                Some(Ok(iccid)) => {
+                    if seen.insert(*item) {
+                        iccids.push(iccid);
+                    }
+                    continue;
+                }
+                Some(Err(_)) => Problem::NotIccid,
+                None => Problem::WrongType,
+            };
+            if wrong < ITEMS_NAMED_MAX {
+                self.fail(&format!("{name}[{index}]"), problem);
+            }
+            wrong += 1;
+        }
+        (wrong == 0).then_some(iccids)
+    }
+
+    /// One of the words of a kind [`Kind::Word`]; empty where an optional one is not there.
+    pub fn word(&mut self, name: &'static str, kind: Kind) -> Option<&'static str> {
+        let Kind::Word(words) = kind else {
+            debug_assert!(false, "{name} is no word");
+            return None;
+        };
+        let before = self.errors.len();
+        let word = self.parsed(name, kind, Problem::NotWord(words), |text| {
+            words.iter().copied().find(|word| *word == text)
+        });
+        word.or((self.errors.len() == before).then_some(""))
+    }
+
     /// A whole number from `min` to `max`.
     pub fn count(&mut self, name: &'static str, min: u32, max: u32) -> Option<u32> {
         self.parsed(name, Kind::Count { min, max }, Problem::NotCount(min, max), |text| {
@@ -289,5 +382,13 @@ impl<'a> Form<'a> {
         self.parsed(name, Kind::DateTime, Problem::NotDateTime, |text| {
             domain::Zone::UTC.parse_date_time(text).ok().map(|_| text.to_owned())
         })
+    }
+}
+
+/// The text of an item of a list: a string, or the token of a number.
+fn scalar(item: &Value) -> Option<&str> {
+    match item {
+        Value::String(text) | Value::Number(text) => Some(text),
+        _ => None,
     }
 }

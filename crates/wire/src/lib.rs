@@ -12,6 +12,7 @@ pub mod common;
 pub mod content;
 pub mod diagnosis;
 pub mod form;
+pub mod groups;
 pub mod params;
 pub mod payment;
 pub mod push;

@@ -22,8 +22,8 @@ pub struct Example {
     pub value: Value,
 }
 
-const SIM: &str = "89852420180910340793";
-const PARTNER: &str = "P000270";
+pub(super) const SIM: &str = "89852420180910340793";
+pub(super) const PARTNER: &str = "P000270";
 
 /// Example requests of a call, the best first. A call without one is found by a test.
 pub fn requests(call: &Call) -> Vec<Example> {
@@ -86,7 +86,10 @@ pub fn requests(call: &Call) -> Vec<Example> {
         "querySim" | "querySimUsage" => {
             (false, json!({"partnerCode":PARTNER,"sim_id":SIM,"version":"3.0"}))
         }
-        _ => return Vec::new(),
+        _ => match super::groups::request(call) {
+            Some(value) => (false, value),
+            None => return Vec::new(),
+        },
     };
     let (name, summary) = match (published, call.name) {
         (true, "resultQuery") => ("published", "As published, with a signature that verifies"),
@@ -152,7 +155,7 @@ pub fn answers(call: &Call) -> Vec<Example> {
                 "total_bytes":2_147_483_648_i64,"used_bytes":734_003_200,
                 "remaining_bytes":1_413_480_448}]}))],
         "querySimUsage" => vec![example(usage())],
-        _ => Vec::new(),
+        _ => super::groups::answers(call),
     }
 }
 

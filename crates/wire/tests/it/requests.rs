@@ -18,7 +18,8 @@ fn read<R: Request>(body: &str) -> Result<R, Vec<FormError>> {
     if errors.is_empty() { Ok(request.expect("no error, but no request")) } else { Err(errors) }
 }
 
-fn reads_its_table<R: Request>() {
+/// Insists that a request reads exactly the fields of its table.
+pub fn reads_its_table<R: Request>() {
     let params = Params::default();
     let mut form = Form::new(&params, R::CALL.fields);
     assert!(Common::read(&mut form, R::CALL.fields[0]).is_none());
