@@ -58,7 +58,7 @@ class Edges:
                 if method == "get":
                     self.query(path, self.example_query(operation))
                 else:
-                    self.bodies(path, self.example_body(operation))
+                    self.bodies(method.upper(), path, operation)
 
     def component(self, reference):
         _, _, kind, name = reference["$ref"].split("/")
@@ -73,6 +73,8 @@ class Edges:
         content = self.component(operation["requestBody"])["content"]["application/json"]
         schemas = self.component(content["schema"])["properties"]
         example = next(iter(content["examples"].values()))["value"]
+        # What stands in the path has no place in the body.
+        schemas = {name: schema for name, schema in schemas.items() if schema is not False}
         return schemas, {name: written(value) for name, value in example.items()}
 
     def example_query(self, operation):
@@ -81,18 +83,22 @@ class Edges:
         example = {one["name"]: one["example"] for one in query if "example" in one}
         return {one["name"]: one["schema"] for one in query}, example
 
-    def bodies(self, path, fields):
-        schemas, example = fields
+    def bodies(self, method, path, operation):
+        schemas, example = self.example_body(operation)
+        _, in_path = self.example_query(operation)
+        for name, text in in_path.items():
+            path = path.replace(f"{{{name}}}", quote(text, safe=""))
+        in_path = {name: written(text) for name, text in in_path.items()}
         texts = [written(text) for text in TEXTS] + OTHERS
         for name, schema in schemas.items():
             for token in texts if self.is_new(name, schema) else []:
                 members = {**example, name: token}
                 if name != "sign":
-                    members["sign"] = written(signature(members))
-                self.send("POST", path, body_text(members).encode())
-            self.send("POST", path, body_text({**example, "sign": '"x"', name: "null"}).encode())
+                    members["sign"] = written(signature({**members, **in_path}))
+                self.send(method, path, body_text(members).encode())
+            self.send(method, path, body_text({**example, "sign": '"x"', name: "null"}).encode())
             left = {one: token for one, token in example.items() if one != name}
-            self.send("POST", path, body_text(left).encode())
+            self.send(method, path, body_text(left).encode())
 
     def query(self, path, fields):
         schemas, example = fields

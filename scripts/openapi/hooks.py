@@ -32,6 +32,9 @@ counts = collections.defaultdict(collections.Counter)
 NUMBERS = [f"F{number}" for number in range(8)]
 CARDS = ["89852420180910340793", "89852000000000009002"]
 
+# The group that the run makes first.
+GROUP = "FUZZ-1"
+
 # What a field may be given, and how often.
 KNOWN = {
     "partnerCode": (0.9, ["P000270"]),
@@ -44,6 +47,8 @@ KNOWN = {
     "autoRenewal": (0.7, ["0", "1"]),
     "purchase_order_id": (0.6, ["", *NUMBERS]),
     "order_id": (0.6, ["", *NUMBERS]),
+    "group_id": (0.7, [GROUP]),
+    "sim_ids": (0.7, [[CARDS[0]], CARDS, ["89430101521032420180", CARDS[1]]]),
     "area": (0.5, ["", "DE", "欧洲", "Europe"]),
 }
 
@@ -86,8 +91,8 @@ def before_call(context, case, kwargs):
     make_known(known, dice)
     if "sign" in known and dice.random() < 0.9:
         known["sign"] = signature({name: written(value) for name, value in known.items()})
+    case.path_parameters = {name: known.pop(name) for name in in_path}
     if case.method == "GET":
-        case.path_parameters = {name: known.pop(name) for name in in_path}
         case.query = known
     else:
         case.body = known
@@ -118,7 +123,9 @@ def document_and_server_agree(ctx, response, case):
     if kind != "application/json":
         return
     sent = (request.method, request.url, request.body)
-    wrong, was_good = JUDGE.disagreement(sent, response.status_code, response.text)
+    wrong, was_good = JUDGE.disagreement(
+        sent, response.status_code, response.text, request.headers
+    )
     counts["judged"]["good" if was_good else "not good"] += 1
     assert wrong is None, wrong
 

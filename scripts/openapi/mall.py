@@ -120,20 +120,35 @@ class Judge:
     """Says of a request whether it is good by the document."""
 
     def __init__(self, document):
+        # By method and path: the operation's name, and the schemas of its parameters and of its body.
         self.operations = {}
+        # By operation: the headers that have a form.
+        self.headers = {}
         components = document["components"]
         for path, methods in document["paths"].items():
             for method, operation in methods.items():
+                parameters = [
+                    components["parameters"][one["$ref"].rsplit("/", 1)[1]]
+                    for one in operation["parameters"]
+                ]
+                places = ("path",) if "requestBody" in operation else ("query", "path")
+                schemas = [self._schema([one for one in parameters if one["in"] in places])]
                 if "requestBody" in operation:
                     name = operation["requestBody"]["$ref"].rsplit("/", 1)[1]
                     content = components["requestBodies"][name]["content"]
-                    schema = content["application/json"]["schema"]
-                else:
-                    schema = self._query_schema(components, operation["parameters"])
+                    schemas.append(content["application/json"]["schema"])
                 self.operations[method.upper(), path] = (
                     operation["operationId"],
-                    jsonschema_rs.Draft202012Validator({**schema, "components": components}),
+                    [
+                        jsonschema_rs.Draft202012Validator({**schema, "components": components})
+                        for schema in schemas
+                    ],
                 )
+                self.headers[operation["operationId"]] = {
+                    one["name"]: re.compile(one["schema"]["pattern"])
+                    for one in parameters
+                    if one["in"] == "header" and "pattern" in one["schema"]
+                }
         # Paths with fields in them: of each, how it reads.
         self.templates = [
             (key, re.compile(re.sub(r"\{([a-z_]+)\}", r"(?P<\1>[^/]+)", key[1])))
@@ -142,13 +157,11 @@ class Judge:
         ]
 
     @staticmethod
-    def _query_schema(components, references):
-        named = [components["parameters"][one["$ref"].rsplit("/", 1)[1]] for one in references]
-        query = [one for one in named if one["in"] in ("query", "path")]
+    def _schema(parameters):
         return {
             "type": "object",
-            "properties": {one["name"]: one["schema"] for one in query},
-            "required": [one["name"] for one in query if one["required"]],
+            "properties": {one["name"]: one["schema"] for one in parameters},
+            "required": [one["name"] for one in parameters if one["required"]],
             "maxProperties": 256,
         }
 
@@ -170,12 +183,25 @@ class Judge:
         found, _ = self._find(method, url)
         return found and found[0]
 
-    def fault(self, method, url, body):
+    def _errors(self, validators, params, in_path):
+        """What the schemas say: that of the parameters and, where there is one, that of the body."""
+        if len(validators) == 1:
+            yield from validators[0].iter_errors({**params, **in_path})
+        else:
+            yield from validators[0].iter_errors(in_path)
+            yield from validators[1].iter_errors(params)
+
+    def fault(self, method, url, body, headers=None):
         """Why a request is not good; `None` if it is."""
-        (name, validator), in_path = self._find(method, url)
+        (name, validators), in_path = self._find(method, url)
+        for header, form in self.headers[name].items():
+            text = (headers or {}).get(header)
+            text = text.decode("latin-1") if isinstance(text, bytes) else text
+            if text is not None and not form.fullmatch(text):
+                return f"{header} has another form"
         try:
             params = sent_parameters(method, url, body)
-            params = _members([*params.items(), *in_path.items()])
+            _members([*params.items(), *in_path.items()])
             if any("\ufffd" in text for text in in_path.values()):
                 raise Unreadable("the path is not UTF-8")
         except Unreadable as error:
@@ -185,13 +211,13 @@ class Judge:
         ):
             # OpenAPI cannot say that one of several parameters must be there.
             return "none of the numbers is there"
-        error = next(validator.iter_errors(params), None)
+        error = next(self._errors(validators, params, in_path), None)
         return error and f"{'/'.join(map(str, error.instance_path))}: {error.message}"
 
-    def disagreement(self, request, status, text):
+    def disagreement(self, request, status, text, headers=None):
         """How the mall's answer differs from what the document says of a request, and whether the
         request was good. A good request is not a BAD_REQUEST, and one that is not good is."""
-        fault, result = self.fault(*request), outcome(status, text)
+        fault, result = self.fault(*request, headers), outcome(status, text)
         if fault is None:
             wrong = result == "BAD_REQUEST" and not self._depends_on_partner(request, text)
             return (f"good by the document, and yet refused: {text}" if wrong else None), True
@@ -223,8 +249,8 @@ class Judge:
             return False
         params.pop("payUnit", None)
         method, url, _ = request
-        found, _ = self._find(method, url)
-        return found[1].is_valid(params)
+        (_, validators), in_path = self._find(method, url)
+        return next(self._errors(validators, params, in_path), None) is None
 
     @staticmethod
     def _depends_on_partner(request, text):

@@ -22,6 +22,8 @@ code-order-unknown = There is no such order. Please check its number.
 code-payment-unknown = There is no such payment. Please check payId.
 code-renewal-unknown = There is no such auto-renewal for this SIM. Please take orderNo and payId from the auto-renewal in force.
 code-renewal-ended = The auto-renewal that orgOrderId names was cancelled, or a later one took its place. Please leave orgOrderId empty to agree to a new one, or send autoRenewal 0.
+code-group-unknown = There is no such group. Please take group_id from the list of groups.
+code-request-unknown = There is no such operation, or it ended more than 90 days ago. Please take request_id from the answer of the call that began it.
 code-payment-declined = The payment was declined by the bank. Please try another card.
 code-payment-provider-unavailable = The payment provider does not answer now. Nothing is lost: please try again in a moment.
 code-credit-exceeded = The order would take the partner over its credit limit. Please settle the account with the operator, then send the order again.
@@ -52,14 +54,16 @@ problem-not-decimal = { $field } must be an amount such as 12.36: digits with at
 problem-not-in-currency = { $field } has more decimals than its currency, or is too large.
 problem-not-currency = { $field } is not the code of a currency. Please send three letters of ISO 4217, such as USD.
 problem-not-flag = { $field } must be 0 or 1.
+problem-not-word = { $field } must be one of: { $words }.
+problem-not-list = { $field } must be a list of texts, such as ["89852420180910340793"].
+problem-too-many-items = { $field } has too many entries: it may have at most { $max }. Please send the others in another call.
 problem-not-date-time = { $field } must be a date and time that exists, written like 2022-06-07 15:10:35.
 problem-not-epoch-millis = { $field } must be the time in milliseconds since 1970, such as 1654585746965, when the request is signed with hmac-sha256.
 problem-not-trade-type = { $field } must be the name of the interface that is called when the request is signed with hmac-sha256.
 problem-not-the-product = { $field } is not payUnit times orderPeriod. Please check the three of them.
 problem-none-of-them = Neither { $field } nor a field that may take its place is there. Please send one of them.
-problem-not-word = { $field } must be one of: { $words }.
 problem-not-millis = { $field } must be a time in milliseconds since 1970, such as 1654585746965.
-problem-not-list = { $field } must be a list of texts with at most { $max } items.
+problem-not-key = The header { $field } must stand there once, with 1 to { $max } visible ASCII characters without spaces.
 
 # Why a signature does not match.
 
@@ -92,6 +96,10 @@ hint-busy = Too many signatures are being searched for mistakes just now. Please
 
 conflict-outcome = Another outcome of this order's payment was reported before, and only one can be true. Please look the order up, and ask the operator if the earlier report was wrong.
 
+# An operation that is to be retried before it has ended.
+
+conflict-still-runs = This operation still runs. Please ask for its result, and try again once it has ended.
+
 # Why an order failed or waits for a person.
 
 failure-payment-failed = The partner reported that the payment failed.
@@ -115,6 +123,29 @@ endpoint-url-port = The port in url is not allowed. Please use 443; in test mode
 endpoint-url-host = The host in url is not a name of letters, digits and hyphens between dots, or an IP address in its plain form.
 endpoint-url-inside = The host in url is not a public one, and no push goes inside.
 endpoint-url-spelling = url is not in its plain form. Please write it as a browser shows it, without dots and odd escapes in its path.
+
+# What became of a SIM of an operation on a group.
+
+result-sim-unknown = This SIM is not in the partner's stock.
+result-sim-not-sellable = This SIM is terminated or suspended.
+result-sim-not-for-group = This SIM is of another network than the group's bundle.
+result-already-in-group = This SIM was in the group already.
+result-sim-in-other-group = This SIM is in another group. Please remove it from that one first.
+result-sim-not-in-group = This SIM is not in the group.
+result-sim-in-review = An earlier operation left it open whether this SIM is in a group. The operator decides.
+result-group-full = The group has no place left.
+result-group-ended = The group's bundle has ended.
+result-sim-busy = An order or another operation is under way for this SIM.
+result-carrier-busy = The network takes no more at present; it is asked again.
+result-carrier-working = The network is at work on it.
+result-carrier-unavailable = The network cannot be reached; it is asked again.
+result-carrier-refused = The network refused it.
+result-carrier-refused-with = The network refused it: { $detail }.
+result-carrier-did-not = The network said that it was done, and it was not.
+result-carrier-unclear = It cannot be told what the network did. The operator decides.
+result-cancelled = The operation was cancelled before this SIM's turn came.
+result-found-done = The operator found that it was done.
+result-found-undone = The operator found that it was not done.
 
 # Why a request has no parameters that could be read.
 

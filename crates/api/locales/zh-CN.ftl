@@ -22,6 +22,8 @@ code-order-unknown = 订单不存在，请核对订单号。
 code-payment-unknown = 支付记录不存在，请核对 payId。
 code-renewal-unknown = 这张 SIM 卡没有对应的自动续订，请使用当前自动续订记录中的 orderNo 和 payId。
 code-renewal-ended = orgOrderId 所指的自动续订已取消，或已被新的自动续订取代。如需重新约定自动续订，请将 orgOrderId 留空；否则请将 autoRenewal 设为 0。
+code-group-unknown = SIM 卡组不存在，请使用卡组列表返回的 group_id。
+code-request-unknown = 操作不存在，或其结果已超过 90 天保存期。请使用发起操作时返回的 request_id。
 code-payment-declined = 付款被银行拒绝，请更换银行卡后重试。
 code-payment-provider-unavailable = 支付服务暂时无响应，订单不会丢失，请稍后重试。
 code-credit-exceeded = 该订单将超出合作伙伴的信用额度，请先与运营方结算，再重新提交订单。
@@ -52,14 +54,16 @@ problem-not-decimal = { $field } 应为金额，例如 12.36：只含数字和�
 problem-not-in-currency = { $field } 的小数位数超出该币种的规定，或数值过大。
 problem-not-currency = { $field } 不是有效的币种代码，请使用 ISO 4217 三位字母代码，例如 USD。
 problem-not-flag = { $field } 只能是 0 或 1。
+problem-not-word = { $field } 只能是以下之一：{ $words }。
+problem-not-list = { $field } 应为字符串数组，例如 ["89852420180910340793"]。
+problem-too-many-items = { $field } 的条目过多，最多 { $max } 条，其余的请另行提交。
 problem-not-date-time = { $field } 应为真实存在的日期和时间，格式如 2022-06-07 15:10:35。
 problem-not-epoch-millis = 使用 hmac-sha256 签名时，{ $field } 应为毫秒时间戳，例如 1654585746965。
 problem-not-trade-type = 使用 hmac-sha256 签名时，{ $field } 应为所调用接口的名称。
 problem-not-the-product = { $field } 不等于 payUnit 与 orderPeriod 的乘积，请核对这三个字段。
 problem-none-of-them = { $field } 以及可替代它的字段均未提供，请至少提供其中一个。
-problem-not-word = { $field } 只能是以下之一：{ $words }。
 problem-not-millis = { $field } 应为毫秒时间戳，例如 1654585746965。
-problem-not-list = { $field } 应为字符串列表，最多 { $max } 项。
+problem-not-key = 请求头 { $field } 只能出现一次，且应为 1 到 { $max } 个可见的 ASCII 字符，不含空格。
 
 # Why a signature does not match.
 
@@ -88,6 +92,10 @@ hint-busy = 当前正在排查的签名过多。请将 signContent 与您实际�
 
 conflict-outcome = 该订单此前已上报过另一种支付结果，两者只能有一个为真。请先查询订单；如先前上报有误，请联系运营商。
 
+# An operation that is to be retried before it has ended.
+
+conflict-still-runs = 该操作仍在进行，请查询其结果，待结束后再重试。
+
 # Why an order failed or waits for a person.
 
 failure-payment-failed = 合作伙伴上报支付失败。
@@ -111,6 +119,29 @@ endpoint-url-port = url 中的端口不允许使用，请使用 443；测试环�
 endpoint-url-host = url 中的主机不是由字母、数字和连字符组成并以点分隔的名称，也不是普通写法的 IP 地址。
 endpoint-url-inside = url 中的主机不是公网主机，推送不会发往内部网络。
 endpoint-url-spelling = url 不是规范写法，请按浏览器显示的形式书写，路径中不要有多余的点和转义。
+
+# What became of a SIM of an operation on a group.
+
+result-sim-unknown = 该合作伙伴名下没有这张 SIM 卡。
+result-sim-not-sellable = 这张 SIM 卡已终止或已停机。
+result-sim-not-for-group = 这张 SIM 卡与该组套餐不属于同一网络。
+result-already-in-group = 这张 SIM 卡此前已在组内。
+result-sim-in-other-group = 这张 SIM 卡已在其他组内，请先将其移出。
+result-sim-not-in-group = 这张 SIM 卡不在组内。
+result-sim-in-review = 先前的操作未能确定这张 SIM 卡是否在组内，由运营商人工处理。
+result-group-full = 该组已满。
+result-group-ended = 该组的套餐已结束。
+result-sim-busy = 这张 SIM 卡有订单或其他操作正在处理。
+result-carrier-busy = 网络侧繁忙，稍后将自动重试。
+result-carrier-working = 网络侧正在处理。
+result-carrier-unavailable = 网络侧暂时无法连接，稍后将自动重试。
+result-carrier-refused = 网络侧拒绝了该操作。
+result-carrier-refused-with = 网络侧拒绝了该操作：{ $detail }。
+result-carrier-did-not = 网络侧称已完成，但实际并未执行。
+result-carrier-unclear = 无法确定网络侧是否已执行，由运营商人工处理。
+result-cancelled = 操作在轮到这张 SIM 卡之前已被取消。
+result-found-done = 经运营商核实，操作已完成。
+result-found-undone = 经运营商核实，操作未完成。
 
 # Why a request has no parameters that could be read.
 

@@ -96,6 +96,9 @@ impl Voice {
             (Code::OrderConflict, Some("payRst")) => {
                 messages::message(self.locale, messages::OUTCOME_CONFLICT, &[])
             }
+            (Code::OrderConflict, Some("request_id")) => {
+                messages::message(self.locale, messages::STILL_RUNS, &[])
+            }
             (code, _) => messages::code(self.locale, code),
         };
         let mut response = self.fail(refusal.code, message, |failure| {

@@ -9,6 +9,8 @@ mod cashier_events;
 mod client_address;
 mod early;
 mod endpoints;
+mod file;
+mod groups;
 mod health;
 pub mod messages;
 mod notifications;
@@ -126,7 +128,15 @@ fn calls(service: Service, mode: Mode, mall: &Arc<Mall>) -> Router {
             .route(wire::endpoints::DELETE.path, post(endpoints::delete))
             .route(wire::endpoints::RESEND.path, post(endpoints::resend))
             .route(wire::endpoints::TAKE.path, post(endpoints::take))
-            .route(wire::endpoints::DELIVERIES.path, get(endpoints::deliveries)),
+            .route(wire::endpoints::DELIVERIES.path, get(endpoints::deliveries))
+            .route(wire::groups::LIST_GROUPS.path, get(groups::list))
+            .route(
+                wire::groups::ADD_GROUP_SIMS.path,
+                get(groups::list_sims).post(groups::add_sims).delete(groups::remove_sims),
+            )
+            .route(wire::groups::ASYNC_RESULT.path, get(groups::async_result))
+            .route(wire::groups::RETRY_FAILED.path, post(groups::retry_failed))
+            .route(wire::groups::CANCEL_OPERATION.path, post(groups::cancel_operation)),
     };
     calls.with_state(App { mall: Arc::clone(mall), mode })
 }

@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 
 use domain::Locale;
+use domain::group::ItemCode;
 use fluent_bundle::concurrent::FluentBundle;
 use fluent_bundle::{FluentArgs, FluentResource, FluentValue};
 use unic_langid::LanguageIdentifier;
@@ -18,6 +19,9 @@ pub const ARG_CHARS_MAX: usize = 200;
 
 /// What is said of an outcome that contradicts a known one.
 pub const OUTCOME_CONFLICT: &str = "conflict-outcome";
+
+/// What is said of an operation that cannot be retried yet.
+pub const STILL_RUNS: &str = "conflict-still-runs";
 
 const EN_US: &str = include_str!("../locales/en-US.ftl");
 const ZH_CN: &str = include_str!("../locales/zh-CN.ftl");
@@ -103,17 +107,21 @@ pub fn problem(locale: Locale, error: &FormError) -> String {
         Problem::NotInCurrency => say("problem-not-in-currency"),
         Problem::NotCurrency => say("problem-not-currency"),
         Problem::NotFlag => say("problem-not-flag"),
+        Problem::NotWord(words) => {
+            let words = words.join(", ");
+            message(locale, "problem-not-word", &[field, ("words", words.as_str().into())])
+        }
+        Problem::NotList => say("problem-not-list"),
+        Problem::TooManyItems(max) => {
+            message(locale, "problem-too-many-items", &[field, ("max", max.into())])
+        }
         Problem::NotDateTime => say("problem-not-date-time"),
         Problem::NotEpochMillis => say("problem-not-epoch-millis"),
         Problem::NotTradeType => say("problem-not-trade-type"),
         Problem::NotTheProduct => say("problem-not-the-product"),
         Problem::NoneOfThem => say("problem-none-of-them"),
-        Problem::NotWord(words) => {
-            let words = words.join(", ");
-            message(locale, "problem-not-word", &[field, ("words", words.as_str().into())])
-        }
         Problem::NotMillis => say("problem-not-millis"),
-        Problem::NotList(max) => message(locale, "problem-not-list", &[field, ("max", max.into())]),
+        Problem::NotKey(max) => message(locale, "problem-not-key", &[field, ("max", max.into())]),
     }
 }
 
@@ -156,6 +164,15 @@ pub fn failure(locale: Locale, code: &str) -> Option<String> {
     (text != id).then_some(text)
 }
 
+/// What became of a SIM of an operation on a group. Where its carrier refused, its own code is told too.
+pub fn sim_result(locale: Locale, code: ItemCode, detail: &str) -> String {
+    if code == ItemCode::CarrierRefused && !detail.is_empty() {
+        return message(locale, "result-carrier-refused-with", &[("detail", detail.into())]);
+    }
+    let id = format!("result-{}", code.as_str().to_lowercase().replace('_', "-"));
+    message(locale, &id, &[])
+}
+
 /// Sentences one after another.
 pub fn joined(locale: Locale, sentences: impl Iterator<Item = String>) -> String {
     // Chinese sets no space between sentences.
@@ -193,7 +210,7 @@ mod tests {
     const FAILURES: [&str; 4] =
         ["PAYMENT_FAILED", "CARRIER_UNCLEAR", "CARRIER_OVERDUE", "PROVISIONING_FAILED"];
 
-    const PROBLEMS: [Problem; 21] = [
+    const PROBLEMS: [Problem; 23] = [
         Problem::Missing,
         Problem::WrongType,
         Problem::TooLong(10_000),
@@ -207,14 +224,16 @@ mod tests {
         Problem::NotInCurrency,
         Problem::NotCurrency,
         Problem::NotFlag,
+        Problem::NotWord(&["json", "csv"]),
+        Problem::NotList,
+        Problem::TooManyItems(10_000),
         Problem::NotDateTime,
         Problem::NotEpochMillis,
         Problem::NotTradeType,
         Problem::NotTheProduct,
         Problem::NoneOfThem,
-        Problem::NotWord(&["on", "paused"]),
         Problem::NotMillis,
-        Problem::NotList(1_000),
+        Problem::NotKey(128),
     ];
 
     fn params_errors() -> [ParamsError; 8] {
@@ -282,6 +301,7 @@ mod tests {
             ("hint-too-large".to_owned(), message(locale, "hint-too-large", &[])),
             ("hint-busy".to_owned(), message(locale, "hint-busy", &[])),
             (OUTCOME_CONFLICT.to_owned(), message(locale, OUTCOME_CONFLICT, &[])),
+            (STILL_RUNS.to_owned(), message(locale, STILL_RUNS, &[])),
         ];
         let failures = FAILURES.into_iter().map(|code| {
             let id = format!("failure-{}", wire_id(code));
@@ -291,8 +311,13 @@ mod tests {
             let id = reason.message_id();
             (id.to_owned(), endpoint_reason(locale, id))
         });
+        let results = ItemCode::ALL.into_iter().map(|code| {
+            (format!("result-{}", wire_id(code.as_str())), sim_result(locale, code, ""))
+        });
+        let with_word = sim_result(locale, ItemCode::CarrierRefused, "limit exceeded");
+        let results = results.chain([("result-carrier-refused-with".to_owned(), with_word)]);
         let all = codes.chain(problems).chain(hints).chain(bad);
-        all.chain(others).chain(failures).chain(reasons).collect()
+        all.chain(others).chain(failures).chain(reasons).chain(results).collect()
     }
 
     #[test]

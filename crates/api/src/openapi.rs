@@ -9,10 +9,12 @@ mod answers;
 mod endpoints;
 mod examples;
 mod fields;
+mod groups;
 
 use domain::Mode;
 use serde_json::{Map, Value, json};
-use wire::call::{CALLS, Method, Service, Shape};
+use wire::call::{CALLS, Service, Shape};
+use wire::form::Field;
 use wire::{Call, Code};
 
 use examples::Example;
@@ -82,7 +84,7 @@ fn tag_words(service: Service) -> (&'static str, &'static str) {
         Service::Payment => ("Payment", "The cashier: results of payments"),
         Service::Topup => (
             "Topup",
-            "Orders and SIMs, for those who manage many, and where pushes go; `snake_case`",
+            "Orders, SIMs and groups, for those who manage many, and where pushes go; `snake_case`",
         ),
     }
 }
@@ -100,10 +102,7 @@ fn paths() -> Value {
     let mut paths = Map::new();
     for call in &CALLS {
         for (word, prefix, mode) in places(call.service) {
-            let method = match call.method {
-                Method::Get => "get",
-                Method::Post => "post",
-            };
+            let method = call.method.as_str().to_ascii_lowercase();
             let path = paths.entry(format!("{prefix}{}", call.path)).or_insert_with(|| json!({}));
             path[method] = operation(call, word, mode);
         }
@@ -135,15 +134,21 @@ fn operation(call: &Call, word: &str, mode: &str) -> Value {
         "description": about,
         "responses": responses,
     });
-    match call.method {
-        Method::Get => {
-            let fields = call.all_fields();
-            parameters.extend(fields.map(|field| refer("parameters", &name(call, field.name))));
-        }
-        Method::Post => operation["requestBody"] = refer("requestBodies", &name(call, "Request")),
+    let fields = call.all_fields().filter(|field| !in_body(call, field));
+    parameters.extend(fields.map(|field| refer("parameters", &name(call, field.name))));
+    if call.method.has_body() {
+        operation["requestBody"] = refer("requestBodies", &name(call, "Request"));
+    }
+    if wire::groups::begins_operation(call) {
+        parameters.push(refer("parameters", "IdempotencyKey"));
     }
     operation["parameters"] = json!(parameters);
     operation
+}
+
+/// Whether a field stands in the body.
+fn in_body(call: &Call, field: &Field) -> bool {
+    call.method.has_body() && !call.in_path(field.name)
 }
 
 fn parameters() -> Map<String, Value> {
@@ -158,9 +163,10 @@ fn parameters() -> Map<String, Value> {
             "schema": {"type": "string"},
         }),
     );
-    for call in CALLS.iter().filter(|call| call.method == Method::Get) {
+    parameters.insert("IdempotencyKey".into(), groups::idempotency_key());
+    for call in &CALLS {
         let requests = examples::requests(call);
-        for field in call.all_fields() {
+        for field in call.all_fields().filter(|field| !in_body(call, field)) {
             let place = if call.in_path(field.name) { "path" } else { "query" };
             let mut schema = fields::schema(field, Place::Query);
             if let Some(schema) = schema.as_object_mut() {
@@ -184,17 +190,24 @@ fn parameters() -> Map<String, Value> {
 }
 
 fn request_bodies() -> Map<String, Value> {
+    let sent = |call: &Call| {
+        let mut examples = examples::requests(call);
+        for members in examples.iter_mut().filter_map(|example| example.value.as_object_mut()) {
+            members.retain(|name, _| !call.in_path(name));
+        }
+        examples
+    };
     let body = |call: &Call| {
         json!({
             "required": true,
             "description": "All parameters in one JSON object; unknown ones are signed and ignored.",
             "content": {"application/json": {
                 "schema": refer("schemas", &name(call, "Request")),
-                "examples": shown(examples::requests(call), |value| value),
+                "examples": shown(sent(call), |value| value),
             }},
         })
     };
-    let calls = CALLS.iter().filter(|call| call.method == Method::Post);
+    let calls = CALLS.iter().filter(|call| call.method.has_body());
     calls.map(|call| (name(call, "Request"), body(call))).collect()
 }
 
@@ -214,13 +227,17 @@ fn success(call: &Call) -> Value {
         Shape::Envelope => json!({"operateCode": "S", "message": "success", "data": data}),
         Shape::Bare => data,
     };
+    let mut content = json!({"application/json": {
+        "schema": schema,
+        "examples": shown(examples::answers(call), wrap),
+    }});
+    if let Some(file) = groups::file(call) {
+        content["text/csv"] = file;
+    }
     json!({
         "description": about,
         "headers": {"x-request-id": refer("headers", "RequestId")},
-        "content": {"application/json": {
-            "schema": schema,
-            "examples": shown(examples::answers(call), wrap),
-        }},
+        "content": content,
     })
 }
 
@@ -235,7 +252,7 @@ fn shown(examples: Vec<Example>, wrap: impl Fn(Value) -> Value) -> Map<String, V
 fn schemas() -> Map<String, Value> {
     let mut schemas = fields::shared();
     for call in &CALLS {
-        if call.method == Method::Post {
+        if call.method.has_body() {
             schemas.insert(name(call, "Request"), fields::body(call));
         }
         if let Some(answer) = answers::data(call) {

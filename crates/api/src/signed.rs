@@ -6,18 +6,20 @@ use std::sync::Arc;
 
 use axum::body::HttpBody;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
-use axum::http::{HeaderMap, header};
-use axum::response::Response;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
 use domain::Locale;
 use domain::partner::ResponseStyle;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use mall::{Caller, Credentials, Sighting};
 use serde::Serialize;
 use wire::common::Common;
+use wire::groups::{IDEMPOTENCY_KEY, begins_operation, idempotency_key};
 use wire::vshop::NUMBER_CHARS_MAX;
 use wire::{Code, Form, FormError, Params, Shape};
 
 use crate::answer::Voice;
+use crate::file::File;
 use crate::time_limit::timed_out;
 use crate::{App, ClientAddress};
 
@@ -32,10 +34,20 @@ const CODE_BYTES_MAX: usize = 32;
 pub(crate) struct Signed<R> {
     pub(crate) caller: Caller,
     pub(crate) request: R,
+    /// Under which key it may be repeated; empty where there is none, or the call takes none.
+    pub(crate) idempotency_key: String,
     voice: Voice,
 }
 
 impl<R> Signed<R> {
+    /// Answers with a file, or why there is none.
+    pub(crate) fn answer_file(&self, outcome: mall::Result<File>) -> Response {
+        match outcome {
+            Ok(file) => file.into_response(),
+            Err(error) => self.voice.error(error),
+        }
+    }
+
     /// Answers in the caller's shape and language.
     pub(crate) fn answer<T: Serialize>(&self, outcome: mall::Result<T>) -> Response {
         self.voice.answer(outcome)
@@ -103,8 +115,9 @@ impl<R: wire::Request> Signed<R> {
         if let Some(code) = params.text("partnerCode").filter(|code| code.len() <= CODE_BYTES_MAX) {
             voice.sighting.named(app.mode, code, address);
         }
-        let read = read_form::<R>(&params);
-        let (common, request) = read.map_err(|errors| voice.wrong_fields(&errors))?;
+        let read = read_form::<R>(&params, &parts.headers);
+        let (common, request, idempotency_key) =
+            read.map_err(|errors| voice.wrong_fields(&errors))?;
         let (mode, call, sighting) = (app.mode, R::CALL, Arc::clone(&voice.sighting));
         let credentials = Credentials { mode, call, params, common, address, sighting };
         let known = app.mall.authenticate(&credentials).await;
@@ -127,18 +140,30 @@ impl<R: wire::Request> Signed<R> {
             terminal: credentials.common.terminal.clone(),
             credentials: Arc::new(credentials),
         };
-        Ok(Self { caller, request, voice })
+        Ok(Self { caller, request, idempotency_key, voice })
     }
 }
 
-/// Reads the common fields and the call's own, or tells all that is wrong with them.
-fn read_form<R: wire::Request>(params: &Params) -> Result<(Common, R), Vec<FormError>> {
+/// Reads the common fields and the call's own, and the caller's key where the call takes one, or tells all that is wrong
+/// with them.
+fn read_form<R: wire::Request>(
+    params: &Params,
+    headers: &HeaderMap,
+) -> Result<(Common, R, String), Vec<FormError>> {
     let mut form = Form::new(params, R::CALL.fields);
     let common = Common::read(&mut form, R::CALL.fields[0]);
     let request = R::read(&mut form);
-    let errors = form.into_errors();
+    let mut errors = form.into_errors();
+    let mut key = String::new();
+    if begins_operation(&R::CALL) {
+        let values = headers.get_all(IDEMPOTENCY_KEY).into_iter().map(HeaderValue::as_bytes);
+        match idempotency_key(values) {
+            Ok(read) => key = read,
+            Err(error) => errors.push(error),
+        }
+    }
     match (common, request) {
-        (Some(common), Some(request)) if errors.is_empty() => Ok((common, request)),
+        (Some(common), Some(request)) if errors.is_empty() => Ok((common, request, key)),
         _ => Err(errors),
     }
 }
@@ -198,7 +223,6 @@ fn thousandths(quality: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::HeaderValue;
 
     fn headers(name: header::HeaderName, value: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(name, HeaderValue::from_static(value))])

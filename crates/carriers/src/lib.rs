@@ -7,9 +7,11 @@ mod cube_v4;
 mod esim_access;
 mod esim_go;
 mod evidence;
+mod group;
 mod http;
 mod limits;
 mod order;
+mod plain;
 mod secret;
 mod sim;
 mod simulator;
@@ -20,18 +22,21 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::{Iccid, Mode, Span};
+use domain::group::CarrierPolicy;
+use domain::{Iccid, Mode, Span, Timestamp};
 
 pub use cube_v4::{CubeNotifications, CubeSettings, CubeV4};
 pub use esim_access::{EsimAccess, EsimAccessSettings};
 pub use esim_go::{EsimGo, EsimGoSettings};
 pub use evidence::Snapshot;
+pub use group::{GroupUsage, Membership};
 pub use http::{Endpoint, SetupError};
 pub use limits::Limits;
 pub use order::{
     Accepted, AsyncState, Capabilities, ControlError, Feature, Idempotency, Line, Lookup,
     QueryError, Quote, SubmitError, Submitted, UpstreamState,
 };
+pub use plain::{Plain, PlainSettings};
 pub use secret::{Secret, WORDS_CHARS_MAX};
 pub use sim::{
     Allowance, CarrierPlan, CarrierSim, PeriodUnit, PlanState, Product, Products, SimState, Usage,
@@ -131,6 +136,40 @@ pub trait Carrier: Send + Sync {
     /// How far a request is that was only accepted.
     async fn get_async(&self, _request_id: &str) -> Result<AsyncState, QueryError> {
         Err(QueryError { message: "this carrier gives no results of requests".to_owned() })
+    }
+
+    /// Asks that a SIM be taken into a group. To ask twice is to ask once. Whatever is said, a look at the group tells what
+    /// became of it.
+    async fn join_group(&self, _group: &str, _iccid: &Iccid) -> Result<Accepted, ControlError> {
+        Err(ControlError::Unsupported)
+    }
+
+    /// Asks that a SIM be taken out of a group; like [`Carrier::join_group`].
+    async fn leave_group(&self, _group: &str, _iccid: &Iccid) -> Result<Accepted, ControlError> {
+        Err(ControlError::Unsupported)
+    }
+
+    /// Which of some SIMs are in a group, in their order.
+    async fn group_members(
+        &self,
+        _group: &str,
+        _iccids: &[Iccid],
+    ) -> Result<Vec<Membership>, QueryError> {
+        Err(QueryError { message: "this carrier has no groups".to_owned() })
+    }
+
+    /// How much data the SIMs of a group used since a time while they were in it.
+    async fn group_usage(&self, _group: &str, _from: Timestamp) -> Result<GroupUsage, QueryError> {
+        Err(QueryError { message: "this carrier has no groups".to_owned() })
+    }
+
+    /// Lets the data of a group flow, makes it slow, or stops it. To ask twice is to ask once.
+    async fn apply_group_policy(
+        &self,
+        _group: &str,
+        _policy: CarrierPolicy,
+    ) -> Result<Accepted, ControlError> {
+        Err(ControlError::Unsupported)
     }
 
     /// Reads a notification. What it says is a reason to ask, and no proof.

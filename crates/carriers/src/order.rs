@@ -191,6 +191,9 @@ pub enum Feature {
     /// when it began. What it says of a plan that is recognised is true. Without this a SIM is one plan that
     /// grows with each order.
     Plans,
+    /// [`crate::Carrier::join_group`], [`crate::Carrier::leave_group`], [`crate::Carrier::group_members`] and
+    /// [`crate::Carrier::group_usage`].
+    Groups,
 }
 
 /// What a carrier can do, and within which limits.

@@ -11,19 +11,23 @@
 //! | 9008 | plans run a day longer |
 //! | 9009 | the SIM is terminated an hour after its first plan came |
 
+mod groups;
+
 use std::collections::{HashMap, VecDeque};
 use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use domain::group::CarrierPolicy;
 use domain::{Ctx, Iccid, Span, Timestamp};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Allowance, Capabilities, Carrier, CarrierPlan, CarrierSim, Feature, Headers, Idempotency, Line,
-    Lookup, PeriodUnit, PlanState, Product, Products, QueryError, SimState, Snapshot, SubmitError,
-    Submitted, UpstreamState, Usage, UsageRange, WebhookError, WebhookHint, tolerant,
+    Accepted, Allowance, Capabilities, Carrier, CarrierPlan, CarrierSim, ControlError, Feature,
+    GroupUsage, Headers, Idempotency, Line, Lookup, Membership, PeriodUnit, PlanState, Product,
+    Products, QueryError, SimState, Snapshot, SubmitError, Submitted, UpstreamState, Usage,
+    UsageRange, WebhookError, WebhookHint, tolerant,
 };
 
 /// How many orders the journal remembers; older ones are forgotten.
@@ -96,6 +100,7 @@ pub struct Simulator {
     ctx: Ctx,
     default: Behaviour,
     journal: Mutex<Journal>,
+    groups: Mutex<groups::Groups>,
 }
 
 #[derive(Debug, Default)]
@@ -115,11 +120,15 @@ struct Done {
 impl Simulator {
     /// A network that treats all SIMs in the given way but those with a special ending.
     pub fn new(ctx: Ctx, default: Behaviour) -> Self {
-        Self { ctx, default, journal: Mutex::default() }
+        Self { ctx, default, journal: Mutex::default(), groups: Mutex::default() }
     }
 
     fn behaviour(&self, line: &Line) -> Behaviour {
-        match ending(&line.iccid) {
+        self.behaviour_of(&line.iccid)
+    }
+
+    fn behaviour_of(&self, iccid: &Iccid) -> Behaviour {
+        match ending(iccid) {
             "9001" => Behaviour::Delay(Span::seconds(60)),
             "9002" => Behaviour::Refuse,
             "9003" => Behaviour::RetryLater,
@@ -137,6 +146,11 @@ impl Simulator {
     fn journal(&self) -> MutexGuard<'_, Journal> {
         // The journal is valid between any two statements that change it.
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn groups(&self) -> MutexGuard<'_, groups::Groups> {
+        // Like the journal.
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Does an order once per key.
@@ -195,7 +209,7 @@ impl Carrier for Simulator {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             idempotency: Idempotency::Native,
-            features: &[Feature::Plans, Feature::Webhooks],
+            features: &[Feature::Plans, Feature::Webhooks, Feature::Groups],
             periods_max: 10_000,
             key_chars_max: 50,
             deadline: Span::minutes(120),
@@ -308,6 +322,35 @@ impl Carrier for Simulator {
         let used = plans.iter().filter_map(|plan| plan.used).fold(0, u64::saturating_add);
         let total = Allowance::Bytes(plans.iter().map(bytes).fold(0, u64::saturating_add));
         Ok(Usage { used, total, as_of: Some(self.ctx.now()), periods: Vec::new() })
+    }
+
+    async fn join_group(&self, group: &str, iccid: &Iccid) -> Result<Accepted, ControlError> {
+        self.change_group(group, iccid, true)
+    }
+
+    async fn leave_group(&self, group: &str, iccid: &Iccid) -> Result<Accepted, ControlError> {
+        self.change_group(group, iccid, false)
+    }
+
+    async fn group_members(
+        &self,
+        group: &str,
+        iccids: &[Iccid],
+    ) -> Result<Vec<Membership>, QueryError> {
+        Ok(iccids.iter().map(|iccid| self.membership(group, iccid)).collect())
+    }
+
+    async fn group_usage(&self, group: &str, from: Timestamp) -> Result<GroupUsage, QueryError> {
+        Ok(self.used_by_group(group, from))
+    }
+
+    async fn apply_group_policy(
+        &self,
+        group: &str,
+        policy: CarrierPolicy,
+    ) -> Result<Accepted, ControlError> {
+        self.set_group_policy(group, policy);
+        Ok(Accepted { request_id: None, said: "simulated".to_owned() })
     }
 
     /// `{"kind": …, "iccid": …, "upstream_id": …}`, unsigned.

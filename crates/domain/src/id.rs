@@ -129,6 +129,10 @@ kinds! {
     Endpoint "end" EndpointId;
     /// Something that a partner is told.
     Event "evt" EventId;
+    /// A group of SIMs to which the operator gave no code.
+    Group "grp" GroupId;
+    /// An operation on the SIMs of a group.
+    GroupOperation "gop" GroupOperationId;
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Pure: no I/O, no async, no ambient clock or randomness. Every other crate stands on this one.
 
 pub mod ctx;
+pub mod group;
 pub mod iccid;
 pub mod id;
 pub mod import;

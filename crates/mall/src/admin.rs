@@ -3,6 +3,7 @@
 
 mod audit;
 mod catalogue;
+mod groups;
 mod jobs;
 mod keys;
 mod ledger;

@@ -45,6 +45,13 @@ pub(crate) struct Begun {
     pub(crate) sent_before: bool,
     /// Until when nobody else has the job.
     pub(crate) leased_until: Timestamp,
+    /// Whether it must be looked first if its SIM is on its way into a group or out of one.
+    pub(crate) looks_first: bool,
+}
+
+/// An order whose SIM is on its way into a group or out of one waits.
+pub(crate) fn gives_way() -> Start {
+    Start::Wait(SIM_BUSY_PAUSE, "the SIM joins a group or leaves one".to_owned())
 }
 
 /// What a step makes of the order.
@@ -81,16 +88,23 @@ impl Mall {
             return Ok(Start::NoCarrier);
         };
         let attempt = live_attempt(&mut tx, &order).await?;
-        drop(tx);
         if carrier.capabilities().in_process {
+            let whose = (order.mode, order.partner_id);
+            if matches!(order.state, OrderState::Paid { .. })
+                && tx.is_member_moved(whose, &order.iccid).await?
+            {
+                return Ok(gives_way());
+            }
             let leased_until = job.leased_until;
             return Ok(Start::Ready(Box::new(Begun {
                 order,
                 attempt,
                 sent_before: false,
                 leased_until,
+                looks_first: false,
             })));
         }
+        drop(tx);
         match attempt {
             None => self.open_attempt(job, &**carrier).await,
             Some(attempt) if attempt.state == AttemptState::Reading => {
@@ -106,6 +120,7 @@ impl Mall {
                     attempt: Some(attempt),
                     sent_before: false,
                     leased_until,
+                    looks_first: false,
                 })))
             }
         }
@@ -132,8 +147,8 @@ impl Mall {
             let mut attempt = new_attempt(&mut tx, &order, self.ctx.now()).await?;
             attempt.holds_sim = true;
             let (mode, partner) = (order.mode, order.partner_id);
-            if let Some(other) = tx.attempt_holding(mode, partner, &order.iccid).await? {
-                let why = format!("the SIM's order {} is with its carrier", other.order_id);
+            if let Some(other) = tx.holder_of_sim(mode, partner, &order.iccid).await? {
+                let why = format!("the SIM's {other} is with its carrier");
                 return Ok(Err(Start::Wait(SIM_BUSY_PAUSE, why)));
             }
             attempt.state = match order.state {
@@ -149,7 +164,13 @@ impl Mall {
             let leased_until = self.ctx.now() + self.lease_for(carrier);
             tx.extend_lease(job, leased_until).await?;
             tx.commit().await?;
-            Ok(Ok(Begun { order, attempt: Some(attempt), sent_before: false, leased_until }))
+            Ok(Ok(Begun {
+                order,
+                attempt: Some(attempt),
+                sent_before: false,
+                leased_until,
+                looks_first: false,
+            }))
         });
         let opened = opened.await?;
         self.fail_at(Point::AfterOpening, job).await?;
@@ -205,6 +226,7 @@ impl Mall {
                 attempt: Some(attempt),
                 sent_before: false,
                 leased_until,
+                looks_first: false,
             })))
         })
         .await
@@ -243,6 +265,7 @@ impl Mall {
                 attempt: Some(attempt),
                 sent_before: true,
                 leased_until,
+                looks_first: false,
             })))
         })
         .await

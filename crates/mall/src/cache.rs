@@ -28,6 +28,8 @@ pub struct Known {
     pub(crate) keys: SuspectKeys,
     /// Its prices by plan, the newest first.
     prices: HashMap<String, Vec<DatedPrice>>,
+    /// Whether it has groups: then a SIM may be on its way into one or out of one.
+    pub(crate) has_groups: bool,
 }
 
 impl std::fmt::Debug for Known {
@@ -179,7 +181,8 @@ impl Mall {
         for price in tx.prices(partner.mode, partner.id, after).await? {
             prices.entry(price.price.plan_code.clone()).or_default().push(price);
         }
-        let known = Arc::new(Known { partner: Arc::new(partner), keys, prices });
+        let has_groups = tx.has_groups(partner.mode, partner.id).await?;
+        let known = Arc::new(Known { partner: Arc::new(partner), keys, prices, has_groups });
         self.cache.remember(&known);
         Ok(known)
     }

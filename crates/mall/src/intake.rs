@@ -17,6 +17,7 @@ use domain::{Currency, Mode, Money};
 use store::{JobKind, NewJob, SimKey, Versions};
 
 use crate::Mall;
+use crate::attempts::Begun;
 use crate::error::{Error, Result};
 use crate::worker::Handed;
 
@@ -63,7 +64,7 @@ impl Mall {
         &self,
         order: Order,
         payment: Payment,
-        (owed, versions): (Money, Versions),
+        (owed, versions, has_groups): (Money, Versions, bool),
     ) -> bool {
         let subject = (JobKind::Provision, order.id.to_string());
         let now = self.ctx.now();
@@ -75,6 +76,8 @@ impl Mall {
         }
         let (mode, state) = (order.mode, order.state.name());
         let begun = self.begun_at_once(&order, job.run_at);
+        // That it has none stands as long as the versions do.
+        let begun = begun.map(|begun| Begun { looks_first: has_groups, ..begun });
         let claimed = slot.zip(job.claimed());
         // Counted before it is written, so that no job is ever unseen.
         let counted = InHand::one(&self.jobs_in_hand);

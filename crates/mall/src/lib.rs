@@ -16,6 +16,7 @@ pub mod doctor;
 mod error;
 pub mod failpoints;
 mod figures;
+pub mod groups;
 mod health;
 mod hints;
 mod imports;
@@ -87,6 +88,8 @@ pub use sim_looks::run_sim_sweep;
 pub use store::SUCCESS;
 pub use worker::{run_checkpoints, run_workers};
 
+/// How many steps of operations on groups may write at a time: orders have to wait for few of them.
+const GROUP_TURNS: usize = 2;
 /// How often a transaction is run again that lost a race.
 const ATTEMPTS_MAX: u32 = 12;
 
@@ -208,6 +211,8 @@ pub struct Mall {
     last_look: LastLook,
     reconciler: Reconciler,
     look_places: LookPlaces,
+    /// How many steps of operations on groups may write at a time.
+    group_turns: Semaphore,
     /// How many more orders each carrier outside of this process may be asked for at a time.
     carrier_places: HashMap<String, Semaphore>,
     /// What is remembered of callers, to hold those back that ask too much.
@@ -288,6 +293,7 @@ impl Mall {
             last_look: LastLook::default(),
             reconciler: Reconciler::default(),
             look_places: LookPlaces::default(),
+            group_turns: Semaphore::new(GROUP_TURNS),
             carrier_places,
             limits,
         }

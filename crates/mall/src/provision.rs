@@ -18,7 +18,7 @@ use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
 
 use crate::Mall;
-use crate::attempts::{Begun, Start, Turn, Word};
+use crate::attempts::{Begun, Start, Turn, Word, gives_way};
 use crate::delivery::Delivery;
 use crate::error::{Error, Result};
 use crate::failpoints::Point;
@@ -95,6 +95,7 @@ impl Mall {
             },
         };
         let start = match claimed {
+            Some(begun) if begun.looks_first => self.look_first(begun).await?,
             Some(begun) => Start::Ready(Box::new(begun)),
             // Most orders do not come here, and need not carry its state.
             None => Box::pin(self.start(job)).await?,
@@ -117,6 +118,14 @@ impl Mall {
         self.fail_at(Point::AfterWriting, job).await?;
         drop(carrier_place);
         Ok(next)
+    }
+
+    /// An order that was handed over as it was written, of a partner that has groups: it is written down first, and
+    /// looks then.
+    async fn look_first(&self, begun: Begun) -> Result<Start> {
+        let whose = (begun.order.mode, begun.order.partner_id);
+        let is_moved = self.store.read().await?.is_member_moved(whose, &begun.order.iccid).await?;
+        Ok(if is_moved { gives_way() } else { Start::Ready(Box::new(begun)) })
     }
 
     /// A place at the order's carrier, to be held while it is asked; `None` if there is none. Within is none where
@@ -154,7 +163,7 @@ impl Mall {
     }
 
     async fn ask(&self, job: &Job, carrier: &dyn Carrier, begun: &Begun) -> Result<Outcome> {
-        let Begun { order, attempt, sent_before, leased_until } = begun;
+        let Begun { order, attempt, sent_before, leased_until, .. } = begun;
         let line = line_of(order);
         let snapshot = attempt.as_ref().map(|attempt| attempt.snapshot.as_str());
         let snapshot = Snapshot::from_text(snapshot.unwrap_or_default());
@@ -325,7 +334,9 @@ impl Mall {
             return Ok(HashMap::new());
         };
         let orders = tx.orders_of_jobs(&jobs).await?.into_iter();
-        let begun = orders.filter_map(|order| self.begun_at_once(&order, leased_until));
+        // One whose SIM is being moved looks again, and waits.
+        let free = orders.filter(|(_, is_moved)| !is_moved);
+        let begun = free.filter_map(|(order, _)| self.begun_at_once(&order, leased_until));
         Ok(begun.map(|begun| (begun.order.id.to_string(), begun)).collect())
     }
 
@@ -335,7 +346,13 @@ impl Mall {
         let carrier = self.carrier(order.mode, &order.carrier)?;
         let paid = matches!(order.state, OrderState::Paid { .. });
         let order = || order.clone();
-        let begun = || Begun { order: order(), attempt: None, sent_before: false, leased_until };
+        let begun = || Begun {
+            order: order(),
+            attempt: None,
+            sent_before: false,
+            leased_until,
+            looks_first: false,
+        };
         (paid && carrier.capabilities().in_process).then(begun)
     }
 }

@@ -133,6 +133,7 @@ impl Mall {
         if place.begun_at.is_none_or(|at| now.since(at) > ROUND) {
             *place = Place { begun_at: Some(now), ..Place::default() };
             self.forget_old_events().await?;
+            self.forget_old_operations(mode).await?;
             done.jobs_added += self.await_all_renewals(mode).await?;
         }
         for _ in 0..PARTS_MAX {

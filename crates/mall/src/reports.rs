@@ -75,7 +75,8 @@ impl Mall {
         let closes_at = self.now(caller.partner.mode) + self.settings.payment_window;
         let (order, payment) = self.new_report(caller, &read, &plan, closes_at).ok()?;
         let answer = (order.id.to_string(), order.state.name());
-        let taken = self.take_in(order, payment, (read.owed, seen.versions)).await;
+        let by = (read.owed, seen.versions, seen.known.has_groups);
+        let taken = self.take_in(order, payment, by).await;
         taken.then_some(answer)
     }
 

@@ -127,7 +127,10 @@ fn subject(job: &Job) -> &str {
         | JobKind::StrayPayment
         | JobKind::FollowSubscription
         | JobKind::AwaitRenewal
-        | JobKind::RevokePlan => &job.subject,
+        | JobKind::RevokePlan
+        | JobKind::GroupChunk
+        | JobKind::TurnGroup
+        | JobKind::WatchGroup => &job.subject,
         JobKind::TurnPlan | JobKind::LookAtSim => "a SIM",
     }
 }
@@ -259,6 +262,9 @@ impl Mall {
             JobKind::FollowSubscription => Box::pin(self.follow_subscription(job)).await,
             JobKind::AwaitRenewal => Box::pin(self.await_renewal(job)).await,
             JobKind::RevokePlan => Box::pin(self.revoke_plan(job)).await,
+            JobKind::GroupChunk => Box::pin(self.group_chunk(job)).await,
+            JobKind::TurnGroup => Box::pin(self.turn_group(job)).await,
+            JobKind::WatchGroup => Box::pin(self.watch_group(job)).await,
             JobKind::StrayPayment => Box::pin(self.stray_payment(job)).await,
             // It carries a carrier's answer, and must not make every job's future as large.
             JobKind::LookAtSim => Box::pin(self.look_upstream(job)).await,

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use wire::answer::{Envelope, Failure};
 use wire::content::signing_content;
+use wire::groups::IDEMPOTENCY_KEY;
 use wire::{Call, Method, Params, Service, Shape};
 
 pub use wire::sign::Scheme;
@@ -87,6 +88,15 @@ impl Error {
 /// The fields of a request, beside the common ones that the client adds.
 pub type Fields<'a> = Vec<(&'a str, Value)>;
 
+/// How a call is sent, where there is a choice.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Way<'a> {
+    /// Whether all parameters stand in the query, for proxies that drop the body of a DELETE.
+    pub in_query: bool,
+    /// Under which key it may be repeated; empty: none.
+    pub idempotency_key: &'a str,
+}
+
 /// A partner's client. Cheap to clone.
 #[derive(Clone)]
 pub struct Client {
@@ -125,12 +135,17 @@ impl Client {
         call: &Call,
         fields: Fields<'_>,
     ) -> Result<T, Error> {
-        let (status, text) = self.send(call, self.sign(call, fields)?).await?;
-        if status != 200 {
-            let read: Result<Envelope<Failure>, _> = serde_json::from_str(&text);
-            let envelope = read.map_err(|error| unreadable(&error, &text))?;
-            return Err(Error::Refused { status, failure: Box::new(envelope.data) });
-        }
+        self.call_in_way(call, fields, Way::default()).await
+    }
+
+    /// Makes a call that is sent in some way.
+    pub async fn call_in_way<T: DeserializeOwned>(
+        &self,
+        call: &Call,
+        fields: Fields<'_>,
+        way: Way<'_>,
+    ) -> Result<T, Error> {
+        let text = self.text(call, fields, way).await?;
         // A partner may have asked for the envelope around every answer.
         let enveloped = text.trim_start().starts_with("{\"operateCode\"");
         if call.shape == Shape::Envelope || enveloped {
@@ -138,6 +153,22 @@ impl Client {
             return read.map(|envelope| envelope.data).map_err(|error| unreadable(&error, &text));
         }
         serde_json::from_str(&text).map_err(|error| unreadable(&error, &text))
+    }
+
+    /// Makes a call, and gives its answer as it came.
+    pub async fn text(
+        &self,
+        call: &Call,
+        fields: Fields<'_>,
+        way: Way<'_>,
+    ) -> Result<String, Error> {
+        let (status, text) = self.send_in_way(call, self.sign(call, fields)?, way).await?;
+        if status != 200 {
+            let read: Result<Envelope<Failure>, _> = serde_json::from_str(&text);
+            let envelope = read.map_err(|error| unreadable(&error, &text))?;
+            return Err(Error::Refused { status, failure: Box::new(envelope.data) });
+        }
+        Ok(text)
     }
 
     /// All fields of a request with its signature.
@@ -166,17 +197,33 @@ impl Client {
         call: &Call,
         members: Map<String, Value>,
     ) -> Result<(u16, String), Error> {
+        self.send_in_way(call, members, Way::default()).await
+    }
+
+    /// Sends signed fields in some way, and gives the status and the text of the answer.
+    pub async fn send_in_way(
+        &self,
+        call: &Call,
+        members: Map<String, Value>,
+        way: Way<'_>,
+    ) -> Result<(u16, String), Error> {
         let mut members = members;
         let path = filled(call, &mut members);
         let url = format!("{}{}{path}", self.base, self.path_prefix(call.service));
-        let request = match call.method {
-            Method::Post => self
-                .http
-                .post(url)
-                .header("content-type", "application/json")
-                .body(Value::Object(members).to_string()),
-            Method::Get => self.http.get(format!("{url}?{}", query(&members))),
+        let method = match call.method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+            Method::Delete => reqwest::Method::DELETE,
         };
+        let request = if way.in_query || !call.method.has_body() {
+            self.http.request(method, format!("{url}?{}", query(&members)))
+        } else {
+            let body = Value::Object(members).to_string();
+            self.http.request(method, url).header("content-type", "application/json").body(body)
+        };
+        let key = Some(way.idempotency_key).filter(|key| !key.is_empty());
+        let request =
+            key.into_iter().fold(request, |request, key| request.header(IDEMPOTENCY_KEY, key));
         let response = request.send().await?;
         Ok((response.status().as_u16(), response.text().await?))
     }

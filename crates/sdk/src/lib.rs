@@ -19,14 +19,19 @@
 pub mod admin;
 mod client;
 mod endpoints;
+mod groups;
 mod orders;
 pub mod push;
 
-pub use client::{Client, Credentials, Error, Fields, Prefix, Scheme};
+pub use client::{Client, Credentials, Error, Fields, Prefix, Scheme, Way};
 pub use endpoints::{AddEndpoint, Again, ChangeEndpoint};
+pub use groups::PageAt;
 pub use orders::{NewOrder, PaidOrder};
 pub use wire::answer::Failure;
 pub use wire::endpoints as push_endpoints;
+pub use wire::groups::{
+    Accepted, Bundle, DryRun, Group, GroupSim, GroupSims, OperationResult, SimResult,
+};
 pub use wire::payment::{
     ResultQueryAnswer, StripeSingleAuthAnswer, StripeSubAuthAnswer, StripeSubDirectlyAnswer,
 };

@@ -6,6 +6,7 @@
 mod chain;
 mod clock;
 mod files;
+mod groups;
 mod partners;
 mod pushes;
 mod reconcile;
@@ -105,6 +106,12 @@ enum Command {
     /// Auto-renewals: agreements to buy a plan again each period.
     #[command(subcommand)]
     Renewal(renewals::RenewalCommand),
+    /// Groups of SIMs that share a bundle.
+    #[command(subcommand)]
+    Group(groups::GroupCommand),
+    /// Operations that add SIMs to groups or remove them.
+    #[command(subcommand)]
+    Operation(groups::OperationCommand),
     /// Jobs: what is still to be done.
     #[command(subcommand)]
     Job(work::JobCommand),
@@ -153,6 +160,8 @@ enum View {
     Timeline,
     /// An auto-renewal's timeline.
     Renewal,
+    /// An operation on a group, and what came of its SIMs.
+    Operation(Paging),
     /// An answer without a body: what was done.
     Done(&'static str),
 }
@@ -282,6 +291,8 @@ pub(crate) async fn run(admin: Admin) -> anyhow::Result<()> {
         Command::Order(command) => command.call(session.mode()),
         Command::Review(command) => command.call(session.mode()),
         Command::Renewal(command) => command.call(session.mode()),
+        Command::Group(command) => command.call(session.mode()),
+        Command::Operation(command) => command.call(session.mode()),
         Command::Job(command) => command.call(session.mode()),
         Command::Ledger(command) => command.call(session.mode()),
     };
@@ -353,6 +364,7 @@ impl Session {
                 let answer = self.ask(&call).await?;
                 if self.json { self.print(&answer) } else { renewals::print(&answer) }
             }
+            View::Operation(paging) => self.show_operation(call, &paging).await,
             View::Done(what) => {
                 let answer = self.ask(&call).await?;
                 if self.json { self.print(&answer) } else { say(what) }

@@ -33,7 +33,11 @@ statements! {
         said = $10, sent_at = $11, heard_at = $12
         WHERE mode = $1 AND partner_id = $2 AND order_id = $3 AND attempt_no = $4 AND state = $5";
     OF_ORDER = select!("AND order_id = $3 ORDER BY attempt_no");
-    HOLDING = select!("AND iccid = $3 AND holds_sim");
+    /// Whoever has a SIM at its carrier: an order, or a group that it joins or leaves.
+    HOLDER = "SELECT 'order' AS what, order_id AS id FROM attempts WHERE mode = $1 AND partner_id = $2
+        AND iccid = $3 AND holds_sim
+        UNION ALL SELECT 'group', group_id FROM group_members WHERE mode = $1 AND partner_id = $2
+        AND iccid = $3 AND state IN ('joining', 'leaving')";
     /// The eldest order of a SIM that was not sent yet.
     NEXT_OF_SIM = "SELECT partner_id, order_id FROM orders WHERE mode = $1 AND partner_id = $2
         AND iccid = $3 AND state = 'PAID' ORDER BY order_id LIMIT 1";
@@ -187,6 +191,12 @@ struct NamedRow {
     order_id: String,
 }
 
+#[derive(sqlx::FromRow)]
+struct HolderRow {
+    what: String,
+    id: String,
+}
+
 impl AttemptRow {
     fn into_attempt(self) -> Result<Attempt> {
         let row = Row { table: "attempts", key: &self.order_id };
@@ -272,16 +282,16 @@ impl Tx {
         rows.into_iter().map(AttemptRow::into_attempt).collect()
     }
 
-    /// The attempt that holds a SIM.
-    pub async fn attempt_holding(
+    /// Whoever has a SIM at its carrier at this moment, in words.
+    pub async fn holder_of_sim(
         &mut self,
         mode: Mode,
         partner: PartnerId,
         iccid: &Iccid,
-    ) -> Result<Option<Attempt>> {
+    ) -> Result<Option<String>> {
         let (mode, partner) = (mode.as_str(), partner.to_string());
-        let row = fetch_optional!(self, AttemptRow, HOLDING, mode, partner, iccid.as_str())?;
-        row.map(AttemptRow::into_attempt).transpose()
+        let found = fetch_optional!(self, HolderRow, HOLDER, mode, partner, iccid.as_str())?;
+        Ok(found.map(|holder| format!("{} {}", holder.what, holder.id)))
     }
 
     /// Lets the SIM's eldest order that was not sent yet be tried now; whether there is one. If a worker has

@@ -15,10 +15,10 @@ statements! {
     MOVE = "UPDATE mode_clocks SET ahead = ahead + $3 WHERE mode = $1 AND ahead = $2";
     DRAW_NEARER = "UPDATE jobs SET run_at = run_at - $2 WHERE mode = $1 AND state = 'ready' AND NOT leased
         AND kind IN ('close_order', 'turn_plan', 'follow_payment', 'refund', 'stray_payment',
-        'follow_subscription', 'await_renewal')";
+        'follow_subscription', 'await_renewal', 'turn_group')";
     NEXT = "SELECT CAST(MIN(run_at) AS BIGINT) AS run_at FROM jobs WHERE mode = $1 AND state = 'ready'
         AND NOT leased AND run_at > $2 AND kind IN ('close_order', 'turn_plan', 'follow_payment', 'refund',
-        'stray_payment', 'follow_subscription', 'await_renewal')";
+        'stray_payment', 'follow_subscription', 'await_renewal', 'turn_group')";
     UNDERWAY = "SELECT COUNT(*) AS count FROM jobs WHERE mode = $1 AND state = 'ready'
         AND (leased OR run_at <= $2)";
 }

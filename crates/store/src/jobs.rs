@@ -38,7 +38,7 @@ macro_rules! claim_oldest {
         claim!(
             "kind IN ('provision', 'close_order', 'turn_plan', 'import', 'look_at_sim',
             'follow_payment', 'refund', 'stray_payment', 'follow_subscription', 'await_renewal',
-            'revoke_plan')",
+            'revoke_plan', 'group_chunk', 'turn_group', 'watch_group')",
             "run_at",
             $lock
         )
@@ -104,11 +104,17 @@ pub enum JobKind {
     AwaitRenewal,
     /// Asks a carrier to end a plan whose money went back. The subject is the order's id.
     RevokePlan,
+    /// Adds SIMs to a group or removes them. The subject is the operation's id and the part's number.
+    GroupChunk,
+    /// Ends a period of a group's bundle and begins the next. The subject is the group's code.
+    TurnGroup,
+    /// Asks a carrier how much data a group used, and tells it what to do with it. The subject is the group's code.
+    WatchGroup,
 }
 
 impl JobKind {
     /// All kinds.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Provision,
         Self::CloseOrder,
         Self::TurnPlan,
@@ -120,6 +126,9 @@ impl JobKind {
         Self::FollowSubscription,
         Self::AwaitRenewal,
         Self::RevokePlan,
+        Self::GroupChunk,
+        Self::TurnGroup,
+        Self::WatchGroup,
     ];
 
     /// Whether its times are business dates, which move with its mode's clock; those of the others are real, since they
@@ -132,8 +141,14 @@ impl JobKind {
             | Self::Refund
             | Self::StrayPayment
             | Self::FollowSubscription
-            | Self::AwaitRenewal => true,
-            Self::Provision | Self::LookAtSim | Self::Import | Self::RevokePlan => false,
+            | Self::AwaitRenewal
+            | Self::TurnGroup => true,
+            Self::Provision
+            | Self::LookAtSim
+            | Self::Import
+            | Self::RevokePlan
+            | Self::GroupChunk
+            | Self::WatchGroup => false,
         }
     }
 
@@ -151,6 +166,9 @@ impl JobKind {
             Self::FollowSubscription => "follow_subscription",
             Self::AwaitRenewal => "await_renewal",
             Self::RevokePlan => "revoke_plan",
+            Self::GroupChunk => "group_chunk",
+            Self::TurnGroup => "turn_group",
+            Self::WatchGroup => "watch_group",
         }
     }
 }
@@ -452,6 +470,17 @@ impl Tx {
     ) -> Result<bool> {
         let (job, at, beyond) = (job.to_string(), at.as_micros(), put_off_beyond.as_micros());
         Ok(execute!(self, HASTEN, mode, partner, job, at, beyond)? == 1)
+    }
+
+    /// Lets the job of a subject run now if it was put off; whether it was.
+    pub async fn hasten_job_of(
+        &mut self,
+        (mode, partner): (Mode, PartnerId),
+        (kind, subject): (JobKind, &str),
+        now: Timestamp,
+    ) -> Result<bool> {
+        let partner = partner.to_string();
+        self.hasten((mode.as_str(), &partner), &kind.job_id(subject), (now, now)).await
     }
 
     /// Gives a job up; it stays for a person to look at.

@@ -14,6 +14,7 @@ mod clocks;
 mod engine;
 mod error;
 mod figures;
+mod groups;
 mod health;
 mod imports;
 mod jobs;
@@ -58,6 +59,9 @@ pub use cashier::{CashierCustomer, CashierEvent, CashierKey, CashierPayment};
 pub use engine::{Engine, Options, Store, Tx};
 pub use error::{Result, StoreError};
 pub use figures::{KindFigure, OpenOrders, PoolFigure, WaitFigure};
+pub use groups::{
+    BLOCK_PLACES, BusySim, Chunk, ChunkSize, GroupEvent, GroupKey, PlacedMember, ReviewedMember,
+};
 pub use health::{Backlog, EngineVersion, FAULTS_MAX, Fault, KEYS_MAX, SealedKey, Setting};
 pub use imports::{Import, ImportError, ImportPart, NewImport, Tally};
 pub use jobs::{Job, JobKind, NewJob};

@@ -26,6 +26,8 @@ struct IdRow {
 struct KeyedOrderRow {
     mode: String,
     partner_id: String,
+    /// Whether its SIM is on its way into a group or out of one.
+    is_moved: bool,
     #[sqlx(flatten)]
     order: OrderRow,
 }
@@ -170,15 +172,19 @@ impl Tx {
         Ok(())
     }
 
-    /// The orders that jobs are about, in no particular order.
-    pub async fn orders_of_jobs(&mut self, jobs: &[&Job]) -> Result<Vec<Order>> {
+    /// The orders that jobs are about, in no particular order, each with whether its SIM is on its way into a group or
+    /// out of one.
+    pub async fn orders_of_jobs(&mut self, jobs: &[&Job]) -> Result<Vec<(Order, bool)>> {
         let mut orders = Vec::with_capacity(jobs.len());
         for piece in pieces(jobs) {
             let sql = format!(
                 concat!(
                     "WITH v (k_mode, k_partner, k_order) AS ({}) SELECT mode, partner_id, ",
                     order_columns!(),
-                    " FROM v JOIN orders ON mode = k_mode AND partner_id = k_partner
+                    ", EXISTS (SELECT 1 FROM group_members m WHERE m.mode = orders.mode
+                    AND m.partner_id = orders.partner_id AND m.iccid = orders.iccid
+                    AND m.state IN ('joining', 'leaving')) AS is_moved
+                    FROM v JOIN orders ON mode = k_mode AND partner_id = k_partner
                     AND order_id = k_order"
                 ),
                 self.rows(3, piece.len())
@@ -192,7 +198,7 @@ impl Tx {
                 let key = crate::error::Row { table: "orders", key: "a job's order" };
                 let mode = key.parse("mode", &row.mode)?;
                 let partner = key.parse("partner_id", &row.partner_id)?;
-                orders.push(row.order.into_order(mode, partner)?);
+                orders.push((row.order.into_order(mode, partner)?, row.is_moved));
             }
         }
         Ok(orders)

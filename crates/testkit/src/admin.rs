@@ -2,9 +2,10 @@
 
 use domain::Role;
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::mall::{TestMall, http_client};
+use crate::partner::TestPartner;
 
 /// A client of the admin API with a token.
 #[derive(Debug, Clone)]
@@ -59,6 +60,16 @@ impl TestMall {
     pub async fn admin(&self, role: Role) -> AdminClient {
         let token = self.add_token(&format!("a {}", role.as_str()), role).await;
         self.admin_with(Some(token))
+    }
+
+    /// Makes a group of a partner under `PLAN-M`, with so many places; its name is its code.
+    pub async fn add_group(&self, partner: &TestPartner, group_id: &str, sim_limit: i64) {
+        let group = json!({
+            "group_id": group_id, "name": group_id, "sim_limit": sim_limit, "plan_code": "PLAN-M",
+        });
+        let (mode, code) = (partner.partner.mode.as_str(), &partner.partner.code);
+        let path = format!("/{mode}/partners/{code}/groups");
+        self.admin(Role::Operator).await.post(&path, &group).await.done();
     }
 
     /// A client with some token, or none.

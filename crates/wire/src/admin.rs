@@ -8,6 +8,7 @@ pub mod audit;
 pub mod catalogue;
 mod check;
 pub mod clock;
+pub mod group;
 pub mod import;
 pub mod job;
 pub mod ledger;

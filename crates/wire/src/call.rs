@@ -59,6 +59,24 @@ pub enum Method {
     Get,
     /// Parameters in the JSON body.
     Post,
+    /// Parameters in the JSON body, or in the query, since some proxies drop the body.
+    Delete,
+}
+
+impl Method {
+    /// The name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Delete => "DELETE",
+        }
+    }
+
+    /// Whether the parameters stand in the body.
+    pub fn has_body(self) -> bool {
+        self != Self::Get
+    }
 }
 
 /// The shape of a successful answer.
@@ -124,7 +142,7 @@ pub trait Request: Sized + Send {
 }
 
 /// Every call that exists.
-pub const CALLS: [Call; 25] = [
+pub const CALLS: [Call; 32] = [
     crate::vshop::SINGLE_VERIFY,
     crate::vshop::SINGLE_SERVICE_PLAN_PAGE,
     crate::vshop::SINGLE_ORDER,
@@ -150,4 +168,11 @@ pub const CALLS: [Call; 25] = [
     crate::endpoints::RESEND,
     crate::endpoints::TAKE,
     crate::endpoints::DELIVERIES,
+    crate::groups::LIST_GROUPS,
+    crate::groups::LIST_GROUP_SIMS,
+    crate::groups::ADD_GROUP_SIMS,
+    crate::groups::REMOVE_GROUP_SIMS,
+    crate::groups::ASYNC_RESULT,
+    crate::groups::RETRY_FAILED,
+    crate::groups::CANCEL_OPERATION,
 ];

@@ -43,6 +43,10 @@ pub enum Code {
     RenewalUnknown,
     /// The auto-renewal that an order is to renew has ended.
     RenewalEnded,
+    /// No such group, or another partner's.
+    GroupUnknown,
+    /// No such operation, or another partner's, or one that is no longer kept.
+    RequestUnknown,
     /// The payment was refused by the end user's bank.
     PaymentDeclined,
     /// The payment provider cannot be asked now, or gave no answer.
@@ -75,7 +79,7 @@ pub enum Code {
 
 impl Code {
     /// All codes; each has a message in every language.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 36] = [
         Self::BadRequest,
         Self::PartnerUnknown,
         Self::PartnerSuspended,
@@ -96,6 +100,8 @@ impl Code {
         Self::PaymentUnknown,
         Self::RenewalUnknown,
         Self::RenewalEnded,
+        Self::GroupUnknown,
+        Self::RequestUnknown,
         Self::PaymentDeclined,
         Self::PaymentProviderUnavailable,
         Self::CreditExceeded,
@@ -135,6 +141,8 @@ impl Code {
             Self::PaymentUnknown => "PAYMENT_UNKNOWN",
             Self::RenewalUnknown => "RENEWAL_UNKNOWN",
             Self::RenewalEnded => "RENEWAL_ENDED",
+            Self::GroupUnknown => "GROUP_UNKNOWN",
+            Self::RequestUnknown => "REQUEST_UNKNOWN",
             Self::PaymentDeclined => "PAYMENT_DECLINED",
             Self::PaymentProviderUnavailable => "PAYMENT_PROVIDER_UNAVAILABLE",
             Self::CreditExceeded => "CREDIT_EXCEEDED",

@@ -1,6 +1,8 @@
 //! Reads the fields of a request into domain types and gathers everything that is wrong with them, so
 //! that a partner learns of all mistakes at once.
 
+use std::collections::HashSet;
+
 use domain::{Currency, Iccid, Money, Timestamp};
 
 use crate::params::{Params, Value};
@@ -19,6 +21,15 @@ pub enum Kind {
     Version,
     /// An ICCID.
     Iccid,
+    /// A list of ICCIDs, 1 to so many.
+    Iccids {
+        /// The most of a JSON list.
+        max: usize,
+        /// The most of a text with commas between them, as a query has it; 0: no text is taken.
+        joined_max: usize,
+    },
+    /// One of some words.
+    Word(&'static [&'static str]),
     /// A whole number in a range.
     Count {
         /// The least.
@@ -34,8 +45,6 @@ pub enum Kind {
     Flag,
     /// `yyyy-MM-dd HH:mm:ss`.
     DateTime,
-    /// One of some words.
-    Word(&'static [&'static str]),
     /// Milliseconds since 1970, at most 13 digits.
     Millis,
     /// A JSON list of at most so many texts or words; not in a query.
@@ -100,6 +109,12 @@ pub enum Problem {
     NotCurrency,
     /// Neither `0` nor `1`.
     NotFlag,
+    /// Not one of these words.
+    NotWord(&'static [&'static str]),
+    /// Not a list.
+    NotList,
+    /// More items than a list may have.
+    TooManyItems(usize),
     /// Not `yyyy-MM-dd HH:mm:ss`, or no such moment.
     NotDateTime,
     /// `hmac-sha256` demands epoch milliseconds.
@@ -110,12 +125,10 @@ pub enum Problem {
     NotTheProduct,
     /// None of several fields is there.
     NoneOfThem,
-    /// Not one of the words.
-    NotWord(&'static [&'static str]),
     /// Not a time in milliseconds.
     NotMillis,
-    /// Not a list, or one of more than so many items.
-    NotList(usize),
+    /// Not 1 to so many visible characters of ASCII, or more than one.
+    NotKey(usize),
 }
 
 /// A field and what is wrong with it.
@@ -126,6 +139,9 @@ pub struct FormError {
     /// What is wrong.
     pub problem: Problem,
 }
+
+/// So many wrong items of a list are named; who sends more wrong ones learns of the others next time.
+const ITEMS_NAMED_MAX: usize = 20;
 
 /// A request being read.
 #[derive(Debug)]
@@ -162,13 +178,19 @@ impl<'a> Form<'a> {
         self.errors.push(FormError { field: field.to_owned(), problem });
     }
 
-    /// The text of a field of the given kind; its table says whether it is required. `None` with an
-    /// error noted, or for an optional field that is not there.
-    fn raw(&mut self, name: &'static str, kind: Kind) -> Option<&'a str> {
+    /// The field that is read now, as its table has it.
+    fn is_known(&mut self, name: &'static str, kind: Kind) -> Field {
         let known = self.fields.iter().flat_map(|part| part.iter()).find(|f| f.name == name);
         let field = known.copied().unwrap_or(required(name, kind, ""));
         debug_assert!(known.is_some() && field.kind == kind, "{name} differs from its table");
         self.read.push(name);
+        field
+    }
+
+    /// The text of a field of the given kind; its table says whether it is required. `None` with an
+    /// error noted, or for an optional field that is not there.
+    fn raw(&mut self, name: &'static str, kind: Kind) -> Option<&'a str> {
+        let field = self.is_known(name, kind);
         match self.params.get(name) {
             None => {
                 if field.required {
@@ -184,7 +206,7 @@ impl<'a> Form<'a> {
             }
             Some(_) => {
                 let problem = match kind {
-                    Kind::List(_, items_max) => Problem::NotList(items_max),
+                    Kind::List(..) => Problem::NotList,
                     _ => Problem::WrongType,
                 };
                 self.fail(name, problem);
@@ -242,6 +264,69 @@ impl<'a> Form<'a> {
     /// An ICCID.
     pub fn iccid(&mut self, name: &'static str) -> Option<Iccid> {
         self.parsed(name, Kind::Iccid, Problem::NotIccid, |text| text.parse().ok())
+    }
+
+    /// A list of ICCIDs of a kind [`Kind::Iccids`], each once, in their order. A wrong one is named with its index.
+    pub fn iccids(&mut self, name: &'static str, kind: Kind) -> Option<Vec<Iccid>> {
+        let Kind::Iccids { max, joined_max } = kind else {
+            debug_assert!(false, "{name} is no list of ICCIDs");
+            return None;
+        };
+        self.is_known(name, kind);
+        let (items, max): (Vec<Option<&str>>, usize) = match self.params.get(name) {
+            None => (Vec::new(), max),
+            Some(Value::String(text)) if joined_max > 0 => {
+                let items = text.split(',').map(Some);
+                (items.filter(|_| !text.is_empty()).collect(), joined_max)
+            }
+            Some(Value::Array(items)) => (items.iter().map(scalar).collect(), max),
+            Some(_) => {
+                self.fail(name, Problem::NotList);
+                return None;
+            }
+        };
+        if items.is_empty() {
+            self.fail(name, Problem::Missing);
+            return None;
+        }
+        if items.len() > max {
+            self.fail(name, Problem::TooManyItems(max));
+            return None;
+        }
+        self.each_iccid(name, &items)
+    }
+
+    fn each_iccid(&mut self, name: &str, items: &[Option<&str>]) -> Option<Vec<Iccid>> {
+        let (mut wrong, mut seen) = (0, HashSet::with_capacity(items.len()));
+        let mut iccids = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            let problem = match item.map(str::parse::<Iccid>) {
+                Some(Ok(iccid)) => {
+                    if seen.insert(*item) {
+                        iccids.push(iccid);
+                    }
+                    continue;
+                }
+                Some(Err(_)) => Problem::NotIccid,
+                None => Problem::WrongType,
+            };
+            if wrong < ITEMS_NAMED_MAX {
+                self.fail(&format!("{name}[{index}]"), problem);
+            }
+            wrong += 1;
+        }
+        (wrong == 0).then_some(iccids)
+    }
+
+    /// One of the words of a kind [`Kind::Word`]; empty where an optional one is not there.
+    pub fn word_or_empty(&mut self, name: &'static str, kind: Kind) -> Option<&'static str> {
+        let Kind::Word(words) = kind else {
+            debug_assert!(false, "{name} is no word");
+            return None;
+        };
+        let before = self.errors.len();
+        let word = self.word(name, words);
+        word.or((self.errors.len() == before).then_some(""))
     }
 
     /// A whole number from `min` to `max`.
@@ -328,13 +413,13 @@ impl<'a> Form<'a> {
     ) -> Option<Vec<String>> {
         let Some(Value::Array(items)) = self.params.get(name) else {
             if self.raw(name, Kind::List(of, items_max)).is_some() {
-                self.fail(name, Problem::NotList(items_max));
+                self.fail(name, Problem::NotList);
             }
             return None;
         };
         self.read.push(name);
         if items.len() > items_max {
-            self.fail(name, Problem::NotList(items_max));
+            self.fail(name, Problem::TooManyItems(items_max));
             return None;
         }
         let wrong = items.iter().find_map(|item| wrong_item(item, *of));
@@ -369,6 +454,14 @@ fn wrong_item(item: &Value, of: Kind) -> Option<Problem> {
         Kind::Word(words) if !words.contains(&text.as_str()) => Some(Problem::NotWord(words)),
         Kind::Text { max } if text.chars().count() > max => Some(Problem::TooLong(max)),
         Kind::Text { .. } if text.chars().any(is_unprintable) => Some(Problem::NotPrintable),
+        _ => None,
+    }
+}
+
+/// The text of an item of a list: a string, or the token of a number.
+fn scalar(item: &Value) -> Option<&str> {
+    match item {
+        Value::String(text) | Value::Number(text) => Some(text),
         _ => None,
     }
 }

@@ -13,6 +13,7 @@ pub mod content;
 pub mod diagnosis;
 pub mod endpoints;
 pub mod form;
+pub mod groups;
 pub mod params;
 pub mod payment;
 pub mod push;

@@ -2,6 +2,7 @@
 
 mod audit;
 mod catalogue;
+mod groups;
 mod imports;
 mod ledger;
 mod orders;
@@ -70,6 +71,16 @@ pub(crate) fn of(op: Op, route: &'static Route, mall: &Arc<Mall>) -> MethodRoute
         Op::ListRenewals => on(route, mall, renewals::list),
         Op::ShowRenewal => on(route, mall, renewals::timeline),
         Op::CancelRenewal => on(route, mall, renewals::cancel),
+        Op::ListGroups => on(route, mall, groups::list),
+        Op::ShowGroup => on(route, mall, groups::show),
+        Op::AddGroup => on(route, mall, groups::add),
+        Op::ChangeGroup => on(route, mall, groups::change),
+        Op::SetBundle => on(route, mall, groups::set_bundle),
+        Op::ListOperations => on(route, mall, groups::list_operations),
+        Op::ShowOperation => on(route, mall, groups::show_operation),
+        Op::ListOperationSims => on(route, mall, groups::list_operation_sims),
+        Op::ListGroupReviews => on(route, mall, groups::list_reviews),
+        Op::ResolveGroupSim => on(route, mall, groups::resolve),
         Op::ListJobs => on(route, mall, orders::list_jobs),
         Op::ShowJob => on(route, mall, orders::show_job),
         Op::RetryJob => on(route, mall, orders::retry_job),

@@ -37,7 +37,7 @@ pub fn data(call: &Call) -> Option<Value> {
         "queryOrder" => json!({"anyOf": [order(), order_page()]}),
         "querySim" => sim_status(),
         "querySimUsage" => sim_usage(),
-        _ => return super::endpoints::data(call),
+        _ => return super::endpoints::data(call).or_else(|| super::groups::data(call)),
     })
 }
 
@@ -347,7 +347,7 @@ fn order_page() -> Value {
 }
 
 /// An object of exactly these members, all there but the optional ones.
-pub fn object(members: &Value, optional: &[&str]) -> Value {
+pub(super) fn object(members: &Value, optional: &[&str]) -> Value {
     let names = members.as_object().into_iter().flat_map(|members| members.keys());
     let required: Vec<&String> = names.filter(|name| !optional.contains(&name.as_str())).collect();
     let required = json!(required);
@@ -364,15 +364,15 @@ fn nothing(about: &str) -> Value {
     json!({"type": "object", "maxProperties": 0, "description": about})
 }
 
-pub fn text(about: &str) -> Value {
+pub(super) fn text(about: &str) -> Value {
     json!({"type": "string", "description": about})
 }
 
-pub fn like(about: &str, pattern: &str) -> Value {
+pub(super) fn like(about: &str, pattern: &str) -> Value {
     json!({"type": "string", "pattern": pattern, "description": about})
 }
 
-pub fn word(about: &str, words: &[&str]) -> Value {
+pub(super) fn word(about: &str, words: &[&str]) -> Value {
     json!({"enum": words, "description": about})
 }
 
@@ -380,20 +380,20 @@ fn flag(about: &str) -> Value {
     word(about, &["0", "1"])
 }
 
-fn package_type() -> Value {
+pub(super) fn package_type() -> Value {
     let about = "0 day pass, 1 daily, 2 monthly, 3 quarterly, 4 half-year, 5 yearly (published)";
     word(about, &["0", "1", "2", "3", "4", "5"])
 }
 
-pub fn list(about: &str, items: &Value) -> Value {
+pub(super) fn list(about: &str, items: &Value) -> Value {
     json!({"type": "array", "items": items, "description": about})
 }
 
-pub fn count(about: &str, least: i64) -> Value {
+pub(super) fn count(about: &str, least: i64) -> Value {
     json!({"type": "integer", "minimum": least, "description": about})
 }
 
 /// Epoch milliseconds.
-pub fn time_or_null(about: &str) -> Value {
+pub(super) fn time_or_null(about: &str) -> Value {
     json!({"type": ["integer", "null"], "description": about})
 }

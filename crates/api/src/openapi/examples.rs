@@ -22,9 +22,9 @@ pub struct Example {
     pub value: Value,
 }
 
-const SIM: &str = "89852420180910340793";
+pub(super) const SIM: &str = "89852420180910340793";
 /// The partner of the examples.
-pub const PARTNER: &str = "P000270";
+pub(super) const PARTNER: &str = "P000270";
 
 /// Example requests of a call, the best first. A call without one is found by a test.
 pub fn requests(call: &Call) -> Vec<Example> {
@@ -87,7 +87,7 @@ pub fn requests(call: &Call) -> Vec<Example> {
         "querySim" | "querySimUsage" => {
             (false, json!({"partnerCode":PARTNER,"sim_id":SIM,"version":"3.0"}))
         }
-        _ => match super::endpoints::request(call) {
+        _ => match super::endpoints::request(call).or_else(|| super::groups::request(call)) {
             Some(request) => (false, request),
             None => return Vec::new(),
         },
@@ -156,7 +156,9 @@ pub fn answers(call: &Call) -> Vec<Example> {
                 "total_bytes":2_147_483_648_i64,"used_bytes":734_003_200,
                 "remaining_bytes":1_413_480_448}]}))],
         "querySimUsage" => vec![example(usage())],
-        _ => super::endpoints::answer(call).into_iter().collect(),
+        _ => {
+            super::endpoints::answer(call).into_iter().chain(super::groups::answers(call)).collect()
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 use domain::Currency;
 use serde_json::{Map, Value, json};
 use wire::Call;
-use wire::form::{Field, Kind};
+use wire::form::{Field, Kind, required};
 
 /// The most decimals that a currency of ISO 4217 has.
 const EXPONENT_MAX: u32 = 4;
@@ -15,6 +15,8 @@ const AMOUNT_DIGITS_MAX: u32 = 18;
 
 /// The last time of 13 digits, in milliseconds.
 const MILLIS_MAX: i64 = 9_999_999_999_999;
+/// The fewest digits of an ICCID.
+const ICCID_DIGITS_MIN: usize = 18;
 
 /// A text without control characters, line separators and overrides of the writing direction.
 const PRINTABLE: &str = r"[^\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]*";
@@ -51,6 +53,8 @@ pub fn schema(field: &Field, place: Place) -> Value {
             also(&mut schema, "integer", range);
             schema
         }
+        Kind::Iccids { max, joined_max } => iccids(max, joined_max),
+        Kind::Word(all) => words(all, field.required),
         Kind::Count { min, max } => {
             let mut schema = pattern(&whole_number(min, max), field.required);
             schema.insert("maxLength".into(), json!(9));
@@ -65,7 +69,6 @@ pub fn schema(field: &Field, place: Place) -> Value {
         }
         Kind::Currency => currency(field.required),
         Kind::DateTime => pattern(DATE_TIME, field.required),
-        Kind::Word(all) => words(all, field.required),
         Kind::Millis => {
             let mut schema = pattern("[0-9]{1,13}", field.required);
             also(&mut schema, "integer", json!({"minimum": 0, "maximum": MILLIS_MAX}));
@@ -82,14 +85,35 @@ pub fn schema(field: &Field, place: Place) -> Value {
     Value::Object(schema)
 }
 
-/// The schema of a call's body.
+/// A list of ICCIDs, or a text of some with commas between them. Of the shortest numbers as many fit into the text as it
+/// may have.
+fn iccids(max: usize, joined_max: usize) -> Map<String, Value> {
+    let item = required("", Kind::Iccid, "ICCID of a SIM");
+    let list = json!({
+        "type": "array",
+        "items": schema(&item, Place::Body),
+        "minItems": 1,
+        "maxItems": max,
+    });
+    if joined_max == 0 {
+        return from_value(list);
+    }
+    let joined = json!({
+        "type": "string",
+        "pattern": "^[0-9]{18,22}(?:,[0-9]{18,22})*$",
+        "maxLength": joined_max * (ICCID_DIGITS_MIN + 1) - 1,
+    });
+    from_value(json!({"anyOf": [list, joined]}))
+}
+
+/// The schema of a call's body. What stands in the path must not stand here again.
 pub fn body(call: &Call) -> Value {
-    let properties: Map<String, Value> = call
-        .all_fields()
-        .map(|field| (field.name.to_owned(), schema(field, Place::Body)))
-        .collect();
+    let fields = || call.all_fields().filter(|field| !call.in_path(field.name));
+    let mut properties: Map<String, Value> =
+        fields().map(|field| (field.name.to_owned(), schema(field, Place::Body))).collect();
+    properties.extend(call.path_names().map(|name| (name.to_owned(), Value::Bool(false))));
     let required: Vec<&str> =
-        call.all_fields().filter(|field| field.required).map(|field| field.name).collect();
+        fields().filter(|field| field.required).map(|field| field.name).collect();
     let mut body = from_value(json!({
         "type": "object",
         "properties": properties,

@@ -3,11 +3,16 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use wire::call::{CALLS, Call, Method, Request, Service, Shape};
+use wire::call::{CALLS, Call, Request, Service, Shape};
 use wire::common::Common;
 use wire::endpoints::{
     AddEndpoint, ChangeEndpoint, DeleteEndpoint, ListDeliveries, ListEndpoints, ResendPushes,
     RotateKey, TakePushes, TestEndpoint,
+};
+use wire::form::Field;
+use wire::groups::{
+    Accepted, AddGroupSims, AsyncResult, Bundle, CancelOperation, DryRun, Group, GroupSim,
+    GroupSims, ListGroupSims, ListGroups, OperationResult, RemoveGroupSims, RetryFailed, SimResult,
 };
 use wire::payment::{
     ResultConfirm, ResultQuery, StripeSingleAuth, StripeSubAuth, StripeSubDirectly,
@@ -49,7 +54,7 @@ fn every_call_stands_under_its_prefixes_and_at_the_root() {
             Service::Topup => ("/topup", "/topup_test"),
         };
         for (prefix, word) in [(live, "live"), (test, "test"), ("", "root")] {
-            let method = if call.method == Method::Get { "get" } else { "post" };
+            let method = call.method.as_str().to_lowercase();
             let operation = &whole["paths"][format!("{prefix}{}", call.path)][method];
             let id = format!("{}_{word}", call.name);
             assert_eq!(operation["operationId"], id);
@@ -60,9 +65,9 @@ fn every_call_stands_under_its_prefixes_and_at_the_root() {
         }
     }
     let paths = whole["paths"].as_object().unwrap();
-    let partners = paths.keys().filter(|path| !path.starts_with(wire::admin::PREFIX));
-    let operations = partners.map(|path| paths[path].as_object().unwrap().len());
-    assert_eq!(operations.sum::<usize>(), ids.len(), "no other path");
+    let partners = paths.iter().filter(|(path, _)| !path.starts_with(wire::admin::PREFIX));
+    let operations = partners.map(|(_, methods)| methods.as_object().unwrap().len());
+    assert_eq!(operations.sum::<usize>(), ids.len(), "no other operation");
 }
 
 #[test]
@@ -94,28 +99,33 @@ fn every_route_of_the_admin_api_stands_with_its_role_and_its_token() {
 fn every_field_stands_with_its_meaning() {
     let whole = document();
     for call in &CALLS {
-        let required: BTreeSet<&str> =
-            call.all_fields().filter(|field| field.required).map(|field| field.name).collect();
-        if call.method == Method::Get {
-            let parameters = &whole["components"]["parameters"];
-            for field in call.all_fields() {
-                let found = &parameters[name(call, field.name)];
-                assert_eq!(found["name"], field.name);
-                assert_eq!(found["description"], field.doc);
-                assert_eq!(found["required"], field.required);
-                let place = if call.in_path(field.name) { "path" } else { "query" };
-                assert_eq!(found["in"], place);
-            }
-        } else {
-            let schema = &whole["components"]["schemas"][name(call, "Request")];
-            for field in call.all_fields() {
-                let found = &schema["properties"][field.name];
-                assert_eq!(found["description"], field.doc, "{}", field.name);
-            }
-            let said = schema["required"].as_array().unwrap();
-            assert_eq!(said.len(), required.len());
-            assert!(said.iter().all(|name| required.contains(name.as_str().unwrap())));
+        let in_body = |field: &&Field| call.method.has_body() && !call.in_path(field.name);
+        let parameters = &whole["components"]["parameters"];
+        for field in call.all_fields().filter(|field| !in_body(field)) {
+            let found = &parameters[name(call, field.name)];
+            assert_eq!(found["name"], field.name);
+            assert_eq!(found["description"], field.doc);
+            assert_eq!(found["required"], field.required);
+            let place = if call.in_path(field.name) { "path" } else { "query" };
+            assert_eq!(found["in"], place);
         }
+        if !call.method.has_body() {
+            continue;
+        }
+        let required: BTreeSet<&str> = call
+            .all_fields()
+            .filter(|field| field.required && in_body(field))
+            .map(|field| field.name)
+            .collect();
+        let schema = &whole["components"]["schemas"][name(call, "Request")];
+        for field in call.all_fields().filter(in_body) {
+            let found = &schema["properties"][field.name];
+            assert_eq!(found["description"], field.doc, "{}", field.name);
+        }
+        assert!(call.path_names().all(|name| schema["properties"][name] == false));
+        let said = schema["required"].as_array().unwrap();
+        assert_eq!(said.len(), required.len());
+        assert!(said.iter().all(|name| required.contains(name.as_str().unwrap())));
     }
 }
 
@@ -166,8 +176,10 @@ fn every_example_request_is_a_good_one_with_a_good_signature() {
             assert_eq!(errors(call, &params), [], "{}", call.name);
             let sign = params.text("sign").unwrap();
             assert!(wire::sign::verify(&params, sign, &[]).is_some());
-            if call.method == Method::Post {
-                fits(&fields::body(call), &example.value);
+            if call.method.has_body() {
+                let mut body = example.value;
+                body.as_object_mut().unwrap().retain(|name, _| !call.in_path(name));
+                fits(&fields::body(call), &body);
             }
         }
     }
@@ -208,6 +220,13 @@ fn errors(call: &Call, params: &Params) -> Vec<FormError> {
         "resendPushes" => read::<ResendPushes>(params),
         "takePushes" => read::<TakePushes>(params),
         "listPushDeliveries" => read::<ListDeliveries>(params),
+        "listGroups" => read::<ListGroups>(params),
+        "listGroupSims" => read::<ListGroupSims>(params),
+        "addGroupSims" => read::<AddGroupSims>(params),
+        "removeGroupSims" => read::<RemoveGroupSims>(params),
+        "asyncResult" => read::<AsyncResult>(params),
+        "retryFailed" => read::<RetryFailed>(params),
+        "cancelOperation" => read::<CancelOperation>(params),
         other => panic!("{other} is not known here"),
     }
 }
@@ -541,6 +560,64 @@ fn the_answers_about_push_endpoints_fit_their_schemas() {
         body: t(),
     };
     check("takePushes", &wire::endpoints::Taken { events: vec![event] });
+}
+
+#[test]
+fn the_answers_about_groups_fit_their_schemas() {
+    let t = String::new;
+    let bundle = Bundle {
+        service_plan_code: t(),
+        service_plan_show_name: t(),
+        package_code: t(),
+        package_type: "2".into(),
+        data_volume: -1,
+        used_volume: 0,
+        effective_at: 0,
+        expire_at: 1,
+    };
+    let status = "THROTTLED".into();
+    let group = Group { group_id: t(), name: t(), status, sim_count: 0, sim_limit: 1, bundle };
+    check("listGroups", &vec![group]);
+    let sim = GroupSim { sim_id: t(), joined_at: 0 };
+    for next_cursor in [None, Some(t())] {
+        let sims = vec![sim.clone()];
+        check("listGroupSims", &GroupSims { group_id: t(), total_count: 1, next_cursor, sims });
+    }
+    let accepted = Accepted { request_id: t(), status: "ACCEPTED".into() };
+    for name in ["addGroupSims", "removeGroupSims", "retryFailed", "cancelOperation"] {
+        check(name, &accepted);
+    }
+    let result = |status: &str, why: Option<String>| SimResult {
+        sim_id: t(),
+        status: status.into(),
+        code: why.clone(),
+        message: why,
+    };
+    let results = vec![result("SUCCEEDED", None), result("REVIEW", Some(t()))];
+    let dry_run = DryRun {
+        operation: "ADD_SIMS".into(),
+        group_id: t(),
+        status: "DRY_RUN".into(),
+        total: 2,
+        succeeded: 1,
+        failed: 1,
+        results: results.clone(),
+    };
+    check("removeGroupSims", &dry_run);
+    let whole = OperationResult {
+        request_id: t(),
+        operation: "REMOVE_SIMS".into(),
+        group_id: t(),
+        status: "RUNNING".into(),
+        total: 2,
+        succeeded: 1,
+        failed: 0,
+        results,
+        created_at: 0,
+        finished_at: None,
+    };
+    check("asyncResult", &whole);
+    check("asyncResult", &OperationResult { finished_at: Some(1), ..whole });
 }
 
 /// Whether a value fits a schema, patterns and references left aside: no crate of ours reads those.

@@ -127,6 +127,14 @@ async fn still_needed(tx: &mut Tx, mode: Mode, job: &JobRecord) -> Result<Option
             "it validates and applies an import, and deletes it when it is old: retry the job"
                 .to_owned(),
         ),
+        Ok(JobKind::GroupChunk) => Some(
+            "it adds SIMs to a group or removes them, and says what came of each: retry the job, or \
+             cancel its operation"
+                .to_owned(),
+        ),
+        Ok(JobKind::TurnGroup | JobKind::WatchGroup) => Some(
+            "a group's bundle ends and its usage is told by this job: retry the job".to_owned(),
+        ),
         Err(_) => Some("this node does not know such jobs; ask a newer one".to_owned()),
     })
 }

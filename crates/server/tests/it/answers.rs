@@ -9,6 +9,10 @@ use serde_json::{Value, json};
 use testkit::{Engine, Recipe, TestMall, TestPartner, on_both_engines};
 use wire::Call;
 use wire::call::CALLS;
+use wire::groups::{
+    ADD_GROUP_SIMS, ASYNC_RESULT, CANCEL_OPERATION, LIST_GROUP_SIMS, LIST_GROUPS,
+    REMOVE_GROUP_SIMS, RETRY_FAILED,
+};
 use wire::payment::{
     RESULT_CONFIRM, RESULT_QUERY, STRIPE_SINGLE_AUTH, STRIPE_SUB_AUTH, STRIPE_SUB_DIRECTLY,
 };
@@ -21,7 +25,7 @@ use wire::vshop::{
     SINGLE_ORDER, SINGLE_QUERY_ORDER, SINGLE_SERVICE_PLAN_PAGE, SINGLE_VERIFY, SYN_ORDER_INFO,
 };
 
-use crate::raw::{Answer, call_well, content, fields, path, post, sample, send, signed};
+use crate::raw::{Answer, GROUP, call_well, content, fields, path, post, sample, send, signed};
 
 on_both_engines!(
     each_success_has_its_published_shape,
@@ -59,6 +63,13 @@ fn requests(shop: &TestPartner) -> Vec<(Call, Value)> {
         (QUERY_ORDER, "N1"),
         (QUERY_SIM, ""),
         (QUERY_SIM_USAGE, ""),
+        (LIST_GROUPS, ""),
+        (ADD_GROUP_SIMS, ""),
+        (LIST_GROUP_SIMS, ""),
+        (ASYNC_RESULT, "NEWEST"),
+        (CANCEL_OPERATION, "NEWEST"),
+        (RETRY_FAILED, "NEWEST"),
+        (REMOVE_GROUP_SIMS, ""),
     ]
     .map(|(call, number)| (call, sample(&call, &shop.sims[0], number)))
     .into();
@@ -77,12 +88,16 @@ fn requests(shop: &TestPartner) -> Vec<(Call, Value)> {
 /// Makes each call once, and gives the names at the top of its answer, sorted.
 async fn tops_of_all_answers(mall: &TestMall, shop: &TestPartner) -> Vec<(&'static str, String)> {
     let client = shop.client(mall);
-    let (mut tops, mut endpoint) = (Vec::new(), String::new());
-    for (call, mut more) in requests(shop) {
-        if more["endpoint_id"] == ENDPOINT {
-            more["endpoint_id"] = endpoint.as_str().into();
+    mall.add_group(shop, GROUP, 10).await;
+    let (mut tops, mut newest, mut endpoint) = (Vec::new(), Value::Null, String::new());
+    for (call, more) in requests(shop) {
+        let Value::Object(mut more) = more else { panic!("fields are an object") };
+        if let Some(request) = more.get_mut("request_id") {
+            *request = newest.clone();
         }
-        let Value::Object(more) = more else { panic!("fields are an object") };
+        if let Some(known) = more.get_mut("endpoint_id").filter(|known| **known == ENDPOINT) {
+            *known = endpoint.as_str().into();
+        }
         let more = more.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
         let (status, text) = client.send(&call, client.sign(&call, more).unwrap()).await.unwrap();
         assert_eq!(status, 200, "{}: {text}", call.name);
@@ -93,7 +108,9 @@ async fn tops_of_all_answers(mall: &TestMall, shop: &TestPartner) -> Vec<(&'stat
                 (&answer["operateCode"], &answer["message"]),
                 (&json!("S"), &json!("success"))
             );
-            assert!(answer["data"].is_object(), "{text}");
+            let is_list = call.name == LIST_GROUPS.name;
+            assert!(if is_list { answer["data"].is_array() } else { answer["data"].is_object() });
+            newest = answer["data"].get("request_id").cloned().unwrap_or(newest);
         }
         if call.name == wire::endpoints::ADD.name {
             answer["data"]["endpoint"]["endpoint_id"].as_str().unwrap().clone_into(&mut endpoint);
@@ -135,6 +152,13 @@ async fn each_success_has_its_published_shape(engine: Engine) {
         ("queryOrder", envelope),
         ("querySim", envelope),
         ("querySimUsage", envelope),
+        ("listGroups", envelope),
+        ("addGroupSims", envelope),
+        ("listGroupSims", envelope),
+        ("asyncResult", envelope),
+        ("cancelOperation", envelope),
+        ("retryFailed", envelope),
+        ("removeGroupSims", envelope),
         ("queryOrder", envelope),
         ("listPushEndpoints", envelope),
         ("addPushEndpoint", envelope),
@@ -320,13 +344,15 @@ async fn what_reaches_no_call_is_told_so(engine: Engine) {
         ("POST", "/vshop_uat/resultQuery"),
         ("GET", "/topup_uat/mall/order"),
         ("POST", "/payment_test/resultQuery"),
-        // Calls that do not exist yet.
         // No money is taken here.
         ("POST", "/stripe/webhook/test"),
-        ("GET", "/mall/bundle-groups/bundles"),
-        ("GET", "/topup_test/mall/bundle-groups/grp_1/sims"),
-        ("DELETE", "/topup/mall/bundle-groups/grp_1/sims"),
-        ("GET", "/topup_test/async-result/req_1"),
+        ("GET", "/topup_test/mall/bundle-groups"),
+        ("GET", "/topup_test/mall/bundle-groups//sims"),
+        ("GET", "/topup/mall/bundle-groups/grp_1/sims/"),
+        // Published without `/mall`, which our own extensions have.
+        ("GET", "/topup_test/mall/async-result/req_1"),
+        ("POST", "/topup_test/async-result/req_1/cancel"),
+        ("GET", "/vshop_uat/async-result/req_1"),
     ];
     for (method, path) in nowhere {
         let answer = send(&mall, method, path, |request| request).await;
@@ -340,6 +366,11 @@ async fn what_reaches_no_call_is_told_so(engine: Engine) {
         ("GET", "/payment_uat/resultQuery", "POST"),
         ("POST", "/topup_test/mall/order", "GET"),
         ("DELETE", "/topup/mall/order", "GET"),
+        ("PUT", "/topup/mall/bundle-groups/grp_1/sims", "DELETE"),
+        ("PATCH", "/mall/bundle-groups/grp_1/sims", "POST"),
+        ("POST", "/topup_test/mall/bundle-groups/bundles", "GET"),
+        ("DELETE", "/topup_test/async-result/req_1", "GET"),
+        ("GET", "/topup_test/mall/async-result/req_1/cancel", "POST"),
     ];
     for (method, path, takes) in not_so {
         let answer = send(&mall, method, path, |request| request).await;

@@ -5,14 +5,15 @@ use domain::Mode;
 use serde_json::{Map, Value, json};
 use testkit::{Engine, TestMall, TestPartner, on_both_engines};
 use wire::Call;
-use wire::call::{CALLS, Method};
+use wire::call::CALLS;
 use wire::form::{Field, Kind};
 use wire::sign::{Scheme, sign};
 use wire::topup::QUERY_ORDER;
 use wire::vshop::{SINGLE_ORDER, SINGLE_VERIFY, SYN_ORDER_INFO};
 
 use crate::raw::{
-    Answer, call_well, content, fields, get, path, post, sample, send, signed, with_sign,
+    Answer, call_well, content, fields, filled, get, path, post, sample, send, sent, signed,
+    with_sign,
 };
 
 on_both_engines!(
@@ -51,15 +52,26 @@ impl Desk {
         sign(Scheme::HmacSha256, &self.shop.key, content)
     }
 
+    /// Sends a body to a call's path, in which stands what would be in order.
     async fn post(&self, call: &Call, body: impl Into<reqwest::Body>) -> Answer {
-        post(&self.mall, &path(&self.shop, call), body).await
+        let (path, _) = filled(&path(&self.shop, call), &self.good(call));
+        send(&self.mall, call.method.as_str(), &path, |request| {
+            request.header("content-type", "application/json").body(body)
+        })
+        .await
+    }
+
+    /// The body of a request that would be in order, with its signature.
+    fn good_body(&self, call: &Call) -> String {
+        let members = self.good(call);
+        with_sign(&content(&without_path(call, &members)), &self.sign(&content(&members)))
     }
 
     /// Makes a call with one field set to a JSON text, and signed well, so that nothing but that
     /// field is wrong.
     async fn with(&self, call: &Call, name: &str, json: &str) -> Answer {
         let mut members = self.good(call);
-        if call.method == Method::Get {
+        if !call.method.has_body() {
             members.insert(name.to_owned(), serde_json::from_str(json).unwrap());
             let mut members = signed(Scheme::HmacSha256, &self.shop.key, members.clone());
             if name == "sign" {
@@ -68,8 +80,8 @@ impl Desk {
             return get(&self.mall, &path(&self.shop, call), &members).await;
         }
         if name == "sign" {
-            let body = content(&members).replacen('{', &format!("{{\"sign\":{json},"), 1);
-            return self.post(call, body).await;
+            let body = content(&without_path(call, &members));
+            return self.post(call, body.replacen('{', &format!("{{\"sign\":{json},"), 1)).await;
         }
         // A text is written as the signing content has it, any other token as it is.
         let written = match serde_json::from_str(json) {
@@ -77,14 +89,12 @@ impl Desk {
             _ => json.to_owned(),
         };
         members.insert(name.to_owned(), "HERE".into());
-        let body = content(&members).replace("\"HERE\"", &written);
-        let signed = if json == "null" {
+        let text = |members: &Map<String, Value>| content(members).replace("\"HERE\"", &written);
+        let body = text(&without_path(call, &members));
+        if json == "null" {
             members.remove(name);
-            content(&members)
-        } else {
-            body.clone()
-        };
-        self.post(call, with_sign(&body, &self.sign(&signed))).await
+        }
+        self.post(call, with_sign(&body, &self.sign(&text(&members)))).await
     }
 
     /// Insists that no request left anything behind, and that the number was not reserved.
@@ -103,6 +113,20 @@ impl Desk {
     }
 }
 
+/// The fields of a call that stand in its body.
+fn without_path(call: &Call, members: &Map<String, Value>) -> Map<String, Value> {
+    let mut rest = members.clone();
+    rest.retain(|name, _| !call.in_path(name));
+    rest
+}
+
+/// What is named where a field has a wrong value: of a list with wrong entries the first of them.
+fn blamed(field: &Field, json: &str) -> String {
+    let in_list = matches!(field.kind, Kind::Iccids { max, .. }
+        if matches!(serde_json::from_str(json), Ok(Value::Array(items)) if (1..=max).contains(&items.len())));
+    if in_list { format!("{}[0]", field.name) } else { field.name.to_owned() }
+}
+
 /// Insists on a refusal in the envelope that names a field, or none.
 #[track_caller]
 fn blames(answer: &Answer, field: &str, what: &str) {
@@ -114,14 +138,13 @@ fn blames(answer: &Answer, field: &str, what: &str) {
 }
 
 fn posts() -> impl Iterator<Item = Call> {
-    CALLS.into_iter().filter(|call| call.method == Method::Post)
+    CALLS.into_iter().filter(|call| call.method.has_body())
 }
 
 async fn bodies_that_are_no_json_object(engine: Engine) {
     let desk = Desk::open(engine).await;
     for call in posts() {
-        let good = content(&desk.good(&call));
-        let good = with_sign(&good, &desk.sign(&good));
+        let good = desk.good_body(&call);
         let cut = &good[..good.len() - 1];
         for (body, field) in [
             ("nonsense".to_owned(), ""),
@@ -227,13 +250,10 @@ async fn required_fields_are_there_and_not_empty(engine: Engine) {
             if field.name == "sign" {
                 members.remove("sign");
             }
-            let answer = match call.method {
-                Method::Get => get(&desk.mall, &path(&desk.shop, &call), &members).await,
-                Method::Post => desk.post(&call, Value::Object(members).to_string()).await,
-            };
+            let answer = sent(&desk.mall, &call, &path(&desk.shop, &call), &members).await;
             blames(&answer, field.name, "absent");
             blames(&desk.with(&call, field.name, "\"\"").await, field.name, "empty");
-            if call.method == Method::Post {
+            if call.method.has_body() {
                 blames(&desk.with(&call, field.name, "null").await, field.name, "null");
             }
         }
@@ -244,13 +264,13 @@ async fn required_fields_are_there_and_not_empty(engine: Engine) {
 async fn fields_of_a_wrong_type(engine: Engine) {
     let desk = Desk::open(engine).await;
     for call in posts() {
-        for field in call.all_fields() {
+        for field in call.all_fields().filter(|field| !call.in_path(field.name)) {
             for json in ["true", "false", "[]", "[\"1\"]", "{}", "{\"a\":\"1\"}"] {
                 if matches!(field.kind, Kind::List(..)) && json.starts_with('[') {
                     continue;
                 }
                 let what = format!("{} {} {json}", call.name, field.name);
-                blames(&desk.with(&call, field.name, json).await, field.name, &what);
+                blames(&desk.with(&call, field.name, json).await, &blamed(field, json), &what);
             }
         }
     }
@@ -279,6 +299,13 @@ fn bad_values(field: &Field) -> Vec<String> {
         }
         Kind::Version => WRONG_VERSIONS.map(str::to_owned).into(),
         Kind::Iccid => WRONG_ICCIDS.map(str::to_owned).into(),
+        Kind::Iccids { max, .. } => {
+            let wrong = WRONG_ICCIDS.map(|entry| format!("[{entry},\"89852420180910340793\"]"));
+            let others = ["7", "\"\"", "[null]", "[[]]"];
+            let others = others.map(str::to_owned);
+            let too_many = format!("[{}1]", "1,".repeat(max));
+            wrong.into_iter().chain(others).chain([too_many]).collect()
+        }
         Kind::Decimal => WRONG_DECIMALS.map(str::to_owned).into(),
         Kind::Currency => WRONG_CURRENCIES.map(str::to_owned).into(),
         Kind::Flag => WRONG_FLAGS.map(str::to_owned).into(),
@@ -390,12 +417,12 @@ async fn fields_of_a_wrong_form(engine: Engine) {
     for call in CALLS {
         for field in call.all_fields().filter(|field| !call.in_path(field.name)) {
             for mut json in bad_values(field) {
-                if call.method == Method::Get && !json.starts_with('"') {
+                if !call.method.has_body() && !json.starts_with('"') {
                     // A query has no types: what it says is a text.
                     json = format!("\"{json}\"");
                 }
                 let what = format!("{} {} {json}", call.name, field.name);
-                blames(&desk.with(&call, field.name, &json).await, field.name, &what);
+                blames(&desk.with(&call, field.name, &json).await, &blamed(field, &json), &what);
             }
         }
     }

@@ -5,14 +5,14 @@ use domain::{Mode, Role, Span};
 use serde_json::{Value, json};
 use testkit::{Engine, Network, Recipe, TestMall, TestPartner, on_both_engines};
 use upstream::Protocol;
+use wire::Call;
 use wire::call::CALLS;
 use wire::payment::RESULT_QUERY;
 use wire::sign::Scheme;
 use wire::topup::QUERY_ORDER;
 use wire::vshop::SINGLE_VERIFY;
-use wire::{Call, Method};
 
-use crate::raw::{Answer, fields, get, post, send, signed};
+use crate::raw::{Answer, fields, send, sent, signed};
 
 on_both_engines!(
     each_service_has_a_prefix_per_mode,
@@ -30,10 +30,7 @@ async fn at(
 ) -> Answer {
     let fields = fields(mall, &shop.partner.code, call, more);
     let members = signed(Scheme::HmacSha256, &shop.key, fields);
-    match call.method {
-        Method::Get => get(mall, path, &members).await,
-        Method::Post => post(mall, path, Value::Object(members).to_string()).await,
-    }
+    sent(mall, call, path, &members).await
 }
 
 async fn each_service_has_a_prefix_per_mode(engine: Engine) {
@@ -82,7 +79,7 @@ async fn the_root_means_what_the_operator_set(engine: Engine) {
             at(&mall, shop, &SINGLE_VERIFY, (&path, sim)).await.accepted();
         }
         for call in CALLS {
-            let method = if call.method == Method::Get { "GET" } else { "POST" };
+            let method = call.method.as_str();
             let root = send(&mall, method, call.path, |request| request).await;
             let expected = if root_mode.is_none() { 404 } else { 400 };
             assert_eq!(root.status, expected, "{} {root_mode:?}", call.path);

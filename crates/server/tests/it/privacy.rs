@@ -1,7 +1,7 @@
 //! A partner never learns whether another one's SIM, order, payment or renewal exists: a question
 //! about a foreign object is answered to the byte like one about an object that is not there.
 
-use domain::id::OrderId;
+use domain::id::{GroupOperationId, OrderId};
 use domain::plan::PriceKind;
 use domain::sim::SimState;
 use domain::{Mode, Money};
@@ -9,17 +9,19 @@ use serde_json::{Value, json};
 use store::Price;
 use testkit::{Engine, Recipe, TestMall, TestPartner, on_both_engines};
 use wire::Call;
-use wire::call::{CALLS, Method, Service};
+use wire::call::{CALLS, Service};
+use wire::groups::begins_operation;
 use wire::renewals::{CANCEL_AUTO_RENEWAL_RECORD, QUERY_AUTO_RENEWAL_RECORD};
 use wire::sign::Scheme;
 use wire::topup::QUERY_ORDER;
 use wire::vshop::{SINGLE_ORDER, SINGLE_VERIFY, SYN_ORDER_INFO};
 
-use crate::raw::{Answer, call_well, fields, get, path, post, sample, signed};
+use crate::raw::{Answer, GROUP, call_well, fields, post, sample, signed};
 
 on_both_engines!(
     foreign_sims_are_like_none,
     foreign_orders_and_payments_are_like_none,
+    foreign_groups_and_operations_are_like_none,
     foreign_numbers_are_free_to_use,
     a_plan_sold_to_others_is_like_none,
     nobody_sees_anothers_lists,
@@ -52,12 +54,7 @@ impl Street {
 
     /// What the snoop is answered.
     async fn ask(&self, call: &Call, more: Value) -> Answer {
-        if call.method == Method::Post {
-            return call_well(&self.mall, &self.snoop, call, more).await;
-        }
-        let fields = fields(&self.mall, "SNOOP", call, more);
-        let members = signed(Scheme::HmacSha256, &self.snoop.key, fields);
-        get(&self.mall, &path(&self.snoop, call), &members).await
+        call_well(&self.mall, &self.snoop, call, more).await
     }
 
     /// Asks about a foreign object and about none: `more` with one word, then with the other, which
@@ -97,6 +94,7 @@ async fn foreign_sims_are_like_none(engine: Engine) {
     for mode in Mode::ALL {
         let street = Street::in_mode(engine, mode).await;
         let (mall, owner) = (&street.mall, &street.owner);
+        mall.add_group(&street.snoop, GROUP, 10).await;
         let mut sims = owner.sims[..2].to_vec();
         for state in [SimState::Suspended, SimState::Expired, SimState::Terminated] {
             sims.push(mall.add_sim(owner, "", "simulator", state).await);
@@ -109,8 +107,18 @@ async fn foreign_sims_are_like_none(engine: Engine) {
                     let mut more = sample(&call, iccid, number);
                     if call.name == "queryOrder" {
                         more = json!({"sim_id": iccid});
-                    } else if call.service == Service::Payment {
-                        // They name payments, and no cards.
+                    } else if call.service == Service::Payment
+                        || !more.to_string().contains(iccid.as_str())
+                    {
+                        // They name payments, groups or operations, and no cards.
+                        continue;
+                    }
+                    if begins_operation(&call) {
+                        // Of many cards each is told about by itself; here, what would become of it.
+                        more["dry_run"] = "1".into();
+                        let told = street.cannot_tell(&call, &more, (iccid, &none)).await;
+                        let told = told.accepted().json()["data"]["results"][0].clone();
+                        assert_eq!(told["code"], "SIM_UNKNOWN", "{}", call.name);
                         continue;
                     } else if call.path.starts_with(wire::endpoints::ROOT) {
                         // They name endpoints, and no cards.
@@ -165,6 +173,48 @@ async fn foreign_orders_and_payments_are_like_none(engine: Engine) {
         assert_eq!(owners.result_query("OWNERSECRET-1").await.unwrap().pay_rst, "success");
         let renewal = owners.query_auto_renewal_record(&street.owner.sims[0]).await.unwrap();
         assert_eq!(renewal.unwrap().order_no, "SECRET-1");
+        street.mall.stop().await;
+    }
+}
+
+async fn foreign_groups_and_operations_are_like_none(engine: Engine) {
+    for mode in Mode::ALL {
+        let street = Street::in_mode(engine, mode).await;
+        street.mall.add_group(&street.owner, "SECRET-GROUP", 10).await;
+        let owners = street.owner.client(&street.mall);
+        let begun = owners.add_group_sims("SECRET-GROUP", &street.owner.sims, "SECRET-KEY").await;
+        let begun = begun.unwrap().request_id;
+        street.mall.settle().await;
+        let none: GroupOperationId = street.mall.mall().ctx().id();
+        let none = none.to_string();
+        let own_sim = street.snoop.sims[0].as_str();
+        for call in CALLS {
+            let mut more = sample(&call, own_sim, &begun);
+            if call.in_path("group_id") {
+                more["group_id"] = "SECRET-GROUP".into();
+                for dry_run in ["0", "1"] {
+                    more["dry_run"] = dry_run.into();
+                    let numbers = ("SECRET", "NOBODY");
+                    let told = street.cannot_tell(&call, &more, numbers).await;
+                    told.refused("GROUP_UNKNOWN");
+                }
+            } else if call.in_path("request_id") {
+                let told = street.cannot_tell(&call, &more, (&begun, &none)).await;
+                told.refused("REQUEST_UNKNOWN");
+            }
+        }
+        // A SIM in somebody's group is like one in none, to whoever has the same number in another stock: the code of a
+        // group and a key are free to use.
+        street.mall.add_group(&street.snoop, "SECRET-GROUP", 10).await;
+        let snoops = street.snoop.client(&street.mall);
+        let sims = &street.snoop.sims[..1];
+        let theirs = snoops.add_group_sims("SECRET-GROUP", sims, "SECRET-KEY").await.unwrap();
+        assert_ne!(theirs.request_id, begun);
+        street.mall.settle().await;
+        let result = owners.async_result(&begun, false, 1).await.unwrap();
+        assert_eq!((result.total, result.succeeded), (3, 3));
+        let members = owners.group_sims("SECRET-GROUP", sdk::PageAt::Number(1), 10).await.unwrap();
+        assert_eq!(members.total_count, 3);
         street.mall.stop().await;
     }
 }
@@ -256,6 +306,8 @@ async fn nobody_sees_anothers_lists(engine: Engine) {
         assert_eq!(snoops.single_query_order(sim).await.unwrap().order_list, []);
         assert_eq!(snoops.query_auto_renewal_record_list(sim).await.unwrap().record_list, []);
     }
+    street.mall.add_group(&street.owner, GROUP, 10).await;
+    assert_eq!(snoops.groups().await.unwrap(), []);
     let card = json!({"deviceCode": street.owner.sims[0]});
     let posing = fields(&street.mall, "OWNER", &SINGLE_VERIFY, card);
     for scheme in [Scheme::Md5Key, Scheme::HmacSha256] {

@@ -135,7 +135,26 @@ pub fn path(partner: &TestPartner, call: &Call) -> String {
     format!("{}{}", call.service.prefix(partner.partner.mode), call.path)
 }
 
-/// Makes a POST call with fields that are signed in some way.
+/// Sends the signed fields of a call to its path: in the query or in the body, as its method has it, and in the path
+/// what belongs there.
+pub async fn sent(
+    mall: &TestMall,
+    call: &Call,
+    path: &str,
+    members: &Map<String, Value>,
+) -> Answer {
+    if !call.method.has_body() {
+        return get(mall, path, members).await;
+    }
+    let (path, rest) = filled(path, members);
+    let body = Value::Object(rest).to_string();
+    send(mall, call.method.as_str(), &path, |request| {
+        request.header("content-type", "application/json").body(body)
+    })
+    .await
+}
+
+/// Makes a call with fields that are signed in some way.
 pub async fn call(
     mall: &TestMall,
     partner: &TestPartner,
@@ -144,14 +163,16 @@ pub async fn call(
     more: Value,
 ) -> Answer {
     let fields = fields(mall, &partner.partner.code, call, more);
-    let body = Value::Object(signed(scheme, key, fields)).to_string();
-    post(mall, &path(partner, call), body).await
+    sent(mall, call, &path(partner, call), &signed(scheme, key, fields)).await
 }
 
-/// Makes a POST call as a partner ought to: under HMAC with its key.
+/// Makes a call as a partner ought to: under HMAC with its key.
 pub async fn call_well(mall: &TestMall, partner: &TestPartner, this: &Call, more: Value) -> Answer {
     call(mall, partner, (Scheme::HmacSha256, &partner.key), this, more).await
 }
+
+/// The group of the samples.
+pub const GROUP: &str = "FLEET-1";
 
 /// The own fields of a call that would be in order, about a SIM and about numbers made of `number`.
 pub fn sample(call: &Call, iccid: &str, number: &str) -> Value {
@@ -195,6 +216,14 @@ pub fn sample(call: &Call, iccid: &str, number: &str) -> Value {
         "testPushEndpoint" | "rotatePushKey" | "deletePushEndpoint" | "takePushes"
         | "listPushDeliveries" => serde_json::json!({"endpoint_id": number}),
         "resendPushes" => serde_json::json!({"endpoint_id": number, "from": 0}),
+        "listGroups" => serde_json::json!({}),
+        "listGroupSims" => serde_json::json!({"group_id": GROUP}),
+        "addGroupSims" | "removeGroupSims" => {
+            serde_json::json!({"group_id": GROUP, "sim_ids": [iccid]})
+        }
+        "asyncResult" | "retryFailed" | "cancelOperation" => {
+            serde_json::json!({"request_id": number})
+        }
         other => panic!("{other} is new: say here what a good request of it is"),
     }
 }

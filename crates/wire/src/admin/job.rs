@@ -16,6 +16,9 @@ pub const KINDS: &[&str] = &[
     "follow_subscription",
     "await_renewal",
     "revoke_plan",
+    "group_chunk",
+    "turn_group",
+    "watch_group",
 ];
 /// The states of jobs.
 pub const STATES: &[&str] = &["ready", "dead"];
@@ -31,7 +34,7 @@ records! {
         job_id: String = Kind::Id("job"),
         /// What it does.
         kind: String = FREE,
-        /// To what: the id of an order or an import, or an ICCID.
+        /// To what: the id of an order, an import or an operation, a group's code, or an ICCID.
         subject: String = FREE,
         /// `ready`: it runs at `run_at`, or runs now under a lease until then. `dead`: it was given
         /// up.

@@ -6,6 +6,9 @@ use domain::Role;
 use super::audit::{Entry, Head, Verdict, Verify};
 use super::catalogue::{self, Package, Plan, PutPackage, PutPlan};
 use super::clock::{Clock, MoveClock};
+use super::group::{
+    Group, GroupChange, GroupReview, NewGroup, Operation, OperationSim, PutBundle, ResolveSim,
+};
 use super::import::{CSV, Import, ImportPart, NewImport, PART_BYTES_MAX};
 use super::job::{self, Job};
 use super::ledger::{Balance, NewSettlement, Posting};
@@ -78,6 +81,16 @@ pub enum Op {
     ListRenewals,
     ShowRenewal,
     CancelRenewal,
+    ListGroups,
+    ShowGroup,
+    AddGroup,
+    ChangeGroup,
+    SetBundle,
+    ListOperations,
+    ShowOperation,
+    ListOperationSims,
+    ListGroupReviews,
+    ResolveGroupSim,
     ListJobs,
     ShowJob,
     RetryJob,
@@ -254,6 +267,9 @@ const RENEWALS: &[Field] = &[
          or with this id",
     ),
 ];
+
+const OPERATION_SIMS: &[Field] =
+    &[LIMIT, CURSOR, filter("failed", Kind::Bool, "Only those that did not succeed")];
 
 const JOBS: &[Field] = &[
     LIMIT,
@@ -442,6 +458,34 @@ routes! {
     Post "/{mode}/renewals/{renewal_id}/cancel" CancelRenewal Operator
         "End an auto-renewal; the running period stays"
         &[], Body::Json(&CancelRenewal::RECORD) => Answer::One(&Renewal::RECORD);
+
+    Get "/{mode}/groups" ListGroups Viewer "List groups of SIMs by partner and code"
+        LEDGER, Body::None => Answer::List(&Group::RECORD);
+    Post "/{mode}/partners/{code}/groups" AddGroup Operator
+        "Make a group of SIMs under a bundle, whose first period begins now and is charged"
+        &[], Body::Json(&NewGroup::RECORD) => Answer::Created(&Group::RECORD);
+    Get "/{mode}/partners/{code}/groups/{group_id}" ShowGroup Viewer "Show a group"
+        &[], Body::None => Answer::One(&Group::RECORD);
+    Patch "/{mode}/partners/{code}/groups/{group_id}" ChangeGroup Operator
+        "Change a group's name, how many SIMs there may be, or its bundle's policies"
+        &[], Body::Json(&GroupChange::RECORD) => Answer::One(&Group::RECORD);
+    Put "/{mode}/partners/{code}/groups/{group_id}/bundle" SetBundle Operator
+        "Set what a group's SIMs share; its period begins now and is charged, the one before is lost"
+        &[], Body::Json(&PutBundle::RECORD) => Answer::One(&Group::RECORD);
+    Get "/{mode}/partners/{code}/groups/{group_id}/operations" ListOperations Viewer
+        "List operations on a group, the newest first"
+        PAGE, Body::None => Answer::List(&Operation::RECORD);
+    Get "/{mode}/operations/{request_id}" ShowOperation Viewer "Show an operation on a group"
+        &[], Body::None => Answer::One(&Operation::RECORD);
+    Get "/{mode}/operations/{request_id}/sims" ListOperationSims Viewer
+        "List what came of an operation's SIMs, in the order in which they were named"
+        OPERATION_SIMS, Body::None => Answer::List(&OperationSim::RECORD);
+    Get "/{mode}/group-reviews" ListGroupReviews Viewer
+        "List SIMs of which nobody can tell whether they are in their group, by ICCID"
+        PAGE, Body::None => Answer::List(&GroupReview::RECORD);
+    Post "/{mode}/partners/{code}/group-reviews/{iccid}/resolve" ResolveGroupSim Operator
+        "Decide about a SIM of which nobody can tell whether it is in its group"
+        &[], Body::Json(&ResolveSim::RECORD) => Answer::Nothing;
 
     Get "/{mode}/jobs" ListJobs Viewer "List jobs: the dead ones, then the others as they fall due"
         JOBS, Body::None => Answer::List(&Job::RECORD);

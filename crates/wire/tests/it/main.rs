@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panic")]
 
+mod groups;
 mod payloads;
 mod push;
 mod requests;

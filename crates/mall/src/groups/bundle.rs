@@ -1,0 +1,172 @@
+//! The bundle of a group: its periods, what each costs, and what becomes true of it.
+//!
+//! [`Mall::group_event`] is the one place where `group.usage` and `group.operation.finished` become true.
+
+use domain::group::{AtEnd, Group, GroupState, Period};
+use domain::id::PartnerId;
+use domain::ledger::{Account, Posting, PostingKind};
+use domain::plan::PriceKind;
+use domain::{Mode, Timestamp, Zone};
+use store::{GroupEvent, GroupKey, Job, JobKind, NewJob, StoreError, Tx};
+
+use super::key;
+use crate::Mall;
+use crate::error::{Error, Result};
+use crate::worker::Next;
+
+/// How many periods may have passed that nobody turned.
+const PERIODS_MAX: u32 = 1_000;
+
+/// A job about a group.
+pub(super) fn group_job(group: &Group, kind: JobKind, run_at: Timestamp) -> NewJob {
+    NewJob {
+        mode: group.mode,
+        partner_id: group.partner_id,
+        kind,
+        subject: group.id.clone(),
+        trace: crate::trace::text(),
+        run_at,
+        claimed_at: None,
+    }
+}
+
+impl Mall {
+    /// Something became true of a group, in the transaction that makes it so; whether it is news.
+    pub(crate) async fn group_event(
+        &self,
+        tx: &mut Tx,
+        key: GroupKey<'_>,
+        (kind, subject): (&str, String),
+        detail: String,
+    ) -> Result<bool> {
+        let event = GroupEvent { kind: kind.to_owned(), subject, detail, at: self.now(key.0) };
+        Ok(tx.add_group_event(key, &event).await?)
+    }
+
+    /// The job `turn_group`: ends the period that is over, and begins the next where the bundle says so.
+    pub(crate) async fn turn_group(&self, job: &Job) -> Result<Next> {
+        let turned = self.retry(|| async {
+            let mut tx = self.store.begin().await?;
+            let whose = (job.mode, job.partner_id, job.subject.as_str());
+            let Some(mut group) = tx.group(whose).await? else {
+                tx.finish_job(job).await?;
+                tx.commit().await?;
+                return Ok(false);
+            };
+            let before = group.clone();
+            let now = self.now(job.mode);
+            for _ in 0..PERIODS_MAX {
+                if group.state == GroupState::Ended || group.period.expire_at > now {
+                    break;
+                }
+                let zone = self.zone_of(&mut tx, (job.mode, job.partner_id)).await?;
+                let next = group.period.next(group.bundle.length, &zone);
+                let goes_on = group.bundle.at_end == AtEnd::Renew;
+                if !goes_on || !self.begin_period(&mut tx, &mut group, next).await? {
+                    self.end_bundle(&mut tx, &mut group, goes_on).await?;
+                }
+            }
+            let changed = group != before;
+            if changed {
+                tx.update_group(&mut group).await?;
+                self.watch_now(&mut tx, &group).await?;
+            }
+            if group.state == GroupState::Ended {
+                tx.finish_job(job).await?;
+            } else {
+                let run_at = self.real(job.mode, group.period.expire_at);
+                tx.reschedule_job(job, run_at, 0, "").await?;
+            }
+            tx.commit().await?;
+            Ok(changed)
+        });
+        if turned.await? {
+            self.bell.notify_one();
+        }
+        Ok(Next::Settled)
+    }
+
+    pub(super) async fn zone_of(
+        &self,
+        tx: &mut Tx,
+        (mode, partner): (Mode, PartnerId),
+    ) -> Result<Zone> {
+        let known = self.partner_by_id(tx, mode, partner).await?;
+        let known = known.ok_or_else(|| Error::Internal("a group has no partner".to_owned()))?;
+        Ok(known.partner.zone.clone())
+    }
+
+    /// Begins a period, if the partner's credit bears it: its volume is whole, and nothing of it was told. The group is
+    /// not written yet.
+    pub(super) async fn begin_period(
+        &self,
+        tx: &mut Tx,
+        group: &mut Group,
+        period: Period,
+    ) -> Result<bool> {
+        if !self.charge_period(tx, group, period.no).await? {
+            return Ok(false);
+        }
+        let metered_from = self.real(group.mode, period.effective_at);
+        group.metered_from = metered_from.max(group.metered_from);
+        group.period = period;
+        group.state = GroupState::Active;
+        (group.used_bytes, group.used_at, group.told) = (0, None, 0);
+        if period.no > 1 {
+            let detail = format!(
+                "effective_at={} expire_at={}",
+                period.effective_at.as_millis(),
+                period.expire_at.as_millis()
+            );
+            let what = ("group.bundle.renewed", period.no.to_string());
+            self.group_event(tx, key(group), what, detail).await?;
+        }
+        Ok(true)
+    }
+
+    /// The bundle is over; its SIMs stay in the group.
+    async fn end_bundle(&self, tx: &mut Tx, group: &mut Group, unpaid: bool) -> Result<()> {
+        group.state = GroupState::Ended;
+        let why = if unpaid { "reason=credit" } else { "reason=period" };
+        let what = ("group.bundle.ended", group.period.no.to_string());
+        self.group_event(tx, key(group), what, why.to_owned()).await?;
+        Ok(())
+    }
+
+    /// Charges the partner for a period, once, where the bundle's plan has a settlement price; `false`, and nothing is
+    /// booked, if its credit does not bear it.
+    async fn charge_period(&self, tx: &mut Tx, group: &Group, no: i64) -> Result<bool> {
+        let whose = (group.mode, group.partner_id);
+        let known = self.partner_by_id(tx, whose.0, whose.1).await?;
+        let known = known.ok_or_else(|| Error::Internal("a group has no partner".to_owned()))?;
+        let now = self.now(group.mode);
+        let mut prices = known.prices(&group.bundle.plan_code, (now, now));
+        let unit = prices.find(|(kind, _)| *kind == PriceKind::Settlement).map(|(_, unit)| unit);
+        let Some(unit) = unit else { return Ok(true) };
+        let owed = unit.checked_mul(group.bundle.length.periods);
+        let owed = owed.map_err(|error| Error::Internal(format!("{}: {error}", group.id)))?;
+        let reference = format!("{}/{no}", group.id);
+        if tx.partner_posting(whose, (PostingKind::Sale, &reference)).await?.is_some() {
+            return Ok(true);
+        }
+        if !tx.book_credit(whose.0, whose.1, owed).await? {
+            return Ok(false);
+        }
+        let posting = Posting::sale(Account::PartnerReceivable, owed);
+        if !tx.insert_partner_posting(whose, (posting, &reference), now).await? {
+            return Err(StoreError::Changed("the charge of a period").into());
+        }
+        Ok(true)
+    }
+
+    /// Lets the group's carrier be told what to do with its data, and be asked how much was used.
+    pub(super) async fn watch_now(&self, tx: &mut Tx, group: &Group) -> Result<()> {
+        let now = self.ctx.now();
+        Ok(tx.insert_job(&group_job(group, JobKind::WatchGroup, now), now).await?)
+    }
+
+    /// Whether the carrier does with a group's data what it should.
+    pub(super) fn is_policy_applied(group: &Group) -> bool {
+        group.carrier_policy == group.wanted_policy()
+    }
+}
