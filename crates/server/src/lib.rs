@@ -18,6 +18,7 @@ mod listener;
 mod otel;
 mod played;
 mod process;
+mod push_settings;
 mod run;
 mod sealing;
 mod sign;

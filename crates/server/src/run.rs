@@ -9,6 +9,7 @@ use api::{EarlyAnswers, TrustedProxies};
 use carriers::{Behaviour, Carriers};
 use domain::{Ctx, Mode};
 use mall::{Cashiers, Mall, Settings};
+use pushes::Sender;
 use store::{Sealer, Store};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -41,6 +42,8 @@ pub struct Wiring {
     pub carriers: Carriers,
     /// The accounts that take the money.
     pub cashiers: Cashiers,
+    /// Sends pushes.
+    pub sender: Sender,
     /// Which mode the paths without a prefix mean.
     pub root_mode: Option<Mode>,
     /// Where to listen; port 0 picks one.
@@ -84,7 +87,7 @@ pub(crate) fn build(wiring: &Wiring) -> Arc<Mall> {
     let mut carriers = carriers_file::built_in(&wiring.ctx, wiring.simulator);
     carriers.extend(wiring.carriers.clone());
     let (store, ctx) = (wiring.store.clone(), wiring.ctx.clone());
-    let others = (carriers, wiring.cashiers.clone());
+    let others = (carriers, wiring.cashiers.clone(), wiring.sender.clone());
     Arc::new(Mall::new(store, ctx, others, wiring.sealer.clone(), wiring.settings))
 }
 
@@ -127,8 +130,9 @@ pub(crate) fn serve(
     let checkpoints = mall::run_checkpoints(Arc::clone(&mall), stopped.clone());
     let reconciler = mall::run_reconciler(Arc::clone(&mall), stopped.clone());
     let sweep = mall::run_sim_sweep(Arc::clone(&mall), stopped.clone());
+    let relay = mall::run_relay(Arc::clone(&mall), stopped.clone());
     let workers = tokio::spawn(async move {
-        tokio::join!(jobs, seals, checkpoints, reconciler, sweep);
+        tokio::join!(jobs, seals, checkpoints, reconciler, sweep, relay);
     });
     let (limits, proxies) = (wiring.limits, wiring.proxies.clone());
     let router = api::router(&mall, wiring.root_mode, limits.request_time_max);

@@ -11,6 +11,7 @@ mod database;
 mod mall;
 mod network;
 mod partner;
+mod receiver;
 pub mod saga;
 mod stripe;
 mod wire_proxy;
@@ -21,6 +22,7 @@ pub use database::{Database, Engine};
 pub use mall::{Recipe, TestMall, http_client};
 pub use network::Network;
 pub use partner::TestPartner;
+pub use receiver::{Received, Receiver, Reply, TestEndpoint};
 pub use stripe::{PlayedStripe, all_at_stripe};
 pub use wire_proxy::{Calls, WireFault, WireProxy};
 

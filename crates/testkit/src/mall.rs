@@ -9,6 +9,7 @@ use carriers::Behaviour;
 use domain::{Clock, Ctx, Mode, Role, Span, Timestamp, Zone};
 use mall::admin::Page;
 use mall::{Mall, Settings};
+use pushes::{Policy, Sender};
 use rand::rngs::StdRng;
 use sdk::{Client, Credentials, Prefix};
 use serde_json::Value;
@@ -35,6 +36,8 @@ pub struct Recipe {
     pub stripe: bool,
     /// Whether calls to it go over a line on which they go wrong at will, and how long one may take there.
     pub stripe_line: Option<Span>,
+    /// How long a try to push may take.
+    pub push_timeout: Span,
     /// Which mode the paths without a prefix mean.
     pub root_mode: Option<Mode>,
     /// What connections may cost.
@@ -51,6 +54,7 @@ impl Default for Recipe {
             networks: Vec::new(),
             stripe: false,
             stripe_line: None,
+            push_timeout: pushes::TIMEOUT,
             root_mode: Some(Mode::Test),
             limits: Limits::default(),
             proxies: TrustedProxies::default(),
@@ -74,7 +78,7 @@ pub struct TestMall {
 }
 
 /// The sealing key of all test malls.
-const TEST_SEALING_KEY: [u8; 32] = [7; 32];
+pub(crate) const TEST_SEALING_KEY: [u8; 32] = [7; 32];
 
 impl TestMall {
     /// Starts a mall on an engine.
@@ -192,6 +196,25 @@ impl TestMall {
         panic!("jobs are still due after 20 seconds: {due:?}, it is {:?}", self.now());
     }
 
+    /// Waits until nothing is pushed and nothing is due that could be.
+    pub async fn settle_pushes(&self) {
+        let mut calm = 0;
+        for _ in 0..2_000 {
+            calm = if self.mall().is_push_idle().await.unwrap() { calm + 1 } else { 0 };
+            if calm == 2 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("pushes are still due after 20 seconds, it is {:?}", self.now());
+    }
+
+    /// Moves the clock, and waits until what fell due is done and told.
+    pub async fn advance_and_tell(&self, span: Span) {
+        self.advance(span).await;
+        self.settle_pushes().await;
+    }
+
     /// Stops it, after a look whether its books are as they must be: whatever was done, they agree with
     /// themselves, and with Stripe where it is played.
     pub async fn stop(self) {
@@ -243,6 +266,13 @@ pub fn http_client() -> reqwest::Client {
     reqwest::Client::new()
 }
 
+/// What sends pushes: to this machine too, whatever the port.
+pub(crate) fn sender(timeout: Span) -> Sender {
+    let ranges = vec!["127.0.0.0/8".parse().unwrap()];
+    let policy = Policy { ranges, ports: (1..=u16::MAX).collect(), ..Policy::default() };
+    Sender::new(pushes::Settings { policy, timeout, ..pushes::Settings::default() }).unwrap()
+}
+
 async fn run(
     database: &Database,
     clock: &Arc<HandClock>,
@@ -257,6 +287,7 @@ async fn run(
         ctx,
         carriers,
         cashiers: stripe.map(|it| it.cashiers(recipe.stripe_line)).unwrap_or_default(),
+        sender: sender(recipe.push_timeout),
         sealer: Sealer::new(&TEST_SEALING_KEY),
         settings: recipe.settings,
         simulator: recipe.simulator,
