@@ -182,7 +182,8 @@ impl Mall {
             let (subject, at) = (order.id.to_string(), self.now(order.mode));
             told.push((known, Told { event_type, subject, at, data, whom: Whom::All }));
         }
-        self.tell_all(tx, told).await
+        self.tell_all(tx, told).await?;
+        Ok(())
     }
 
     /// Makes the agreement that an order asks for, and notes when the SIM's is due next.

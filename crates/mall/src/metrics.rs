@@ -207,6 +207,10 @@ pub struct Metrics {
     push_seconds: Family<OfMode, Histogram, fn() -> Histogram>,
     pub(crate) push_given_up: Family<OfMode, Counter>,
     pub(crate) push_switched_off: Family<OfMode, Counter>,
+    pub(crate) push_endpoints: Family<InState, Gauge>,
+    pub(crate) push_endpoints_failing: Family<OfMode, Gauge>,
+    pub(crate) pushes_waiting: Family<InState, Gauge>,
+    pub(crate) pushes_age_seconds: Family<OfMode, Gauge>,
     pub(crate) orders_open: Family<InState, Gauge>,
     pub(crate) paid_without_plan: Family<OfMode, Gauge>,
     pub(crate) plans_without_payment: Family<OfMode, Gauge>,
@@ -259,6 +263,10 @@ impl Metrics {
             push_seconds: Family::new_with_constructor(latency),
             push_given_up: Family::default(),
             push_switched_off: Family::default(),
+            push_endpoints: Family::default(),
+            push_endpoints_failing: Family::default(),
+            pushes_waiting: Family::default(),
+            pushes_age_seconds: Family::default(),
             orders_open: Family::default(),
             paid_without_plan: Family::default(),
             plans_without_payment: Family::default(),
@@ -330,6 +338,15 @@ impl Metrics {
         registry.register("pool_connections", help, self.pool_connections.clone());
         let help = "Connections to the database that nobody uses";
         registry.register("pool_idle", help, self.pool_idle.clone());
+        let help = "Endpoints that pushes go to, by state";
+        registry.register("push_endpoints", help, self.push_endpoints.clone());
+        let help = "Endpoints that fail as a whole: they are probed now and then";
+        registry.register("push_endpoints_failing", help, self.push_endpoints_failing.clone());
+        let help =
+            "Events that wait for an endpoint, by its state; 100,000 at most are counted of each";
+        registry.register("pushes_waiting", help, self.pushes_waiting.clone());
+        let help = "For how long the oldest event has been due at an endpoint that is on";
+        registry.register("pushes_due_age_seconds", help, self.pushes_age_seconds.clone());
     }
 
     /// Adds figures that somebody else keeps, under the names that they give.

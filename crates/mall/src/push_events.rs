@@ -42,6 +42,8 @@ pub(crate) enum Whom {
     AllBut(EndpointId),
     /// One, whether or not it wants to know.
     Only(EndpointId),
+    /// None: whoever writes the event tells of it.
+    Nobody,
 }
 
 impl Whom {
@@ -50,6 +52,7 @@ impl Whom {
             Self::All => endpoint.wants(event_type.as_str()),
             Self::AllBut(other) => endpoint.id != other && endpoint.wants(event_type.as_str()),
             Self::Only(one) => endpoint.id == one,
+            Self::Nobody => false,
         }
     }
 }
@@ -129,8 +132,9 @@ impl Mall {
         let Some(known) = self.listening(tx, whose, event_type).await? else { return Ok(()) };
         let data = self.order_data(tx, &known, order, more).await?;
         let (subject, at) = (order.id.to_string(), self.now(order.mode));
-        self.tell_all(tx, vec![(known, Told { event_type, subject, at, data, whom: Whom::All })])
-            .await
+        let told = Told { event_type, subject, at, data, whom: Whom::All };
+        self.tell_all(tx, vec![(known, told)]).await?;
+        Ok(())
     }
 
     /// Tells a partner that a payment failed, with the bank's word where it is known.
@@ -161,9 +165,13 @@ impl Mall {
 
     /// Writes events, each with a delivery for every endpoint that wants it, and wakes the relay once they are durable.
     /// Several of one subject are told in their order here.
-    pub(crate) async fn tell_all(&self, tx: &mut Tx, told: Vec<(Arc<Known>, Told)>) -> Result<()> {
+    pub(crate) async fn tell_all(
+        &self,
+        tx: &mut Tx,
+        told: Vec<(Arc<Known>, Told)>,
+    ) -> Result<Vec<PushEvent>> {
         if told.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let subject_of = |known: &Known, told: &Told| -> SubjectKey {
             (known.partner.mode, known.partner.id, told.subject.clone())
@@ -206,6 +214,6 @@ impl Mall {
             let bell = Arc::clone(&self.push_bell);
             tx.after_commit(move || bell.ring(due));
         }
-        Ok(())
+        Ok(events)
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use domain::id::EventId;
 use domain::push::{DeliveryState, EndpointState};
 use domain::{Span, Timestamp};
-use store::{DuePush, PushAttempt, PushEndpoint, PushLease, PushOutcome};
+use store::{DuePush, PushEndpoint, PushLease, PushOutcome};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
@@ -341,18 +341,5 @@ async fn ended(writing: &mut Option<(Arc<PushWrite>, JoinHandle<Written>)>) -> W
     match writing {
         Some((_, task)) => task.await.unwrap_or(Written::Failed),
         None => pending().await,
-    }
-}
-
-impl Landed {
-    fn attempt(self) -> PushAttempt {
-        PushAttempt {
-            event_id: self.event_id,
-            tried_at: self.tried_at,
-            latency: self.latency,
-            status: self.status,
-            failure: self.failure.to_owned(),
-            said: self.said,
-        }
     }
 }

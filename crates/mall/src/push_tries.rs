@@ -5,7 +5,7 @@ use std::sync::Arc;
 use domain::id::EventId;
 use domain::{Mode, Span, Timestamp};
 use pushes::{FailureKind, Outcome, Push, Sender};
-use store::{DuePush, PushEndpoint, PushKey};
+use store::{DuePush, PushAttempt, PushEndpoint, PushKey};
 use wire::push::{KEYS_MAX, Key, sign};
 
 use crate::Mall;
@@ -100,6 +100,18 @@ impl Signer {
 }
 
 impl Landed {
+    /// The try as it is logged.
+    pub(crate) fn attempt(self) -> PushAttempt {
+        PushAttempt {
+            event_id: self.event_id,
+            tried_at: self.tried_at,
+            latency: self.latency,
+            status: self.status,
+            failure: self.failure.to_owned(),
+            said: self.said,
+        }
+    }
+
     fn heard(self, Outcome { latency, result }: Outcome) -> Self {
         match result {
             Ok(answer) => {

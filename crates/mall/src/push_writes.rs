@@ -163,6 +163,7 @@ impl Mall {
             "switched_off_at": now.as_millis(),
         });
         let (subject, at, whom) = (id.to_string(), self.now(mode), Whom::AllBut(id));
-        self.tell_all(tx, vec![(known, Told { event_type, subject, at, data, whom })]).await
+        self.tell_all(tx, vec![(known, Told { event_type, subject, at, data, whom })]).await?;
+        Ok(())
     }
 }

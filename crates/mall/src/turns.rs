@@ -97,7 +97,8 @@ impl Mall {
         let order = order.ok_or_else(|| Error::Internal(format!("{} is gone", plan.order_id)))?;
         let data = self.order_data(tx, &known, &order, &[]).await?;
         let (subject, whom) = (order.id.to_string(), Whom::All);
-        self.tell_all(tx, vec![(known, Told { event_type, subject, at, data, whom })]).await
+        self.tell_all(tx, vec![(known, Told { event_type, subject, at, data, whom })]).await?;
+        Ok(())
     }
 
     /// Tells the partner that the plan in use will end, if it is time to and it does not know.

@@ -226,12 +226,12 @@ impl AttemptRow {
 }
 
 /// The first id that an event of a time can have.
-fn first_id(at: Timestamp) -> String {
+pub(crate) fn first_id(at: Timestamp) -> String {
     EventId::from_parts(u64::try_from(at.as_millis()).unwrap_or(0), [0; 10]).to_string()
 }
 
 /// Above every id that there is.
-fn last_id() -> String {
+pub(crate) fn last_id() -> String {
     format!("evt_{}", "g".repeat(32))
 }
 

@@ -22,6 +22,8 @@ macro_rules! first_of_its_subject {
     };
 }
 
+pub(crate) use first_of_its_subject;
+
 statements! {
     /// Of an endpoint whose breaker is open, one probe is due and whatever waits will do.
     WITH_WORK = concat!(

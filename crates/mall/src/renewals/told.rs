@@ -38,19 +38,20 @@ impl Mall {
             }
             _ => first,
         };
-        let mut more = json!({
+        let mut agreement = json!({
             "order_id": first_id,
             "order_no": first_no,
             "agreed_at": renewal.agreed_at.as_millis(),
         });
-        if let Value::Object(fields) = &mut more {
+        if let Value::Object(fields) = &mut agreement {
             for (name, value) in self.what_became(tx, (mode, partner), (renewal, event)).await? {
                 fields.insert(name.to_owned(), value);
             }
         }
-        let data = self.order_data(tx, &known, &order, &[("renewal", more)]).await?;
+        let data = self.order_data(tx, &known, &order, &[("renewal", agreement)]).await?;
         let told = Told { event_type, subject: first_id, at: event.at, data, whom: Whom::All };
-        self.tell_all(tx, vec![(known, told)]).await
+        self.tell_all(tx, vec![(known, told)]).await?;
+        Ok(())
     }
 
     /// What there is to say of an event beside the agreement itself.
