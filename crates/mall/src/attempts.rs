@@ -10,6 +10,7 @@ use domain::payment::Channel;
 use domain::{Span, Timestamp};
 use store::{Attempt, AttemptState, Job, Tx};
 use tokio::time::timeout;
+use wire::push::EventType;
 
 use crate::Mall;
 use crate::cashier::Wish;
@@ -381,6 +382,7 @@ impl Mall {
         };
         tx.update_order(order, state).await?;
         if let Turn::Refused(failure) = turn {
+            self.tell_of_order(tx, (EventType::OrderFailed, order), &[]).await?;
             self.pay_back(tx, order, failure).await?;
         }
         Ok(false)

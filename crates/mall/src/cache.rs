@@ -1,6 +1,6 @@
 //! What a node remembers of partners and the catalogue, so that a request does not read them again.
 //!
-//! Every change of a partner, its keys or its prices raises the partner's version in the same transaction,
+//! Every change of a partner, its keys, prices or endpoints raises the partner's version in the same transaction,
 //! every change of packages or plans the catalogue's. What is remembered is used only where that version
 //! was seen to stand: before the request is answered, and for money in the transaction that writes it.
 
@@ -11,8 +11,9 @@ use domain::id::PartnerId;
 use domain::partner::Partner;
 use domain::plan::{Plan, PriceKind};
 use domain::{Mode, Money, Timestamp};
-use store::{DatedPrice, Tx, Versions};
+use store::{DatedPrice, PushEndpoint, Tx, Versions};
 use wire::diagnosis::SuspectKeys;
+use wire::push::EventType;
 
 use crate::Mall;
 use crate::error::Result;
@@ -20,9 +21,9 @@ use crate::error::Result;
 /// How many partners a node remembers; over that it forgets all and begins anew.
 const PARTNERS_MAX: usize = 10_000;
 
-/// A partner with its keys and prices, as of a version.
+/// A partner with its keys, prices and endpoints, as of a version.
 pub struct Known {
-    /// The partner; its version stands for keys and prices too.
+    /// The partner; its version stands for all the rest too.
     pub partner: Arc<Partner>,
     /// Its keys, opened.
     pub(crate) keys: SuspectKeys,
@@ -30,6 +31,8 @@ pub struct Known {
     prices: HashMap<String, Vec<DatedPrice>>,
     /// Whether it has groups: then a SIM may be on its way into one or out of one.
     pub(crate) has_groups: bool,
+    /// Where it is told of events, whether or not anything is sent there now.
+    pub(crate) endpoints: Vec<PushEndpoint>,
 }
 
 impl std::fmt::Debug for Known {
@@ -39,6 +42,11 @@ impl std::fmt::Debug for Known {
 }
 
 impl Known {
+    /// Whether anybody is told events of a type.
+    pub(crate) fn is_told(&self, event_type: EventType) -> bool {
+        self.endpoints.iter().any(|endpoint| endpoint.wants(event_type.as_str()))
+    }
+
     /// The prices of a plan that were in force at some time from `from` to `to`, the newest first.
     pub(crate) fn prices(
         &self,
@@ -182,7 +190,9 @@ impl Mall {
             prices.entry(price.price.plan_code.clone()).or_default().push(price);
         }
         let has_groups = tx.has_groups(partner.mode, partner.id).await?;
-        let known = Arc::new(Known { partner: Arc::new(partner), keys, prices, has_groups });
+        let endpoints = tx.push_endpoints((partner.mode, partner.id)).await?;
+        let partner = Arc::new(partner);
+        let known = Arc::new(Known { partner, keys, prices, has_groups, endpoints });
         self.cache.remember(&known);
         Ok(known)
     }

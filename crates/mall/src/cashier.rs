@@ -27,7 +27,7 @@ use crate::error::{Error, Refusal, Result};
 
 pub use events::EventRefused;
 pub(crate) use events::Told;
-pub(crate) use refunds::Wish;
+pub(crate) use refunds::{Wish, made_by};
 
 /// Stripe may forget a key after 24 hours: one that is nearly as old is not used again.
 const KEY_AGE_MAX: Span = Span::minutes(23 * 60);

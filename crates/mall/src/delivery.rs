@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use domain::id::PartnerId;
+use domain::id::{OrderId, PartnerId};
 use domain::order::{Order, OrderEvent};
 use domain::sim_plan::{QueuedPlan, SimPlanState, advance, schedule};
 use domain::{Mode, Timestamp, Zone};
@@ -11,13 +11,18 @@ use store::{
     Attempt, AttemptState, Job, JobKind, NewJob, OrderChange, SimBook, SimKey, SimPlan, SimQueue,
     Tx,
 };
+use wire::push::EventType;
 
 use crate::Mall;
 use crate::attempts::started;
 use crate::cache::Known;
 use crate::error::{Error, Result};
 use crate::provision::order_of;
+use crate::push_events::{Told, Whom, with};
+use crate::queries::rendered;
 use crate::renewals::renewed_by;
+use crate::sims::PlanNames;
+use crate::turns::{end_of_use, next_turn};
 use crate::worker::Next;
 
 /// The name of the state that a delivery brings an order into, for the figures.
@@ -92,10 +97,11 @@ impl Mall {
         let mut freed = Vec::new();
         for Delivery { job, mut order, upstream_id, attempt, said } in batch.iter().cloned() {
             let key = sim_of(&order);
-            let zone = partners.zone(self, tx, &order).await?;
+            let known = partners.of(self, tx, &order).await?;
             let book = books.entry(key.clone()).or_default();
             let at = self.now(order.mode);
-            let (plan, turn_at) = place(tx, &order, book, at, &zone).await?;
+            let place = self.place(tx, &order, book, (at, &known.partner.zone));
+            let (plan, turn_at) = place.await?;
             if let Some(turn_at) = turn_at {
                 let subject = (JobKind::TurnPlan, order.iccid.as_str().to_owned());
                 let trace = job.map(|job| job.trace).unwrap_or_default();
@@ -126,11 +132,12 @@ impl Mall {
         let rows: Vec<_> = plans.iter().map(|(key, order, plan)| (key, *order, plan)).collect();
         tx.insert_sim_plans(&rows).await?;
         tx.insert_jobs(&turns, now).await?;
+        self.tell_delivered(tx, &mut partners, (&changes, &plans)).await?;
         let renewing = tx.renewing_sims(&keys).await?;
         for OrderChange { order, .. } in &changes {
             if order.auto_renewal || renewing.contains(&sim_of(order)) {
-                let zone = partners.zone(self, tx, order).await?;
-                self.keep_renewal(tx, order, &zone).await?;
+                let known = partners.of(self, tx, order).await?;
+                self.keep_renewal(tx, order, &known.partner.zone).await?;
             }
         }
         let jobs: Vec<&Job> = batch.iter().filter_map(|delivery| delivery.job.as_ref()).collect();
@@ -140,6 +147,43 @@ impl Mall {
             tx.hasten_next_of_sim((*mode, *partner, iccid), now).await?;
         }
         Ok(!freed.is_empty())
+    }
+
+    /// Tells partners that want to know of orders whose plans are on their SIMs.
+    async fn tell_delivered(
+        &self,
+        tx: &mut Tx,
+        partners: &mut Partners,
+        (changes, plans): (&[OrderChange], &[(SimKey, OrderId, QueuedPlan)]),
+    ) -> Result<()> {
+        let event_type = EventType::RechargeSuccess;
+        let mut wanted = Vec::new();
+        for OrderChange { order, .. } in changes {
+            let known = partners.of(self, tx, order).await?;
+            if known.is_told(event_type) {
+                wanted.push((order, known));
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let orders: Vec<&Order> = wanted.iter().map(|(order, _)| *order).collect();
+        let mut payments = tx.payments_of_orders(&orders).await?;
+        let times: HashMap<OrderId, _> =
+            plans.iter().map(|(_, order, plan)| (*order, plan.state.times())).collect();
+        let (mut names, mut told) = (PlanNames::default(), Vec::with_capacity(wanted.len()));
+        for (order, known) in wanted {
+            let missing = || Error::Internal(format!("{} has no payment", order.id));
+            let payment = payments.remove(&order.id).ok_or_else(missing)?;
+            let reader = (order.mode, known.partner.locale);
+            let name = names.shown(tx, reader, &order.plan_code, &order.show_name).await?;
+            let times = times.get(&order.id).copied().flatten();
+            let data = with(&rendered(order.clone(), payment, name, times), &[])?;
+            let (subject, at) = (order.id.to_string(), self.now(order.mode));
+            told.push((known, Told { event_type, subject, at, data, whom: Whom::All }));
+        }
+        self.tell_all(tx, told).await?;
+        Ok(())
     }
 
     /// Makes the agreement that an order asks for, and notes when the SIM's is due next.
@@ -159,42 +203,45 @@ fn sim_of(order: &Order) -> SimKey {
     (order.mode, order.partner_id, order.iccid.clone())
 }
 
-/// The plan of an order at its place in the SIM's queue, which is turned to now, and when the plan in use
-/// ends if that is news.
-async fn place(
-    tx: &mut Tx,
-    order: &Order,
-    book: &mut SimBook,
-    now: Timestamp,
-    zone: &Zone,
-) -> Result<(QueuedPlan, Option<Timestamp>)> {
-    let mut plan = QueuedPlan {
-        queue_no: book.last_queue_no + 1,
-        added_at: now,
-        length: order.length,
-        counted_from: None,
-        state: SimPlanState::Waiting,
-    };
-    book.last_queue_no = plan.queue_no;
-    if book.runs_until.is_some_and(|end| end > now) {
-        return Ok((plan, None));
+impl Mall {
+    /// The plan of an order at its place in the SIM's queue, which is turned to now, and when somebody must look at
+    /// the queue again if that is news.
+    async fn place(
+        &self,
+        tx: &mut Tx,
+        order: &Order,
+        book: &mut SimBook,
+        (now, zone): (Timestamp, &Zone),
+    ) -> Result<(QueuedPlan, Option<Timestamp>)> {
+        let mut plan = QueuedPlan {
+            queue_no: book.last_queue_no + 1,
+            added_at: now,
+            length: order.length,
+            counted_from: None,
+            state: SimPlanState::Waiting,
+        };
+        book.last_queue_no = plan.queue_no;
+        if book.runs_until.is_some_and(|end| end > now) {
+            return Ok((plan, None));
+        }
+        let (mode, partner) = (order.mode, order.partner_id);
+        let SimQueue { plans: before, free_since } = if book.has_plans {
+            tx.sim_queue(mode, partner, &order.iccid).await?
+        } else {
+            SimQueue { plans: Vec::new(), free_since: book.free_since }
+        };
+        if order.auto_renewal && order.length.calendar {
+            plan.counted_from = row_to_go_on_with(tx, order, before.last()).await?;
+        }
+        book.has_plans = true;
+        let mut queue: Vec<QueuedPlan> = before.iter().map(|plan| plan.queued.clone()).collect();
+        queue.push(plan.clone());
+        advance(&mut queue, free_since, now, zone);
+        self.write_changes(tx, &sim_of(order), &before, &queue).await?;
+        book.runs_until = end_of_use(&queue);
+        let turn_at = next_turn(&queue, now);
+        Ok((queue.pop().unwrap_or(plan), turn_at))
     }
-    let (mode, partner) = (order.mode, order.partner_id);
-    let SimQueue { plans: before, free_since } = if book.has_plans {
-        tx.sim_queue(mode, partner, &order.iccid).await?
-    } else {
-        SimQueue { plans: Vec::new(), free_since: book.free_since }
-    };
-    if order.auto_renewal && order.length.calendar {
-        plan.counted_from = row_to_go_on_with(tx, order, before.last()).await?;
-    }
-    book.has_plans = true;
-    let mut queue: Vec<QueuedPlan> = before.iter().map(|plan| plan.queued.clone()).collect();
-    queue.push(plan.clone());
-    advance(&mut queue, free_since, now, zone);
-    write_changes(tx, &sim_of(order), &before, &queue).await?;
-    book.runs_until = end_of_use(&queue);
-    Ok((queue.pop().unwrap_or(plan), book.runs_until))
 }
 
 /// From when the plan before an auto-renewal's is counted: a charge takes its time, and the plan that it pays for ends
@@ -215,44 +262,19 @@ async fn row_to_go_on_with(
     Ok(last.and_then(|last| last.queued.counted_from))
 }
 
-/// Writes the plans of a queue whose state has changed. Those that end stand before the one that
-/// begins, so that a SIM never has two in use.
-pub(crate) async fn write_changes(
-    tx: &mut Tx,
-    sim: &SimKey,
-    before: &[SimPlan],
-    queue: &[QueuedPlan],
-) -> Result<()> {
-    for (old, new) in before.iter().zip(queue) {
-        if old.queued.state != new.state {
-            tx.update_sim_plan(sim, new, old.queued.state).await?;
-        }
-    }
-    Ok(())
-}
-
-/// When the plan in use ends.
-pub(crate) fn end_of_use(queue: &[QueuedPlan]) -> Option<Timestamp> {
-    queue.iter().find_map(|plan| match plan.state {
-        SimPlanState::InUse { expires_at, .. } => Some(expires_at),
-        _ => None,
-    })
-}
-
 /// The partners of a batch, each looked at once.
 #[derive(Default)]
 struct Partners(HashMap<(Mode, PartnerId), Arc<Known>>);
 
 impl Partners {
-    async fn zone(&mut self, mall: &Mall, tx: &mut Tx, order: &Order) -> Result<Zone> {
+    async fn of(&mut self, mall: &Mall, tx: &mut Tx, order: &Order) -> Result<Arc<Known>> {
         let key = (order.mode, order.partner_id);
         if let Some(known) = self.0.get(&key) {
-            return Ok(known.partner.zone.clone());
+            return Ok(Arc::clone(known));
         }
         let known = mall.partner_by_id(tx, key.0, key.1).await?;
         let known = known.ok_or_else(|| Error::Internal(format!("{} has no partner", order.id)))?;
-        let zone = known.partner.zone.clone();
-        self.0.insert(key, known);
-        Ok(zone)
+        self.0.insert(key, Arc::clone(&known));
+        Ok(known)
     }
 }

@@ -129,10 +129,11 @@ enum Check {
     Review,
     Orders,
     Ledger,
+    Pushes,
 }
 
 impl Check {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Version,
         Self::Migrations,
         Self::Settings,
@@ -143,6 +144,7 @@ impl Check {
         Self::Review,
         Self::Orders,
         Self::Ledger,
+        Self::Pushes,
     ];
 
     fn name(self) -> &'static str {
@@ -157,6 +159,7 @@ impl Check {
             Self::Review => "review",
             Self::Orders => "orders",
             Self::Ledger => "ledger",
+            Self::Pushes => "pushes",
         }
     }
 
@@ -283,6 +286,10 @@ impl Patient<'_> {
             Check::Review => Ok(books::review(&tx.orders_in_review().await?)),
             Check::Orders => Ok(books::orders(&tx.order_faults().await?)),
             Check::Ledger => Ok(books::ledger(&tx.ledger_faults().await?)),
+            Check::Pushes => {
+                let (now, faults) = (self.ctx.now(), tx.push_faults().await?);
+                Ok(books::pushes(&tx.push_backlog(now).await?, &faults, now))
+            }
         }
     }
 }
@@ -409,16 +416,22 @@ fn judge_clock(
 
 /// Opens every live key.
 async fn sealing_key(tx: &mut Tx, sealer: &Sealer) -> Result<Finding, StoreError> {
-    let mut after = (String::new(), String::new(), String::new());
     let (mut tried, mut shut) = (0_u64, Vec::new());
-    loop {
-        let page = tx.live_keys(&after).await?;
-        let Some(last) = page.last() else { break };
-        after.clone_from(&last.place);
-        for key in page {
-            tried += 1;
-            if sealer.open(&key.row, &key.sealed).is_err() {
-                shut.push(key.row);
+    for of_endpoints in [false, true] {
+        let mut after = [const { String::new() }; 4];
+        loop {
+            let page = if of_endpoints {
+                tx.sealed_push_keys(&after).await?
+            } else {
+                tx.live_keys(&after).await?
+            };
+            let Some(last) = page.last() else { break };
+            after.clone_from(&last.place);
+            for key in page {
+                tried += 1;
+                if sealer.open(&key.row, &key.sealed).is_err() {
+                    shut.push(key.row);
+                }
             }
         }
     }

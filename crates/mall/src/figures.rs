@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
+use domain::push::EndpointState;
 use domain::{Mode, Span, Timestamp};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
-use store::{KindFigure, OpenOrders, Store};
+use store::{KindFigure, OpenOrders, PushFigure, Store};
 use tokio::sync::Mutex;
 
 use crate::Mall;
@@ -75,7 +76,9 @@ impl Mall {
     async fn look(&self, now: Timestamp) -> Result<()> {
         let (due, dead) = (self.store.jobs_due(now).await?, self.store.jobs_dead().await?);
         let open = self.store.open_orders(now + PUT_OFF_MAX).await?;
+        let pushes = self.store.push_figures().await?;
         self.forget_figures();
+        self.show_pushes(&pushes, now);
         self.show_jobs(&due, &dead, now);
         self.show_orders(&open);
         for (mode, money, plans) in self.imbalance().await? {
@@ -91,6 +94,10 @@ impl Mall {
         for family in [&metrics.jobs_due, &metrics.jobs_age_seconds, &metrics.jobs_dead] {
             family.clear();
         }
+        metrics.push_endpoints.clear();
+        metrics.push_endpoints_failing.clear();
+        metrics.pushes_waiting.clear();
+        metrics.pushes_age_seconds.clear();
         metrics.orders_open.clear();
         metrics.paid_without_plan.clear();
         metrics.plans_without_payment.clear();
@@ -113,6 +120,30 @@ impl Mall {
         }
         for figure in dead {
             metrics.jobs_dead.get_or_create(&OfKind::new(&figure.kind)).set(figure.count);
+        }
+    }
+
+    fn show_pushes(&self, figures: &[PushFigure], now: Timestamp) {
+        let metrics = &self.metrics;
+        for mode in Mode::ALL {
+            for state in EndpointState::ALL {
+                let of =
+                    |figure: &&PushFigure| figure.mode == mode && figure.state == state.as_str();
+                let found = figures.iter().find(of);
+                let label = InState::new(mode, state.as_str());
+                let count = found.map_or(0, |figure| figure.endpoints);
+                metrics.push_endpoints.get_or_create(&label).set(count);
+                let count = found.map_or(0, |figure| figure.waiting);
+                metrics.pushes_waiting.get_or_create(&label).set(count);
+                if state == EndpointState::On {
+                    let label = OfMode::new(mode);
+                    let failing = found.map_or(0, |figure| figure.failing);
+                    metrics.push_endpoints_failing.get_or_create(&label).set(failing);
+                    let oldest = found.and_then(|figure| figure.oldest);
+                    let age = oldest.map_or(0, |at| now.since(at).as_micros() / 1_000_000);
+                    metrics.pushes_age_seconds.get_or_create(&label).set(age.max(0));
+                }
+            }
         }
     }
 

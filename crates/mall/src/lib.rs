@@ -29,6 +29,14 @@ mod payments;
 mod plans;
 mod provision;
 mod push_endpoints;
+mod push_events;
+mod push_lane;
+mod push_relay;
+mod push_rules;
+mod push_sample;
+mod push_sweep;
+mod push_tries;
+mod push_writes;
 mod queries;
 mod reconcile;
 mod renewals;
@@ -52,7 +60,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use carriers::{Carrier, Carriers};
 use domain::partner::Partner;
 use domain::{Ctx, Locale, Mode, Span};
-use pushes::Sender;
 use store::{Engine, Job, Sealer, Store};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
@@ -63,6 +70,9 @@ use crate::figures::{LastLook, PoolWaits};
 use crate::health::{LastCheck, Pulse};
 use crate::intake::Intake;
 use crate::limits::Limits;
+use crate::push_events::PushBell;
+use crate::push_relay::Relay;
+use crate::push_writes::{PushWrite, Written};
 use crate::reconcile::Reconciler;
 use crate::request_log::RequestLog;
 use crate::sim_looks::LookPlaces;
@@ -80,6 +90,9 @@ pub use keys::NewKey;
 pub use limits::{RateLimit, address_block};
 pub use metrics::{Metrics, Route};
 pub use push_endpoints::EndpointReason;
+pub use push_relay::run_relay;
+pub use push_sample::PushSample;
+pub use push_sweep::run_push_sweep;
 pub use queries::Found;
 pub use reconcile::{Reconciled, run_reconciler};
 pub use request_log::{Answered, run_request_log};
@@ -102,7 +115,7 @@ pub struct Settings {
     pub price_window: Span,
     /// How long after it is due an auto-renewal that the partner is paid for may come before it is missed.
     pub renewal_grace: Span,
-    /// How long a worker holds a job.
+    /// How long a worker holds a job, and whoever sends pushes an endpoint.
     pub lease: Span,
     /// How long a call to a carrier in this process may take; the others have limits of their own.
     pub carrier_timeout: Span,
@@ -114,6 +127,10 @@ pub struct Settings {
     pub poll: Span,
     /// How many jobs run at once.
     pub workers: usize,
+    /// To how many endpoints a node sends at once.
+    pub push_lanes: usize,
+    /// For how long events and what became of telling them are kept.
+    pub push_log: Span,
     /// For how long the partners' requests are logged; `None`: not at all.
     pub request_log: Option<Span>,
     /// How old a carrier's word on a SIM and its plans may be before it is asked again; older where the carrier
@@ -150,6 +167,8 @@ impl Default for Settings {
             trade_time_tolerance: Span::minutes(5),
             poll: Span::millis(500),
             workers: 64,
+            push_lanes: 1_024,
+            push_log: Span::days(30),
             request_log: Some(Span::days(30)),
             sim_age_max: Span::seconds(60),
             usage_age_max: Span::minutes(20),
@@ -169,8 +188,6 @@ pub struct Mall {
     ctx: Ctx,
     carriers: Carriers,
     cashiers: Cashiers,
-    /// Sends pushes.
-    sender: Sender,
     sealer: Sealer,
     settings: Settings,
     /// Rung when a job was written that is due now.
@@ -213,6 +230,14 @@ pub struct Mall {
     look_places: LookPlaces,
     /// How many steps of operations on groups may write at a time.
     group_turns: Semaphore,
+    /// Sends pushes.
+    sender: pushes::Sender,
+    /// Rung when something is due for an endpoint.
+    push_bell: Arc<PushBell>,
+    /// Who sends to which endpoint.
+    relay: Relay,
+    /// What came of pushes, on its way into the database.
+    push_writes: Batcher<Arc<PushWrite>, Written>,
     /// How many more orders each carrier outside of this process may be asked for at a time.
     carrier_places: HashMap<String, Semaphore>,
     /// What is remembered of callers, to hold those back that ask too much.
@@ -241,7 +266,7 @@ impl Mall {
     pub fn new(
         store: Store,
         ctx: Ctx,
-        (carriers, cashiers, sender): (Carriers, Cashiers, Sender),
+        (carriers, cashiers, sender): (Carriers, Cashiers, pushes::Sender),
         sealer: Sealer,
         settings: Settings,
     ) -> Self {
@@ -267,7 +292,6 @@ impl Mall {
             ctx,
             carriers,
             cashiers,
-            sender,
             sealer,
             settings,
             bell,
@@ -294,6 +318,10 @@ impl Mall {
             reconciler: Reconciler::default(),
             look_places: LookPlaces::default(),
             group_turns: Semaphore::new(GROUP_TURNS),
+            sender,
+            push_bell: Arc::default(),
+            relay: Relay::default(),
+            push_writes: Batcher::new(lanes),
             carrier_places,
             limits,
         }

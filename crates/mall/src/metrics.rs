@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use domain::Mode;
 use domain::partner::Scheme;
+use domain::push::DeliveryState;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
     EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text::encode,
@@ -23,6 +24,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use store::{JobKind, Question};
+
+use crate::push_tries::Landed;
 
 /// Upper ends of the classes of latency, in seconds.
 const LATENCY_SECONDS: [f64; 13] =
@@ -156,6 +159,13 @@ struct Hinted {
     outcome: &'static str,
 }
 
+/// A try to tell an endpoint something.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Tried {
+    mode: &'static str,
+    outcome: &'static str,
+}
+
 /// How a job's run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum JobOutcome {
@@ -193,6 +203,14 @@ pub struct Metrics {
     sim_questions: Family<Asked, Counter>,
     plans_left_alone: Family<OfCarrier, Counter>,
     hints: Family<Hinted, Counter>,
+    push_tries: Family<Tried, Counter>,
+    push_seconds: Family<OfMode, Histogram, fn() -> Histogram>,
+    pub(crate) push_given_up: Family<OfMode, Counter>,
+    pub(crate) push_switched_off: Family<OfMode, Counter>,
+    pub(crate) push_endpoints: Family<InState, Gauge>,
+    pub(crate) push_endpoints_failing: Family<OfMode, Gauge>,
+    pub(crate) pushes_waiting: Family<InState, Gauge>,
+    pub(crate) pushes_age_seconds: Family<OfMode, Gauge>,
     pub(crate) orders_open: Family<InState, Gauge>,
     pub(crate) paid_without_plan: Family<OfMode, Gauge>,
     pub(crate) plans_without_payment: Family<OfMode, Gauge>,
@@ -241,6 +259,14 @@ impl Metrics {
             sim_questions: Family::default(),
             plans_left_alone: Family::default(),
             hints: Family::default(),
+            push_tries: Family::default(),
+            push_seconds: Family::new_with_constructor(latency),
+            push_given_up: Family::default(),
+            push_switched_off: Family::default(),
+            push_endpoints: Family::default(),
+            push_endpoints_failing: Family::default(),
+            pushes_waiting: Family::default(),
+            pushes_age_seconds: Family::default(),
             orders_open: Family::default(),
             paid_without_plan: Family::default(),
             plans_without_payment: Family::default(),
@@ -279,6 +305,19 @@ impl Metrics {
         registry.register("sim_plans_left_alone", help, self.plans_left_alone.clone());
         let help = "Notifications of carriers";
         registry.register("carrier_notifications", help, self.hints.clone());
+        self.register_push_counters(registry);
+    }
+
+    fn register_push_counters(&self, registry: &mut Registry) {
+        let help = "Tries to push an event to an endpoint, by this process; the outcome is a class of HTTP \
+            status, or why there was none";
+        registry.register("push_tries", help, self.push_tries.clone());
+        let help = "Time from a push until its answer's status, or until it failed";
+        registry.register("push_seconds", help, self.push_seconds.clone());
+        let help = "Events that were given up for an endpoint after their last try";
+        registry.register("pushes_given_up", help, self.push_given_up.clone());
+        let help = "Endpoints that this process switched off";
+        registry.register("push_endpoints_switched_off", help, self.push_switched_off.clone());
     }
 
     fn register_gauges(&self) {
@@ -299,6 +338,15 @@ impl Metrics {
         registry.register("pool_connections", help, self.pool_connections.clone());
         let help = "Connections to the database that nobody uses";
         registry.register("pool_idle", help, self.pool_idle.clone());
+        let help = "Endpoints that pushes go to, by state";
+        registry.register("push_endpoints", help, self.push_endpoints.clone());
+        let help = "Endpoints that fail as a whole: they are probed now and then";
+        registry.register("push_endpoints_failing", help, self.push_endpoints_failing.clone());
+        let help =
+            "Events that wait for an endpoint, by its state; 100,000 at most are counted of each";
+        registry.register("pushes_waiting", help, self.pushes_waiting.clone());
+        let help = "For how long the oldest event has been due at an endpoint that is on";
+        registry.register("pushes_due_age_seconds", help, self.pushes_age_seconds.clone());
     }
 
     /// Adds figures that somebody else keeps, under the names that they give.
@@ -392,6 +440,24 @@ impl Metrics {
     /// A notification came in the name of a carrier that there is.
     pub(crate) fn hint(&self, carrier: &str, outcome: &'static str) {
         self.hints.get_or_create(&Hinted { carrier: carrier.to_owned(), outcome }).inc();
+    }
+
+    /// A push was tried.
+    pub(crate) fn push_tried(&self, mode: Mode, landed: &Landed, became: DeliveryState) {
+        let outcome = match landed.status {
+            Some(200..=299) => "2xx",
+            Some(300..=399) => "3xx",
+            Some(400..=499) => "4xx",
+            Some(500..=599) => "5xx",
+            Some(_) => "other",
+            None => landed.failure,
+        };
+        self.push_tries.get_or_create(&Tried { mode: mode.as_str(), outcome }).inc();
+        let seconds = landed.latency.to_std().as_secs_f64();
+        self.push_seconds.get_or_create(&OfMode::new(mode)).observe(seconds);
+        if became == DeliveryState::Failed {
+            self.push_given_up.get_or_create(&OfMode::new(mode)).inc();
+        }
     }
 
     /// All figures in the text format of Prometheus.

@@ -175,9 +175,6 @@ fn once(words: &[String]) -> Vec<String> {
 }
 
 impl Mall {
-    /// Wakes whoever sends to endpoints.
-    pub(crate) fn ring_for_pushes(&self, _: impl IntoIterator<Item = store::EndpointKey>) {}
-
     /// `GET /mall/push-endpoints`.
     pub async fn push_endpoints(&self, caller: &Caller) -> Result<Endpoints> {
         let all = self.endpoints_of(Manager::Partner(&caller.partner)).await?;
@@ -339,7 +336,7 @@ impl Mall {
                 Ok(after)
             })
             .await?;
-        self.ring_for_pushes([shown.endpoint.key()]);
+        self.push_bell.ring([shown.endpoint.key()]);
         Ok(shown)
     }
 

@@ -1,8 +1,10 @@
 //! Orders as a partner asks for them (Topup).
 
-use domain::Timestamp;
 use domain::order::{Order, OrderState};
+use domain::partner::Partner;
+use domain::payment::Payment;
 use domain::sim_plan::SimPlanState;
+use domain::{Locale, Timestamp};
 use store::Tx;
 use wire::Code;
 use wire::topup::{self, OrderFailure, OrderPage, QueryOrder};
@@ -26,6 +28,7 @@ impl Mall {
     /// `GET /mall/order`.
     pub async fn query_orders(&self, caller: &Caller, request: &QueryOrder) -> Result<Found> {
         let (mode, id) = (caller.partner.mode, caller.partner.id);
+        let whose = (&*caller.partner, caller.locale);
         let mut tx = self.store.read().await?;
         let order = match request {
             QueryOrder::Purchase(number) => tx.order_by_purchase_no(mode, id, number).await?,
@@ -44,7 +47,7 @@ impl Mall {
                 let mut shown = Vec::with_capacity(orders.len());
                 let mut names = PlanNames::default();
                 for order in orders {
-                    shown.push(show(&mut tx, caller, order, &mut names, self.now(mode)).await?);
+                    shown.push(show(&mut tx, whose, order, &mut names, self.now(mode)).await?);
                 }
                 let (page_no, page_size) = (*page_no, *page_size);
                 let page = OrderPage { total_count, page_no, page_size, orders: shown };
@@ -53,32 +56,42 @@ impl Mall {
         };
         let order = order.ok_or(Code::OrderUnknown)?;
         let mut names = PlanNames::default();
-        Ok(Found::One(Box::new(show(&mut tx, caller, order, &mut names, self.now(mode)).await?)))
+        Ok(Found::One(Box::new(show(&mut tx, whose, order, &mut names, self.now(mode)).await?)))
     }
 }
 
-/// An order in Topup's words.
-async fn show(
+/// An order in Topup's words, for its partner in a language.
+pub(crate) async fn show(
     tx: &mut Tx,
-    caller: &Caller,
+    (partner, locale): (&Partner, Locale),
     order: Order,
     names: &mut PlanNames,
     now: Timestamp,
 ) -> Result<topup::Order> {
-    let (mode, partner) = (order.mode, order.partner_id);
-    let payment = tx.payment_of_order(mode, partner, order.id).await?;
+    let payment = tx.payment_of_order(order.mode, order.partner_id, order.id).await?;
     let payment = payment.ok_or_else(|| Error::Internal(format!("{} has no payment", order.id)))?;
-    let show_name = names.shown(tx, caller, &order.plan_code, &order.show_name).await?;
+    let show_name =
+        names.shown(tx, (order.mode, locale), &order.plan_code, &order.show_name).await?;
     let plan = tx.sim_plan_of_order(&order).await?;
     let times = match plan.map(|plan| plan.queued.state) {
         // It may run since, without a job having written it down.
         Some(SimPlanState::Waiting) => {
-            let turned = turned_queue(tx, &caller.partner, &order.iccid, now).await?;
+            let turned = turned_queue(tx, partner, &order.iccid, now).await?;
             let own = turned.iter().find(|plan| plan.order_id == order.id);
             own.and_then(|plan| plan.queued.state.times())
         }
         stored => stored.and_then(SimPlanState::times),
     };
+    Ok(rendered(order, payment, show_name, times))
+}
+
+/// An order in Topup's words, with all that belongs to it: its payment, its plan's name, and when its plan runs.
+pub(crate) fn rendered(
+    order: Order,
+    payment: Payment,
+    show_name: String,
+    times: Option<(Timestamp, Timestamp)>,
+) -> topup::Order {
     let provisioned_at = match order.state {
         OrderState::Provisioned { provisioned_at, .. } => Some(provisioned_at.as_millis()),
         _ => None,
@@ -87,7 +100,7 @@ async fn show(
         code: failure.code.clone(),
         message: failure.message.clone(),
     });
-    Ok(topup::Order {
+    topup::Order {
         order_id: order.id.to_string(),
         purchase_order_id: order.purchase_no().to_owned(),
         status: order.state.name().to_owned(),
@@ -112,5 +125,5 @@ async fn show(
         service_plan_code: order.plan_code,
         package_code: order.package_code,
         pay_id: order.pay_id,
-    })
+    }
 }

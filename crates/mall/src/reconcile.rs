@@ -76,9 +76,6 @@ pub async fn run_reconciler(mall: Arc<Mall>, mut stop: watch::Receiver<bool>) {
         if let Err(error) = mall.reconcile().await {
             tracing::warn!(%error, "orders cannot be reconciled now");
         }
-        if let Err(error) = mall.delete_left_listeners().await {
-            tracing::warn!(%error, "listeners that were left cannot be deleted now");
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Agreements to renew, as partners ask for them and cancel them.
 
 mod agreement;
+mod told;
 mod wait;
 
 use domain::partner::Partner;

@@ -161,7 +161,7 @@ impl Mall {
         self.insert_order(tx, &order, &payment).await?;
         match read.outcome {
             Outcome::Paid => self.book_report(tx, &order, read).await?,
-            Outcome::Failed => {}
+            Outcome::Failed => self.tell_not_paid(tx, &order, "").await?,
             Outcome::Unknown => self.schedule_closing(tx, &order, closes_at).await?,
         }
         Ok(order)
@@ -222,6 +222,8 @@ impl Mall {
                 tx.update_order(&mut order, state).await?;
                 if read.outcome == Outcome::Paid {
                     self.book_report(tx, &order, read).await?;
+                } else {
+                    self.tell_not_paid(tx, &order, "").await?;
                 }
                 Ok(order)
             }

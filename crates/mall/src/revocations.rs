@@ -7,10 +7,10 @@ use domain::sim_plan::{QueuedPlan, SimPlanState, advance, schedule};
 use store::{Job, JobKind, SimQueue, Tx};
 
 use crate::Mall;
-use crate::delivery::{end_of_use, write_changes};
 use crate::error::{Error, Result};
 use crate::provision::order_of;
 use crate::sim_words::names_order;
+use crate::turns::next_turn;
 use crate::worker::Next;
 
 /// How long a carrier takes to end a plan, as a rule.
@@ -46,8 +46,8 @@ impl Mall {
         plan.state = SimPlanState::Revoked;
         advance(&mut queue, free_since, now, &partner.zone);
         let sim = (mode, partner_id, order.iccid.clone());
-        write_changes(tx, &sim, &before, &queue).await?;
-        if let Some(ends_at) = end_of_use(&queue) {
+        self.write_changes(tx, &sim, &before, &queue).await?;
+        if let Some(ends_at) = next_turn(&queue, now) {
             let job = (JobKind::TurnPlan, order.iccid.as_str().to_owned());
             self.write_job(tx, order, job, ends_at).await?;
         }

@@ -17,10 +17,10 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::Mall;
-use crate::delivery::{end_of_use, write_changes};
 use crate::error::{Error, Result};
 use crate::sim_answers::{SimWord, StateSaid, failed_pause, is_fresh, written};
 use crate::sim_words::certain_words;
+use crate::turns::next_turn;
 use crate::worker::Next;
 
 /// How often the sweep goes on.
@@ -212,8 +212,8 @@ impl Mall {
         (before, queue): (&[SimPlan], &[QueuedPlan]),
         zone: &Zone,
     ) -> Result<()> {
-        write_changes(tx, key, before, queue).await?;
-        if let Some(run_at) = end_of_use(queue) {
+        self.write_changes(tx, key, before, queue).await?;
+        if let Some(run_at) = next_turn(queue, self.now(key.0)) {
             let run_at = self.real(key.0, run_at);
             let turn = NewJob { kind: JobKind::TurnPlan, ..look_job(key, run_at) };
             tx.insert_job(&turn, self.ctx.now()).await?;

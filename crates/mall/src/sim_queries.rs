@@ -68,8 +68,9 @@ impl Mall {
         queue.truncate(SIM_PLANS_MAX);
         let words = shown_words(&queue, &sim.carrier, &answer.plans);
         let (mut plans, mut names) = (Vec::with_capacity(queue.len()), PlanNames::default());
+        let reader = (partner.mode, caller.locale);
         for (plan, word) in queue.iter().zip(words) {
-            let name = names.shown(&mut tx, caller, &plan.plan_code, &plan.show_name).await?;
+            let name = names.shown(&mut tx, reader, &plan.plan_code, &plan.show_name).await?;
             plans.push(shown_plan(plan, word, name, (now, &partner.zone)));
         }
         let own_word = answer.other.filter(|_| answer.state == SimWord::Other);

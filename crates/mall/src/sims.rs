@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use domain::partner::Partner;
 use domain::sim::{Sim, SimState};
 use domain::sim_plan::{QueuedPlan, SimPlanState, advance};
-use domain::{Iccid, LocalizedText, Timestamp, Zone};
+use domain::{Iccid, Locale, LocalizedText, Mode, Timestamp, Zone};
 use store::{SimPlan, SimQueue, Tx};
 use wire::Code;
 use wire::form::Problem;
@@ -139,9 +139,10 @@ impl Mall {
         let mut tx = self.store.read().await?;
         let sim = known_sim(&mut tx, partner, &request.iccid, DEVICE_CODE).await?;
         let (mut order_list, mut names) = (Vec::new(), PlanNames::default());
+        let reader = (partner.mode, caller.locale);
         let queue = queue_now(&mut tx, partner, &sim.iccid, now).await?;
         for plan in queue.into_iter().take(SHOWN_MAX) {
-            let name = names.shown(&mut tx, caller, &plan.plan_code, &plan.show_name).await?;
+            let name = names.shown(&mut tx, reader, &plan.plan_code, &plan.show_name).await?;
             order_list.push(queued_order(&plan.queued, name, now, &partner.zone));
         }
         Ok(SingleQueryOrderAnswer {
@@ -178,24 +179,25 @@ pub(crate) fn days_left(plan: &QueuedPlan, now: Timestamp, zone: &Zone) -> i64 {
     }
 }
 
-/// Names of plans, each looked up once for an answer.
+/// Names of plans, each looked up once.
 #[derive(Default)]
-pub(crate) struct PlanNames(HashMap<String, LocalizedText>);
+pub(crate) struct PlanNames(HashMap<(Mode, String), LocalizedText>);
 
 impl PlanNames {
-    /// The catalogue's name in the caller's language, else the one that the client showed.
+    /// The catalogue's name in a language, else the one that the client showed.
     pub(crate) async fn shown(
         &mut self,
         tx: &mut Tx,
-        caller: &Caller,
+        (mode, locale): (Mode, Locale),
         code: &str,
         sent: &str,
     ) -> Result<String> {
-        if !self.0.contains_key(code) {
-            let names = tx.plan_name(caller.partner.mode, code).await?;
-            self.0.insert(code.to_owned(), names);
+        let key = (mode, code.to_owned());
+        if !self.0.contains_key(&key) {
+            let names = tx.plan_name(mode, code).await?;
+            self.0.insert(key.clone(), names);
         }
-        let catalogue = self.0.get(code).map_or("", |names| names.get(caller.locale));
+        let catalogue = self.0.get(&key).map_or("", |names| names.get(locale));
         Ok(shown_name(catalogue, sent))
     }
 }

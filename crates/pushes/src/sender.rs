@@ -22,8 +22,8 @@ pub const BODY_BYTES_MAX: usize = 19_999;
 const CONNECT_MAX: Span = Span::seconds(5);
 /// For how long an idle connection is kept.
 const IDLE_MAX: Span = Span::seconds(30);
-/// How many idle connections are kept to one endpoint.
-const IDLE_CONNECTIONS_MAX: usize = 4;
+/// How many idle connections are kept to one endpoint: as many as pushes to one are on their way at once.
+const IDLE_CONNECTIONS_MAX: usize = 32;
 /// When a silent HTTP/2 connection is asked whether it lives, and how long it may take to say so.
 const PING: Span = Span::seconds(5);
 /// How much of an answer is read, in bytes; what follows is dropped with its connection.
@@ -113,6 +113,11 @@ impl Sender {
             .user_agent(concat!("simmall/", env!("CARGO_PKG_VERSION")))
             .build()?;
         Ok(Self { client, policy, timeout: settings.timeout })
+    }
+
+    /// How long a try may take in all.
+    pub fn timeout(&self) -> Span {
+        self.timeout
     }
 
     /// Checks the form of a URL, when an endpoint is added. [`Self::send`] does so again.

@@ -118,7 +118,7 @@ struct Common {
     #[arg(long, env = "SIMMALL_REQUEST_LOG_DAYS", default_value_t = 30, value_parser = clap::value_parser!(i64).range(0..=DAYS_MAX))]
     request_log_days: i64,
     /// Seconds that a worker holds a job; one that died is succeeded after that. Jobs whose carrier may take
-    /// longer to answer are held for longer.
+    /// longer to answer are held for longer. The same for whoever sends pushes to an endpoint, 20 at least.
     #[arg(long, env = "SIMMALL_LEASE_SECONDS", default_value_t = 20, value_parser = clap::value_parser!(i64).range(2..=600))]
     lease_seconds: i64,
     /// How many jobs run at once.
@@ -244,7 +244,7 @@ impl Common {
             request_log: (self.request_log_days > 0).then(|| Span::days(self.request_log_days)),
             ..Settings::default()
         };
-        let settings = self.sims.settle(self.edge.settle(settings));
+        let settings = self.pushes.settle(self.sims.settle(self.edge.settle(settings)));
         let (limits, proxies) = (self.edge.limits()?, self.edge.proxies());
         let (simulator, listen, root_mode) = (self.simulator, self.listen, root_mode.mode());
         let admin_listen = Some(self.admin_listen);

@@ -1,9 +1,14 @@
-//! The settings of pushes: where they may go beside the public network.
+//! The settings of pushes: where they may go beside the public network, and for how long is kept what came of them.
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, value_parser};
+use domain::Span;
 use ipnet::IpNet;
+use mall::Settings;
 use pushes::{Policy, Sender};
+
+/// The most days that pushes may be kept for: ten years.
+const DAYS_MAX: i64 = 3_650;
 
 #[derive(Debug, Args)]
 pub(crate) struct PushSettings {
@@ -16,6 +21,9 @@ pub(crate) struct PushSettings {
         value_name = "RANGE|:PORT|HOST"
     )]
     push_allow: Vec<Allowed>,
+    /// Days that events and what became of telling them to partners are kept for.
+    #[arg(long, env = "SIMMALL_PUSH_LOG_DAYS", default_value_t = 30, value_parser = value_parser!(i64).range(1..=DAYS_MAX), value_name = "N")]
+    push_log_days: i64,
 }
 
 /// Something that pushes may go to.
@@ -51,6 +59,11 @@ impl std::str::FromStr for Allowed {
 }
 
 impl PushSettings {
+    /// The settings with these among them.
+    pub(crate) fn settle(&self, settings: Settings) -> Settings {
+        Settings { push_log: Span::days(self.push_log_days), ..settings }
+    }
+
     /// What sends pushes.
     pub(crate) fn sender(&self) -> anyhow::Result<Sender> {
         let mut policy = Policy::default();

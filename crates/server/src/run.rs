@@ -130,8 +130,10 @@ pub(crate) fn serve(
     let checkpoints = mall::run_checkpoints(Arc::clone(&mall), stopped.clone());
     let reconciler = mall::run_reconciler(Arc::clone(&mall), stopped.clone());
     let sweep = mall::run_sim_sweep(Arc::clone(&mall), stopped.clone());
+    let relay = mall::run_relay(Arc::clone(&mall), stopped.clone());
+    let push_sweep = mall::run_push_sweep(Arc::clone(&mall), stopped.clone());
     let workers = tokio::spawn(async move {
-        tokio::join!(jobs, seals, checkpoints, reconciler, sweep);
+        tokio::join!(jobs, seals, checkpoints, reconciler, sweep, relay, push_sweep);
     });
     let (limits, proxies) = (wiring.limits, wiring.proxies.clone());
     let router = api::router(&mall, wiring.root_mode, limits.request_time_max);

@@ -12,7 +12,8 @@ CREATE TABLE push_endpoints (
     description TEXT NOT NULL,
     -- Event types with spaces between them; empty: all.
     events TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('on', 'paused', 'off')),
+    -- One that is deleted goes with all that was told to it, a little at a time.
+    state TEXT NOT NULL CHECK (state IN ('on', 'paused', 'off', 'deleted')),
     -- Why it is off, for people; empty otherwise.
     off_reason TEXT NOT NULL,
     version BIGINT NOT NULL,
@@ -66,7 +67,7 @@ CREATE TABLE push_events (
     PRIMARY KEY (mode, partner_id, event_id)
 );
 CREATE UNIQUE INDEX push_events_sequence ON push_events (mode, partner_id, subject, sequence);
-CREATE INDEX push_events_recent ON push_events (recorded_at);
+CREATE INDEX push_events_recent ON push_events (recorded_at, event_id);
 
 -- What each endpoint is told of an event, and how far that is.
 CREATE TABLE push_deliveries (
@@ -108,3 +109,17 @@ CREATE TABLE push_attempts (
     said TEXT NOT NULL,
     PRIMARY KEY (mode, partner_id, endpoint_id, event_id, tried_at)
 );
+
+-- How disputes about orders stood when they were heard of last, so that each is told of once.
+CREATE TABLE cashier_disputes (
+    mode TEXT NOT NULL,
+    partner_id TEXT NOT NULL,
+    order_id TEXT NOT NULL,
+    dispute_id TEXT NOT NULL,
+    status TEXT NOT NULL,
+    PRIMARY KEY (mode, partner_id, order_id, dispute_id)
+);
+
+-- The job that ends a plan also says, a day before, that it will: it looks a day earlier from now on. Too early does no
+-- harm.
+UPDATE jobs SET run_at = run_at - 86400000000 WHERE kind = 'turn_plan' AND state = 'ready' AND NOT leased;

@@ -55,5 +55,5 @@ pub async fn read_file(file: &Path) -> Result<Tx> {
         .immutable(true)
         .disable_statement_logging();
     let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
-    Ok(Tx(Conn::SqliteRead(pool.acquire().await?)))
+    Ok(Tx::on(Conn::SqliteRead(pool.acquire().await?)))
 }

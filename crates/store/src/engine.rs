@@ -70,8 +70,10 @@ pub(crate) enum Pools {
 }
 
 /// A transaction, or a connection that only reads. Dropped without [`Tx::commit`] it changes nothing.
-#[derive(Debug)]
-pub struct Tx(pub(crate) Conn);
+pub struct Tx(pub(crate) Conn, Vec<AfterCommit>);
+
+/// What is done once a transaction is durable.
+type AfterCommit = Box<dyn FnOnce() + Send + Sync>;
 
 #[derive(Debug)]
 pub(crate) enum Conn {
@@ -164,7 +166,7 @@ impl Store {
 
     /// Begins a transaction.
     pub async fn begin(&self) -> Result<Tx> {
-        Ok(Tx(match &self.0 {
+        Ok(Tx::on(match &self.0 {
             Pools::Sqlite { writer, .. } => {
                 let begin = writer.begin_with("BEGIN IMMEDIATE");
                 Conn::SqliteTx(self.1.write.during(begin).await?)
@@ -175,7 +177,7 @@ impl Store {
 
     /// A connection for reading: each statement sees what is committed when it runs.
     pub async fn read(&self) -> Result<Tx> {
-        Ok(Tx(match &self.0 {
+        Ok(Tx::on(match &self.0 {
             Pools::Sqlite { readers, .. } => {
                 Conn::SqliteRead(self.1.read.during(readers.acquire()).await?)
             }
@@ -218,7 +220,23 @@ fn cannot_open(file: &Path, error: &sqlx::Error) -> StoreError {
     StoreError::Unfit(format!("the SQLite file {} cannot be opened: {why}", file.display()))
 }
 
+impl std::fmt::Debug for Tx {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tx")
+    }
+}
+
 impl Tx {
+    pub(crate) fn on(connection: Conn) -> Self {
+        Self(connection, Vec::new())
+    }
+
+    /// Does something once this is committed, and nothing if it never is: what others are to be woken for lies deep
+    /// below whoever commits.
+    pub fn after_commit(&mut self, then: impl FnOnce() + Send + Sync + 'static) {
+        self.1.push(Box::new(then));
+    }
+
     /// Which engine this is on.
     pub fn engine(&self) -> Engine {
         match self.0 {
@@ -234,6 +252,9 @@ impl Tx {
             Conn::PgTx(tx) => tx.commit().await?,
             // Nothing was written.
             Conn::SqliteRead(_) | Conn::PgRead(_) => {}
+        }
+        for then in self.1 {
+            then();
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! What is asked of the engine itself stands in `engine`.
 
 mod engine;
+pub(crate) mod pushes;
 
 use domain::{Mode, Timestamp};
 
@@ -147,8 +148,8 @@ pub struct SealedKey {
     pub row: String,
     /// The sealed text.
     pub sealed: Vec<u8>,
-    /// Where the next page begins.
-    pub place: (String, String, String),
+    /// Where the next page begins: the parts of its row's key, the last ones empty where there are fewer.
+    pub place: [String; 4],
 }
 
 #[derive(sqlx::FromRow)]
@@ -188,7 +189,7 @@ impl KeyRow {
         Ok(SealedKey {
             row: PartnerKey::seal_row(mode, partner_id, &self.key_id),
             sealed: self.sealed,
-            place: (self.mode, self.partner_id, self.key_id),
+            place: [self.mode, self.partner_id, self.key_id, String::new()],
         })
     }
 }
@@ -216,8 +217,8 @@ impl Tx {
     }
 
     /// At most [`KEYS_MAX`] live keys of all partners, from a place on.
-    pub async fn live_keys(&mut self, after: &(String, String, String)) -> Result<Vec<SealedKey>> {
-        let (mode, partner, key) = after;
+    pub async fn live_keys(&mut self, after: &[String; 4]) -> Result<Vec<SealedKey>> {
+        let [mode, partner, key, _] = after;
         let rows = fetch_all!(self, KeyRow, LIVE_KEYS, mode, partner, key, KEYS_MAX)?;
         rows.into_iter().map(KeyRow::into_key).collect()
     }
@@ -243,7 +244,7 @@ impl Tx {
         self.faults(&ORDER_CHECKS).await
     }
 
-    async fn faults(&mut self, checks: &[&'static str]) -> Result<Vec<Fault>> {
+    pub(super) async fn faults(&mut self, checks: &[&'static str]) -> Result<Vec<Fault>> {
         let mut faults = Vec::new();
         for check in checks {
             for found in fetch_all!(self, FaultRow, *check, FAULTS_MAX)? {

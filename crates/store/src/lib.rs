@@ -30,6 +30,7 @@ mod plans;
 mod push_endpoints;
 mod push_events;
 mod push_relay;
+mod push_sweep;
 mod refunds;
 mod renewals;
 mod request_log;
@@ -62,6 +63,7 @@ pub use figures::{KindFigure, OpenOrders, PoolFigure, WaitFigure};
 pub use groups::{
     BLOCK_PLACES, BusySim, Chunk, ChunkSize, GroupEvent, GroupKey, PlacedMember, ReviewedMember,
 };
+pub use health::pushes::PushBacklog;
 pub use health::{Backlog, EngineVersion, FAULTS_MAX, Fault, KEYS_MAX, SealedKey, Setting};
 pub use imports::{Import, ImportError, ImportPart, NewImport, Tally};
 pub use jobs::{Job, JobKind, NewJob};
@@ -74,6 +76,7 @@ pub use plans::{DatedPrice, Price};
 pub use push_endpoints::{EndpointHealth, EndpointKey, PushEndpoint, PushKey};
 pub use push_events::{PushAttempt, PushDelivery, PushEvent, SubjectKey};
 pub use push_relay::{DuePush, HeldEndpoint, PushLease, PushOutcome};
+pub use push_sweep::{EventKey, PushFigure};
 pub use request_log::{LogFilter, LoggedRequest, SUCCESS};
 pub use seal::{Purpose, Sealer, SealerError};
 pub use sim_plans::{SimBook, SimKey, SimPlan, SimQueue};

@@ -7,7 +7,7 @@ use crate::engine::{Pools, Store, Tx, fetch_all, statements};
 use crate::error::{Result, StoreError};
 
 /// Number, name and text of each migration, in order. A released one never changes.
-const MIGRATIONS: [(i64, &str, &str); 13] = [
+const MIGRATIONS: [(i64, &str, &str); 14] = [
     (1, "mall", include_str!("../migrations/0001_mall.sql")),
     (2, "admin", include_str!("../migrations/0002_admin.sql")),
     (3, "imports", include_str!("../migrations/0003_imports.sql")),
@@ -20,6 +20,7 @@ const MIGRATIONS: [(i64, &str, &str); 13] = [
     (10, "ledger", include_str!("../migrations/0010_ledger.sql")),
     (11, "renewals", include_str!("../migrations/0011_renewals.sql")),
     (12, "clocks", include_str!("../migrations/0012_clocks.sql")),
+    (13, "pushes", include_str!("../migrations/0013_pushes.sql")),
     (14, "groups", include_str!("../migrations/0014_groups.sql")),
 ];
 

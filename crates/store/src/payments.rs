@@ -1,11 +1,15 @@
 //! Payments. An order has one, in its own row, with a version of its own.
 
+use std::collections::HashMap;
+
 use domain::id::{OrderId, PartnerId};
+use domain::order::Order;
 use domain::payment::{Payment, PaymentState, Report};
 use domain::{Mode, Money, Timestamp};
 
 use crate::engine::{Tx, execute, fetch_optional, one_row, statements};
 use crate::error::{Result, Row};
+use crate::many::{fetch_many, pieces};
 
 statements! {
     UPDATE = "UPDATE orders SET pay_state = $4, pay_version = pay_version + 1, pay_result_at = $6,
@@ -34,6 +38,13 @@ struct PaymentRow {
     pay_type: String,
     pay_account: String,
     pay_unit: String,
+}
+
+#[derive(sqlx::FromRow)]
+struct KeyedPaymentRow {
+    order_id: String,
+    #[sqlx(flatten)]
+    payment: PaymentRow,
 }
 
 #[derive(sqlx::FromRow)]
@@ -126,5 +137,35 @@ impl Tx {
         let (mode, partner) = (mode.as_str(), partner.to_string());
         let row = fetch_optional!(self, PaymentRow, OF_ORDER, mode, partner, order_id.to_string())?;
         row.map(|row| row.into_payment(order_id)).transpose()
+    }
+
+    /// The payments of many orders, by their order.
+    pub async fn payments_of_orders(
+        &mut self,
+        orders: &[&Order],
+    ) -> Result<HashMap<OrderId, Payment>> {
+        let mut payments = HashMap::with_capacity(orders.len());
+        for piece in pieces(orders) {
+            let sql = format!(
+                "WITH v (k_mode, k_partner, k_order) AS ({})
+                SELECT order_id, payment_id, channel, pay_minor AS minor, pay_currency AS currency,
+                pay_state AS state, pay_version AS version, pay_result_at AS result_at,
+                transaction_id, pay_result AS result, pay_status AS status, pay_type, pay_account,
+                pay_unit FROM v JOIN orders
+                ON mode = k_mode AND partner_id = k_partner AND order_id = k_order",
+                self.rows(3, piece.len())
+            );
+            let rows = fetch_many!(self, KeyedPaymentRow, sql.as_str(), piece, order => [
+                order.mode.as_str(),
+                order.partner_id.to_string(),
+                order.id.to_string(),
+            ])?;
+            for row in rows {
+                let at = Row { table: "orders", key: &row.order_id };
+                let id = at.parse("order_id", &row.order_id)?;
+                payments.insert(id, row.payment.into_payment(id)?);
+            }
+        }
+        Ok(payments)
     }
 }

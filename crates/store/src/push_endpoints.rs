@@ -16,7 +16,7 @@ macro_rules! select {
         concat!(
             "SELECT mode, partner_id, endpoint_id, kind, url, description, events, state,
             off_reason, version, created_at, failing_since, failures, probe_at, tried_at,
-            succeeded_at FROM push_endpoints WHERE ",
+            succeeded_at FROM push_endpoints WHERE state <> 'deleted' AND ",
             $rest
         )
     };
@@ -33,7 +33,9 @@ statements! {
     /// As if nothing had been tried yet.
     FRESH = "UPDATE push_endpoints SET failing_since = NULL, failures = 0, probe_at = NULL
         WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3";
-    DELETE = "DELETE FROM push_endpoints WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3";
+    /// Whoever sends to it finds that its lease is lost.
+    DELETE = "UPDATE push_endpoints SET state = 'deleted', fence = fence + 1, version = version + 1
+        WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3 AND state <> 'deleted'";
     DELETE_KEYS = "DELETE FROM push_keys WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3";
     BY_ID = select!("mode = $1 AND partner_id = $2 AND endpoint_id = $3");
     OF_PARTNER = select!("mode = $1 AND partner_id = $2 ORDER BY endpoint_id");
@@ -238,7 +240,7 @@ impl Tx {
         self.hasten_push_deliveries(endpoint.key(), now).await
     }
 
-    /// Deletes an endpoint with its keys. What was to be told to it goes later, a little at a time.
+    /// Deletes an endpoint with its keys. Its row stays, unseen, until all that was told to it is gone as well.
     pub async fn delete_push_endpoint(&mut self, endpoint: &PushEndpoint) -> Result<()> {
         let (mode, partner, id) =
             (endpoint.mode.as_str(), endpoint.partner_id.to_string(), endpoint.id.to_string());

@@ -43,6 +43,7 @@ statements! {
     EVENT = events!("AND event_id = $3");
     /// Those of a range of ids, which sort by when they were written.
     EVENTS = events!("AND event_id > $3 AND event_id < $4 ORDER BY event_id LIMIT $5");
+    LAST = events!("AND subject = $3 AND event_type = $4 ORDER BY sequence DESC LIMIT 1");
     LISTED = deliveries!("AND d.event_id < $4 ORDER BY d.event_id DESC LIMIT $5");
     LISTED_IN_STATE = deliveries!("AND d.event_id < $4 AND d.state = $6
         ORDER BY d.event_id DESC LIMIT $5");
@@ -225,12 +226,12 @@ impl AttemptRow {
 }
 
 /// The first id that an event of a time can have.
-fn first_id(at: Timestamp) -> String {
+pub(crate) fn first_id(at: Timestamp) -> String {
     EventId::from_parts(u64::try_from(at.as_millis()).unwrap_or(0), [0; 10]).to_string()
 }
 
 /// Above every id that there is.
-fn last_id() -> String {
+pub(crate) fn last_id() -> String {
     format!("evt_{}", "g".repeat(32))
 }
 
@@ -322,6 +323,17 @@ impl Tx {
     ) -> Result<Option<PushEvent>> {
         let (word, of, id) = (mode.as_str(), partner.to_string(), id.to_string());
         let row = fetch_optional!(self, EventRow, EVENT, word, of, id)?;
+        row.map(|row| row.into_event(mode, partner)).transpose()
+    }
+
+    /// The last event of a type about a subject.
+    pub async fn last_push_event(
+        &mut self,
+        (mode, partner): (Mode, PartnerId),
+        (subject, event_type): (&str, &str),
+    ) -> Result<Option<PushEvent>> {
+        let (word, of) = (mode.as_str(), partner.to_string());
+        let row = fetch_optional!(self, EventRow, LAST, word, of, subject, event_type)?;
         row.map(|row| row.into_event(mode, partner)).transpose()
     }
 

@@ -7,7 +7,7 @@ use domain::Timestamp;
 use domain::id::EventId;
 use domain::push::DeliveryState;
 
-use crate::engine::{Store, Tx, execute, fetch_all, statements};
+use crate::engine::{Tx, execute, fetch_all, statements};
 use crate::error::{Result, Row};
 use crate::many::{execute_many, fetch_many, pieces};
 use crate::push_endpoints::{EndpointHealth, EndpointKey, EndpointRow, PushEndpoint};
@@ -22,6 +22,8 @@ macro_rules! first_of_its_subject {
     };
 }
 
+pub(crate) use first_of_its_subject;
+
 statements! {
     /// Of an endpoint whose breaker is open, one probe is due and whatever waits will do.
     WITH_WORK = concat!(
@@ -31,7 +33,7 @@ statements! {
         AND d.partner_id = e.partner_id AND d.endpoint_id = e.endpoint_id
         AND (e.probe_at IS NOT NULL OR d.due_at <= $1) AND ",
         first_of_its_subject!(),
-        ") LIMIT $2"
+        ") ORDER BY COALESCE(e.tried_at, 0) LIMIT $2"
     );
     DUE = concat!(
         "SELECT d.event_id, d.tries, e.body FROM push_deliveries d
@@ -42,7 +44,7 @@ statements! {
         " ORDER BY d.due_at, d.event_id LIMIT $5"
     );
     SWITCH_OFF = "UPDATE push_endpoints SET state = 'off', off_reason = $4, version = version + 1
-        WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3 AND state <> 'off'";
+        WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3 AND state IN ('on', 'paused')";
 }
 
 /// The right to send to an endpoint, for a while.
@@ -128,21 +130,19 @@ impl KeyRow {
     }
 }
 
-impl Store {
-    /// Endpoints that nobody sends to and that something is due for.
+impl Tx {
+    /// Endpoints that nobody sends to and that something is due for, those first that were not sent to for longest.
     pub async fn push_endpoints_with_work(
-        &self,
+        &mut self,
         now: Timestamp,
         limit: i64,
     ) -> Result<Vec<EndpointKey>> {
-        let mut reader = self.read().await?;
-        let rows = fetch_all!(reader, KeyRow, WITH_WORK, now.as_micros(), limit)?;
+        let rows = fetch_all!(self, KeyRow, WITH_WORK, now.as_micros(), limit)?;
         rows.into_iter().map(KeyRow::into_key).collect()
     }
-}
 
-impl Tx {
-    /// Takes the lease of endpoints that are on and that nobody has; gives those that it got.
+    /// Takes the lease of endpoints that are on and that nobody has, and whose breaker is not open or is due to be
+    /// probed; gives those that it got.
     pub async fn lease_push_endpoints(
         &mut self,
         keys: &[EndpointKey],
@@ -155,6 +155,7 @@ impl Tx {
                 UPDATE push_endpoints SET leased_until = k_until, fence = fence + 1
                 FROM v WHERE mode = k_mode AND partner_id = k_partner AND endpoint_id = k_endpoint
                 AND state = 'on' AND kind = 'url' AND leased_until <= k_now
+                AND (probe_at IS NULL OR probe_at <= k_now)
                 RETURNING fence, mode, partner_id, endpoint_id, kind, url, description, events,
                 state, off_reason, version, created_at, failing_since, failures, probe_at,
                 tried_at, succeeded_at",

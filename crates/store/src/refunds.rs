@@ -29,6 +29,9 @@ statements! {
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $12, $13, $11, $14, 0)";
     UPDATE = "UPDATE refunds SET state = $4, cashier_id = $5, failure = $6, ended_at = $7,
         version = version + 1 WHERE mode = $1 AND partner_id = $2 AND refund_id = $3 AND version = $8";
+    NOTE_DISPUTE = "INSERT INTO cashier_disputes (mode, partner_id, order_id, dispute_id, status)
+        VALUES ($1, $2, $3, $4, $5) ON CONFLICT (mode, partner_id, order_id, dispute_id)
+        DO UPDATE SET status = excluded.status WHERE cashier_disputes.status <> excluded.status";
     RENEW_KEY = "UPDATE refunds SET key_no = key_no + 1, key_at = $5, version = version + 1
         WHERE mode = $1 AND partner_id = $2 AND refund_id = $3 AND version = $4";
 }
@@ -74,6 +77,16 @@ impl RefundRow {
 }
 
 impl Tx {
+    /// Notes how a dispute about an order stands; whether that is news.
+    pub async fn note_dispute(
+        &mut self,
+        (mode, partner, order): (Mode, PartnerId, OrderId),
+        (dispute, status): (&str, &str),
+    ) -> Result<bool> {
+        let (mode, partner, order) = (mode.as_str(), partner.to_string(), order.to_string());
+        Ok(execute!(self, NOTE_DISPUTE, mode, partner, order, dispute, status)? == 1)
+    }
+
     /// A refund with the key under which the cashier is asked for it.
     pub async fn refund(
         &mut self,

@@ -196,6 +196,25 @@ impl TestMall {
         panic!("jobs are still due after 20 seconds: {due:?}, it is {:?}", self.now());
     }
 
+    /// Waits until nothing is pushed and nothing is due that could be.
+    pub async fn settle_pushes(&self) {
+        let mut calm = 0;
+        for _ in 0..2_000 {
+            calm = if self.mall().is_push_idle().await.unwrap() { calm + 1 } else { 0 };
+            if calm == 2 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("pushes are still due after 20 seconds, it is {:?}", self.now());
+    }
+
+    /// Moves the clock, and waits until what fell due is done and told.
+    pub async fn advance_and_tell(&self, span: Span) {
+        self.advance(span).await;
+        self.settle_pushes().await;
+    }
+
     /// Stops it, after a look whether its books are as they must be: whatever was done, they agree with
     /// themselves, and with Stripe where it is played.
     pub async fn stop(self) {
@@ -248,18 +267,18 @@ impl TestMall {
     }
 }
 
-/// What sends pushes: to this machine too, whatever the port.
-pub(crate) fn sender(timeout: Span) -> Sender {
-    let ranges = vec!["127.0.0.0/8".parse().unwrap()];
-    let policy = Policy { ranges, ports: (1..=u16::MAX).collect(), ..Policy::default() };
-    Sender::new(pushes::Settings { policy, timeout, ..pushes::Settings::default() }).unwrap()
-}
-
 /// An HTTP client for requests that the SDK would not make.
 pub fn http_client() -> reqwest::Client {
     // An error means that there is a provider already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::new()
+}
+
+/// What sends pushes: to this machine too, whatever the port.
+pub(crate) fn sender(timeout: Span) -> Sender {
+    let ranges = vec!["127.0.0.0/8".parse().unwrap()];
+    let policy = Policy { ranges, ports: (1..=u16::MAX).collect(), ..Policy::default() };
+    Sender::new(pushes::Settings { policy, timeout, ..pushes::Settings::default() }).unwrap()
 }
 
 async fn run(
@@ -275,8 +294,8 @@ async fn run(
         store: database.open().await,
         ctx,
         carriers,
-        sender: sender(recipe.push_timeout),
         cashiers: stripe.map(|it| it.cashiers(recipe.stripe_line)).unwrap_or_default(),
+        sender: sender(recipe.push_timeout),
         sealer: Sealer::new(&TEST_SEALING_KEY),
         settings: recipe.settings,
         simulator: recipe.simulator,

@@ -228,8 +228,7 @@ impl TestMall {
         let key = Key::new(key_id, &ctx.random::<32>()).unwrap();
         let (mode, partner, id) = endpoint.key();
         let row = PushKey::seal_row(mode, partner, id, key_id);
-        let sealer = Sealer::new(&TEST_SEALING_KEY);
-        let sealed = sealer.seal(ctx.random(), &row, &key.hex()).unwrap();
+        let sealed = Sealer::new(&TEST_SEALING_KEY).seal(ctx.random(), &row, &key.hex()).unwrap();
         let mut tx = self.store().begin().await.unwrap();
         tx.insert_push_key(endpoint, (key_id, sealed), self.now()).await.unwrap();
         tx.commit().await.unwrap();

@@ -11,11 +11,12 @@ use domain::{Mode, Money};
 use serde_json::json;
 use store::{FoundOrder, Tx};
 use wire::admin::{Problem, order as shape};
+use wire::push::EventType;
 
 use super::orders::shown;
 use super::{Change, Operator, Wrong, json, text};
 use crate::Mall;
-use crate::cashier::Wish;
+use crate::cashier::{Wish, made_by};
 use crate::error::{Error, Result};
 
 /// A refund as an operator sees it.
@@ -117,11 +118,24 @@ impl Mall {
         tx.update_order(order, state).await?;
         let paid = payment.state.on(PaymentEvent::RefundStarted)?.on(PaymentEvent::RefundDone)?;
         tx.update_payment(mode, partner, &mut payment, paid).await?;
-        if failed {
-            // What was owed for it went back when it failed.
-            return Ok(());
+        // What was owed for one that failed went back when it did.
+        if !failed {
+            self.take_back(tx, order).await?;
+            self.revoke_unused(tx, order).await?;
         }
-        self.take_back(tx, order).await?;
-        self.revoke_unused(tx, order).await
+        self.tell_let_off(tx, order, &wish).await
+    }
+
+    /// Tells a partner that it does not owe what it was paid for an order.
+    async fn tell_let_off(&self, tx: &mut Tx, order: &Order, wish: &Wish) -> Result<()> {
+        let owed = order.settlement.and_then(|unit| unit.checked_mul(order.length.periods).ok());
+        let told = json!({
+            "refund_id": null,
+            "amount": owed.map(Money::decimal),
+            "currency": owed.map(|owed| owed.currency.code()),
+            "reason": wish.reason,
+            "made_by": made_by(&wish.actor),
+        });
+        self.tell_of_order(tx, (EventType::OrderRefunded, order), &[("refund", told)]).await
     }
 }

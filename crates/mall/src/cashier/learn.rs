@@ -69,6 +69,7 @@ impl Mall {
         let (mode, now) = (rows.order.mode, self.now(rows.order.mode));
         let charge = intent.charge();
         let decline = intent.last_payment_error.as_ref().and_then(|error| error.word());
+        let known = (rows.taken.decline_code.clone(), rows.taken.charge_id.clone());
         rows.taken.asked_at = Some(now);
         decline.unwrap_or_default().clone_into(&mut rows.taken.decline_code);
         if let Some(id) = intent.charge_id() {
@@ -98,6 +99,11 @@ impl Mall {
                 if rows.payment.state == PaymentState::Created {
                     let state = rows.payment.state.on(PaymentEvent::Started)?;
                     write_payment(tx, rows, state).await?;
+                }
+                let CashierPayment { decline_code, charge_id, .. } = &rows.taken;
+                // Each try is told of once: another one has another charge, or another word.
+                if !decline_code.is_empty() && known != (decline_code.clone(), charge_id.clone()) {
+                    self.tell_not_paid(tx, &rows.order, decline_code).await?;
                 }
                 Ok(Learned::Open)
             }

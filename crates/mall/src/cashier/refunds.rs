@@ -4,17 +4,19 @@
 //! give back more than was paid. What Stripe says of it later, even that a bank refused it after all, is heeded.
 
 use cashiers::stripe::{
-    BalanceTransaction, CallError, NewRefund, PaymentIntent, Refund as AtStripe, RefundStatus,
-    Stripe, minor_units,
+    BalanceTransaction, CallError, Dispute, DisputeStatus, NewRefund, PaymentIntent,
+    Refund as AtStripe, RefundStatus, Stripe, minor_units,
 };
-use domain::id::{PartnerId, RefundId};
+use domain::id::{OrderId, PartnerId, RefundId};
 use domain::ledger::{Posting, PostingKind};
 use domain::order::{Failure, Order, OrderEvent, OrderState};
 use domain::payment::{Channel, Outcome, Payment, PaymentEvent};
 use domain::refund::{Refund, RefundState, refundable};
 use domain::{Mode, Money};
+use serde_json::json;
 use store::{CashierKey, Job, JobKind, PostingRecord, Tx};
 use wire::admin::Problem;
+use wire::push::EventType;
 
 use super::authorise::{Payable, next_look};
 use super::follow::trouble_pause;
@@ -242,7 +244,33 @@ impl Mall {
             }
             _ => {}
         }
-        self.settle_order(tx, whose, refund).await
+        self.settle_order(tx, whose, refund).await?;
+        if state == RefundState::Succeeded {
+            self.tell_refunded(tx, whose, refund).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells the partner of a refund. What was paid beside an order's own payment is none of the order.
+    async fn tell_refunded(
+        &self,
+        tx: &mut Tx,
+        (mode, partner, order_id): (Mode, PartnerId, OrderId),
+        refund: &Refund,
+    ) -> Result<()> {
+        let taken = tx.cashier_payment(mode, partner, order_id).await?;
+        if taken.is_none_or(|taken| taken.intent_id != refund.intent_id) {
+            return Ok(());
+        }
+        let Some(order) = tx.order(mode, partner, order_id).await? else { return Ok(()) };
+        let told = json!({
+            "refund_id": refund.id.to_string(),
+            "amount": refund.amount.decimal(),
+            "currency": refund.amount.currency.code(),
+            "reason": refund.reason,
+            "made_by": made_by(&refund.actor),
+        });
+        self.tell_of_order(tx, (EventType::OrderRefunded, &order), &[("refund", told)]).await
     }
 
     /// What a refund makes of its order: given back when all of it went back, else what it was before.
@@ -389,27 +417,54 @@ impl Mall {
             Ok(page) => page.data,
             Err(error) => return Ok(Some(error)),
         };
-        let order = &payable.order;
-        let whose = (order.mode, order.partner_id, order.id);
-        let now = self.now(order.mode);
-        let mut tx = self.store.begin().await?;
-        for dispute in disputes {
-            let amount = in_ours(&dispute.id, dispute.amount, &dispute.currency)?;
-            // While it is a question only, no money moved.
-            for moved in &dispute.balance_transactions {
-                let posting = match moved.amount {
-                    ..0 => Posting::dispute(amount),
-                    _ => Posting::dispute_won(amount),
-                };
-                tx.insert_posting(whose, (posting, &dispute.id), now).await?;
-                if let Some(fee) = fee_of(moved)? {
-                    tx.insert_posting(whose, (fee, &moved.id), now).await?;
-                }
+        self.retry(|| async {
+            let mut tx = self.store.begin().await?;
+            for dispute in &disputes {
+                self.heed_dispute(&mut tx, &payable.order, dispute).await?;
             }
-        }
-        tx.commit().await?;
+            Ok(tx.commit().await?)
+        })
+        .await?;
         Ok(None)
     }
+
+    /// Books what a dispute moved, and tells the partner of one that was lost: the money does not come back.
+    async fn heed_dispute(&self, tx: &mut Tx, order: &Order, dispute: &Dispute) -> Result<()> {
+        let whose = (order.mode, order.partner_id, order.id);
+        let now = self.now(order.mode);
+        let amount = in_ours(&dispute.id, dispute.amount, &dispute.currency)?;
+        // While it is a question only, no money moved.
+        for moved in &dispute.balance_transactions {
+            let posting = match moved.amount {
+                ..0 => Posting::dispute(amount),
+                _ => Posting::dispute_won(amount),
+            };
+            tx.insert_posting(whose, (posting, &dispute.id), now).await?;
+            if let Some(fee) = fee_of(moved)? {
+                tx.insert_posting(whose, (fee, &moved.id), now).await?;
+            }
+        }
+        let is_news = tx.note_dispute(whose, (&dispute.id, dispute.status.as_str())).await?;
+        if !is_news || dispute.status != DisputeStatus::Lost {
+            return Ok(());
+        }
+        let Some(order) = tx.order(order.mode, order.partner_id, order.id).await? else {
+            return Ok(());
+        };
+        let told = json!({
+            "dispute_id": dispute.id,
+            "amount": amount.decimal(),
+            "currency": amount.currency.code(),
+            "reason": dispute.reason,
+            "status": dispute.status.as_str(),
+        });
+        self.tell_of_order(tx, (EventType::OrderRefunded, &order), &[("dispute", told)]).await
+    }
+}
+
+/// Who made a refund, as a partner is told: which operator it was is no business of its.
+pub(crate) fn made_by(actor: &str) -> &str {
+    if matches!(actor, "mall" | "stripe") { actor } else { "operator" }
 }
 
 /// An amount of Stripe's in our units.

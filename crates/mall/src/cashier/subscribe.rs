@@ -287,7 +287,7 @@ impl Mall {
             }
             Err(refused @ (CallError::Declined { .. } | CallError::Refused { .. })) => {
                 // Nothing was made, and another card may be tried.
-                self.renew_subscription_key(renewing, true).await?;
+                self.refuse_card(renewing, &refused).await?;
                 return Err(refused.into());
             }
             Err(error) => return Err(error.into()),
@@ -348,6 +348,21 @@ impl Mall {
     }
 
     /// Gives a subscription a fresh key, and lets another card be chosen.
+    /// A card was not charged; the partner is told where it was declined.
+    async fn refuse_card(&self, renewing: &mut Renewing, refused: &CallError) -> Result<()> {
+        if let CallError::Declined { code, decline_code, .. } = refused {
+            let word = decline_code.as_deref().or(code.as_deref()).unwrap_or_default();
+            let order = &renewing.payable.order;
+            self.retry(|| async {
+                let mut tx = self.store.begin().await?;
+                self.tell_not_paid(&mut tx, order, word).await?;
+                Ok(tx.commit().await?)
+            })
+            .await?;
+        }
+        self.renew_subscription_key(renewing, true).await
+    }
+
     async fn renew_subscription_key(&self, renewing: &mut Renewing, free: bool) -> Result<()> {
         let mut renewed = renewing.subscription.clone();
         renewed.key =

@@ -1,7 +1,7 @@
 //! What waits in a mall, and whether its orders and its books agree.
 
 use domain::{Mode, Span, Timestamp};
-use store::{Backlog, Fault};
+use store::{Backlog, Fault, PushBacklog};
 
 use super::{FAULTS_SHOWN, Finding};
 
@@ -55,6 +55,32 @@ pub(super) fn ledger(faults: &[Fault]) -> Finding {
     }
 }
 
+pub(super) fn pushes(backlog: &PushBacklog, faults: &[Fault], now: Timestamp) -> Finding {
+    if let Some(detail) = named(faults) {
+        return Finding::fail("pushes", detail)
+            .advise("keep the database as it is, and report this with the log of that time");
+    }
+    let PushBacklog { failing, off, oldest } = *backlog;
+    let waited = oldest.map_or(Span::seconds(0), |oldest| now.since(oldest));
+    let mut detail = format!("{failing} endpoints fail, {off} are switched off");
+    if waited >= DUE_WARN {
+        let seconds = waited.as_micros() / 1_000_000;
+        detail = format!("{detail}; an event has been due for {seconds} seconds");
+    }
+    let run = "see that `simmall serve` runs: it sends pushes";
+    if waited >= DUE_FAIL {
+        return Finding::fail("pushes", detail).advise(run);
+    }
+    if failing + off > 0 {
+        let advice = "tell the partners: their endpoints' log of deliveries says what came back";
+        return Finding::warn("pushes", detail).advise(advice);
+    }
+    if waited >= DUE_WARN {
+        return Finding::warn("pushes", detail).advise(run);
+    }
+    Finding::ok("pushes", detail)
+}
+
 /// The first faults, and whether there are more.
 fn named(faults: &[Fault]) -> Option<String> {
     let shown = faults.iter().take(FAULTS_SHOWN);
@@ -68,6 +94,22 @@ fn named(faults: &[Fault]) -> Option<String> {
 mod tests {
     use super::super::Verdict;
     use super::*;
+
+    #[test]
+    fn pushes_are_told_by_what_fails_and_by_how_long_they_wait() {
+        let now = Timestamp::from_micros(0) + Span::days(1);
+        let verdict = |failing, off, waited: Option<Span>| {
+            let oldest = waited.map(|span| now - span);
+            pushes(&PushBacklog { failing, off, oldest }, &[], now).verdict
+        };
+        assert_eq!(verdict(0, 0, Some(Span::seconds(59))), Verdict::Ok);
+        assert_eq!(verdict(0, 0, Some(Span::seconds(60))), Verdict::Warn);
+        assert_eq!(verdict(0, 0, Some(Span::minutes(15))), Verdict::Fail);
+        assert_eq!(verdict(1, 0, None), Verdict::Warn);
+        assert_eq!(verdict(0, 1, None), Verdict::Warn);
+        let fault = Fault { mode: Mode::Live, what: "a".to_owned() };
+        assert_eq!(pushes(&PushBacklog::default(), &[fault], now).verdict, Verdict::Fail);
+    }
 
     #[test]
     fn jobs_that_wait_are_told_by_how_long() {

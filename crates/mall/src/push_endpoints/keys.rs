@@ -1,6 +1,6 @@
 //! The keys that sign pushes: made here, sealed, shown once, and replaced by new ones while both sign.
 
-use domain::{Span, Timestamp};
+use domain::Span;
 use store::{PushEndpoint, PushKey, Tx};
 use wire::endpoints::RotateKey;
 use wire::push::{KEYS_MAX, Key};
@@ -21,24 +21,6 @@ impl Mall {
         let sealed = sealed.map_err(store::StoreError::from)?;
         tx.insert_push_key(endpoint, (&id, sealed), self.ctx.now()).await?;
         Ok(key)
-    }
-
-    /// The keys of an endpoint that sign at a time, opened, the newest first.
-    pub(crate) fn open_push_keys(
-        &self,
-        endpoint: &PushEndpoint,
-        stored: &[PushKey],
-        now: Timestamp,
-    ) -> Result<Vec<Key>> {
-        let signing = stored.iter().filter(|key| key.retires_at.is_none_or(|at| at > now));
-        let open = |stored: &PushKey| {
-            let (mode, partner) = (endpoint.mode, endpoint.partner_id);
-            let row = PushKey::seal_row(mode, partner, endpoint.id, &stored.key_id);
-            let text = self.sealer.open(&row, &stored.sealed).map_err(store::StoreError::from)?;
-            let key = Key::parse(&stored.key_id, &text);
-            key.map_err(|error| Error::Internal(format!("{}: {error}", stored.key_id)))
-        };
-        signing.map(open).collect()
     }
 
     /// Gives an endpoint a new key; the one before it signs too for a while. Two sign at most, so that a third one is made
@@ -75,7 +57,7 @@ impl Mall {
                 Ok((after, key))
             })
             .await?;
-        self.ring_for_pushes([shown.endpoint.key()]);
+        self.push_bell.ring([shown.endpoint.key()]);
         Ok((shown, key))
     }
 }

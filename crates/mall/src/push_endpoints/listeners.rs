@@ -13,12 +13,8 @@ use super::{EndpointReason, Manager, found};
 use crate::error::{Error, Result};
 use crate::{Caller, Mall};
 
-/// A listener that nobody asked for so long is deleted.
-const LEFT_AFTER: Span = Span::minutes(60);
 /// How exactly it is noted when a listener was asked last.
 const NOTED_EVERY: Span = Span::minutes(1);
-/// How many left listeners are deleted at once.
-const LEFT_MAX: i64 = 50;
 /// What the log says of an event that its listener has.
 const ACKNOWLEDGED: &str = "acknowledged by its listener";
 
@@ -45,10 +41,9 @@ impl Mall {
             return Ok(Taken { events: Vec::new() });
         }
         let due = tx.due_pushes(endpoint.key(), (now, i64::from(request.limit))).await?;
-        let keys = tx.push_keys(&endpoint).await?;
         drop(tx);
-        let keys = self.open_push_keys(&endpoint, &keys, now)?;
-        let events = due.into_iter().map(|push| signed(&keys, push, now));
+        let signer = self.push_signer(&endpoint).await?;
+        let events = due.into_iter().map(|push| signed(signer.keys(), push, now));
         Ok(Taken { events: events.collect::<Result<_>>()? })
     }
 
@@ -83,19 +78,6 @@ impl Mall {
         tx.write_push_outcomes(&outcomes).await?;
         tx.insert_push_attempts(&attempts).await?;
         Ok(tx.commit().await?)
-    }
-
-    /// Deletes listeners that nobody asks for any more.
-    pub async fn delete_left_listeners(&self) -> Result<()> {
-        self.retry(|| async {
-            let mut tx = self.store.begin().await?;
-            let since = self.ctx.now() - LEFT_AFTER;
-            for endpoint in tx.left_push_listeners(since, LEFT_MAX).await? {
-                tx.delete_push_endpoint(&endpoint).await?;
-            }
-            Ok(tx.commit().await?)
-        })
-        .await
     }
 }
 

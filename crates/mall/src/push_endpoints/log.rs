@@ -181,7 +181,7 @@ impl Mall {
             })
             .await?;
         }
-        self.ring_for_pushes([endpoint.key()]);
+        self.push_bell.ring([endpoint.key()]);
         Ok(resent)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Whatever becomes true of one is written here, in the transaction that makes it so, and once: its row's key says so.
 //! [`Mall::renewal_event`] is therefore the one place where `renewal.succeeded`, `renewal.failed` and
-//! `renewal.cancelled` become true.
+//! `renewal.cancelled` become true, and the partner is told of them.
 
 use domain::order::Order;
 use domain::renewal::{Renewal, RenewalEvent, RenewalEventKind, RenewalState};
@@ -96,7 +96,11 @@ impl Mall {
         renewal: &Renewal,
         event: &RenewalEvent,
     ) -> Result<bool> {
-        Ok(tx.add_renewal_event((mode, partner), renewal.id, event).await?)
+        let is_news = tx.add_renewal_event((mode, partner), renewal.id, event).await?;
+        if is_news {
+            self.tell_of_renewal(tx, (mode, partner), (renewal, event)).await?;
+        }
+        Ok(is_news)
     }
 
     fn event(&self, mode: Mode, kind: RenewalEventKind, subject: String) -> RenewalEvent {

@@ -27,6 +27,7 @@ mod plans;
 mod privacy;
 mod proxies;
 mod published;
+mod pushes;
 mod pushes_api;
 mod raw;
 mod reconciling;

@@ -5,6 +5,7 @@ use std::process::Command;
 use carriers::Carriers;
 use domain::Mode;
 use mall::{Cashiers, Mall, Settings};
+use pushes::Sender;
 use sdk::{Client, Credentials, Prefix};
 use store::{Sealer, Store};
 use testkit::{Database, Engine};
@@ -67,8 +68,8 @@ impl Installation {
 
 fn mall_on(store: Store, sealing_key: [u8; 32]) -> Mall {
     let (ctx, sealer) = (server::system_ctx(), Sealer::new(&sealing_key));
-    let sender = pushes::Sender::new(pushes::Settings::default()).unwrap();
-    let others = (Carriers::new(), Cashiers::default(), sender);
+    let sends = Sender::new(pushes::Settings::default()).unwrap();
+    let others = (Carriers::new(), Cashiers::default(), sends);
     Mall::new(store, ctx, others, sealer, Settings::default())
 }
 

@@ -79,7 +79,7 @@ async fn a_listener_that_is_left_is_deleted(engine: Engine) {
     let busy = listener(&mall, &shop).await.endpoint.endpoint_id;
     let url = added(&mall, &shop, "https://shop.example/").await.endpoint.endpoint_id;
     let there = async || {
-        mall.mall().delete_left_listeners().await.unwrap();
+        mall.mall().sweep_pushes().await.unwrap();
         let all = client.push_endpoints().await.unwrap();
         all.into_iter().map(|endpoint| endpoint.endpoint_id).collect::<Vec<_>>()
     };

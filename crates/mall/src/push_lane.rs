@@ -1,0 +1,345 @@
+//! What is sent to one endpoint, while this node has its lease.
+//!
+//! A lane reads what is due, sends it within the endpoint's width and one event of a subject at a time, and writes what
+//! came of it in batches, beside further sending. It sends only what ends before its lease does, and prolongs the lease
+//! with each batch. What was sent and is not written yet the endpoint may get a second time from whoever comes next, if
+//! this process dies: [`UNWRITTEN_MAX`] says how much that is at most.
+
+use std::collections::{HashSet, VecDeque};
+use std::future::pending;
+use std::sync::Arc;
+
+use domain::id::EventId;
+use domain::push::{DeliveryState, EndpointState};
+use domain::{Span, Timestamp};
+use store::{DuePush, PushEndpoint, PushLease, PushOutcome};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep_until};
+
+use crate::Mall;
+use crate::error::{Error, Result};
+use crate::push_relay::LaneBell;
+use crate::push_rules::{Consequence, Course, WIDTH_MAX};
+use crate::push_tries::{Landed, Signer};
+use crate::push_writes::{PushWrite, Written};
+
+/// How many events are read at once.
+const READ_MAX: usize = 256;
+/// With fewer than so many at hand more are read.
+const READ_BELOW: usize = WIDTH_MAX;
+/// The most events of an endpoint that are on their way, or were sent and are not written yet.
+const UNWRITTEN_MAX: usize = 2 * WIDTH_MAX;
+/// A lease is prolonged this many times before it would end.
+const PROLONGED: u32 = 8;
+/// How often it is noted, at most, that an endpoint does well.
+const NOTE_PAUSE: Span = Span::seconds(1);
+/// So many looks in a row find nothing before the lease is given back.
+const VAIN_LOOKS_MAX: u32 = 2;
+
+/// One endpoint's pushes.
+pub(crate) struct Lane {
+    mall: Arc<Mall>,
+    endpoint: PushEndpoint,
+    lease: PushLease,
+    signer: Arc<Signer>,
+    course: Course,
+    bell: Arc<LaneBell>,
+    queue: VecDeque<DuePush>,
+    /// What is at hand, on its way or not written: by the database's word it still waits.
+    held: HashSet<EventId>,
+    flying: JoinSet<Landed>,
+    news: PushWrite,
+    /// What is being written, and by whom.
+    writing: Option<(Arc<PushWrite>, JoinHandle<Written>)>,
+    /// After a write that failed, when the next one may begin.
+    write_after: Instant,
+    prolong_at: Instant,
+    /// Whether the last look found all that is due.
+    is_dry: bool,
+    vain_looks: u32,
+    is_stopping: bool,
+    last_tried_at: Timestamp,
+    noted_at: Timestamp,
+}
+
+impl Lane {
+    pub(crate) async fn open(
+        mall: Arc<Mall>,
+        (lease, endpoint): (PushLease, PushEndpoint),
+        bell: Arc<LaneBell>,
+    ) -> Result<Self> {
+        let signer = mall.push_signer(&endpoint).await?;
+        let (now, at) = (mall.ctx.now(), Instant::now());
+        Ok(Self {
+            course: Course::new(endpoint.health),
+            // No two tries of an endpoint are of the same time.
+            last_tried_at: endpoint.health.tried_at.unwrap_or(now - Span::seconds(1)),
+            noted_at: now,
+            prolong_at: at + mall.push_lease().to_std() / PROLONGED,
+            write_after: at,
+            news: PushWrite::new(&lease, &endpoint),
+            signer: Arc::new(signer),
+            mall,
+            endpoint,
+            lease,
+            bell,
+            queue: VecDeque::new(),
+            held: HashSet::new(),
+            flying: JoinSet::new(),
+            writing: None,
+            is_dry: false,
+            vain_looks: 0,
+            is_stopping: false,
+        })
+    }
+
+    /// Sends until nothing is due, the endpoint must not be sent to, or somebody else has its lease.
+    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<()> {
+        loop {
+            self.is_stopping |= *stop.borrow();
+            if self.wants_more() {
+                self.read().await?;
+            }
+            self.launch();
+            self.begin_to_write();
+            if self.is_over() {
+                return self.release().await;
+            }
+            let look_at = self.look_at();
+            tokio::select! {
+                Some(landed) = self.flying.join_next() => {
+                    self.land(landed.map_err(|error| Error::Internal(error.to_string()))?);
+                }
+                written = ended(&mut self.writing) => match written {
+                    Written::Held(version) => self.heed_written(version).await?,
+                    Written::Failed => self.write_again(),
+                    // Whoever has it now sends what was not written.
+                    Written::Lost => return Ok(()),
+                },
+                () = self.bell.rung() => self.is_dry = false,
+                () = sleep_until(look_at) => self.is_dry = false,
+                changed = stop.changed(), if !self.is_stopping => {
+                    self.is_stopping |= changed.is_err();
+                }
+            }
+        }
+    }
+
+    /// When to look for more if nothing happens.
+    fn look_at(&self) -> Instant {
+        let look_at = Instant::now() + self.mall.settings.poll.to_std();
+        if self.writing.is_some() {
+            return look_at;
+        }
+        look_at.min(self.prolong_at.max(self.write_after))
+    }
+
+    /// What was sent, or is on its way, and is not written.
+    fn unwritten(&self) -> usize {
+        let being_written = self.writing.as_ref().map_or(0, |(write, _)| write.outcomes.len());
+        self.flying.len() + self.news.outcomes.len() + being_written
+    }
+
+    fn may_send(&self) -> bool {
+        self.endpoint.state == EndpointState::On && self.news.off.is_none() && !self.is_stopping
+    }
+
+    /// Whether a probe may go out, where the breaker is open.
+    fn may_probe(&self) -> bool {
+        let due = self.course.health.probe_at.is_some_and(|at| at <= self.mall.ctx.now());
+        due && self.unwritten() == 0 && self.writing.is_none()
+    }
+
+    fn wants_more(&self) -> bool {
+        let allowed = if self.course.is_open() {
+            self.queue.is_empty() && self.may_probe()
+        } else {
+            self.queue.len() < READ_BELOW
+        };
+        self.may_send() && !self.is_dry && allowed
+    }
+
+    async fn read(&mut self) -> Result<()> {
+        let (due_by, wanted) = if self.course.is_open() {
+            // A probe is whatever waits, that which was tried longest ago.
+            (Timestamp::from_micros(i64::MAX), 1)
+        } else {
+            (self.mall.ctx.now(), READ_MAX)
+        };
+        let limit = wanted + self.held.len();
+        let asked = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut reader = self.mall.push_reader().await?;
+        let due = reader.tx.due_pushes(self.lease.key, (due_by, asked)).await?;
+        drop(reader);
+        self.is_dry = due.len() < limit;
+        let before = self.queue.len();
+        for push in due.into_iter().filter(|push| !self.held.contains(&push.event_id)).take(wanted)
+        {
+            self.queue.push_back(push);
+        }
+        let found = self.queue.iter().skip(before);
+        self.held.extend(found.map(|push| push.event_id));
+        let in_vain = self.queue.is_empty() && self.unwritten() == 0;
+        self.vain_looks = if in_vain { self.vain_looks + 1 } else { 0 };
+        Ok(())
+    }
+
+    /// Sends what may be sent now.
+    fn launch(&mut self) {
+        let is_open = self.course.is_open();
+        if !self.may_send() || (is_open && !self.may_probe()) {
+            return;
+        }
+        let now = self.mall.ctx.now();
+        if !self.queue.is_empty() && self.lease.until.since(now) < self.mall.sender.timeout() {
+            self.news.is_due = true;
+            return;
+        }
+        let width = if is_open { 1 } else { self.course.width };
+        while self.flying.len() < width && self.unwritten() < UNWRITTEN_MAX {
+            let Some(push) = self.queue.pop_front() else { return };
+            let signer = Signer::at(&mut self.signer, now);
+            self.last_tried_at = now.max(self.last_tried_at + Span::micros(1));
+            self.flying.spawn(signer.send(self.mall.sender.clone(), push, self.last_tried_at));
+        }
+    }
+
+    fn land(&mut self, landed: Landed) {
+        let now = self.mall.ctx.now();
+        let [jitter] = self.mall.ctx.random::<1>();
+        let (verdict, was_open) = (landed.verdict, self.course.is_open());
+        let (decided, consequence) = self.course.heed((verdict, landed.tries), now, jitter);
+        self.mall.metrics.push_tried(self.endpoint.mode, &landed, decided.state);
+        if decided.state == DeliveryState::Failed {
+            let (endpoint, event) = (self.endpoint.id, landed.event_id);
+            tracing::warn!(%endpoint, %event, "an event was tried often enough and is not told");
+        }
+        self.course.health.tried_at = Some(self.last_tried_at);
+        let outcome = PushOutcome {
+            event_id: landed.event_id,
+            state: decided.state,
+            tries: decided.tries,
+            due_at: decided.due_at,
+        };
+        self.news.outcomes.push((outcome, landed.attempt()));
+        match consequence {
+            Consequence::None => {}
+            Consequence::Closed => {
+                tracing::info!(endpoint = %self.endpoint.id, "an endpoint answers again");
+                self.news.closed = true;
+            }
+            Consequence::Gone => {
+                self.news.off = Some("it answered that it is gone for good (410)".to_owned());
+            }
+            Consequence::Dead => {
+                self.news.off = Some("nothing but failures came of it for five days".to_owned());
+            }
+        }
+        if self.course.is_open() {
+            if !was_open {
+                tracing::warn!(endpoint = %self.endpoint.id, "an endpoint fails; it is probed now and then");
+            }
+            self.put_back();
+        }
+        let fails = self.course.health.failures > 0 || self.endpoint.health.failures > 0;
+        let is_news = fails || was_open || now.since(self.noted_at) >= NOTE_PAUSE;
+        if is_news {
+            self.note_health(now);
+        }
+    }
+
+    /// What is at hand and was not sent is read again another time.
+    fn put_back(&mut self) {
+        for push in self.queue.drain(..) {
+            self.held.remove(&push.event_id);
+        }
+        self.is_dry = false;
+    }
+
+    fn note_health(&mut self, now: Timestamp) {
+        self.noted_at = now;
+        self.endpoint.health = self.course.health;
+        self.news.health = Some(self.course.health);
+    }
+
+    fn begin_to_write(&mut self) {
+        let at = Instant::now();
+        self.news.is_due |= at >= self.prolong_at;
+        if self.writing.is_some() || at < self.write_after || !self.news.is_needed() {
+            return;
+        }
+        self.news.lease.until = self.mall.ctx.now() + self.mall.push_lease();
+        self.prolong_at = at + self.mall.push_lease().to_std() / PROLONGED;
+        let next = PushWrite::new(&self.lease, &self.endpoint);
+        let write = Arc::new(std::mem::replace(&mut self.news, next));
+        let (mall, written) = (Arc::clone(&self.mall), Arc::clone(&write));
+        let task = tokio::spawn(async move { mall.write_push(written).await });
+        self.writing = Some((write, task));
+    }
+
+    async fn heed_written(&mut self, version: i64) -> Result<()> {
+        let Some((write, _)) = self.writing.take() else { return Ok(()) };
+        self.lease.until = write.lease.until;
+        self.news.lease.until = write.lease.until;
+        for (outcome, _) in &write.outcomes {
+            self.held.remove(&outcome.event_id);
+        }
+        // What comes next of their subjects is due now, and what waited for the breaker.
+        self.is_dry &= write.outcomes.is_empty();
+        if version != self.endpoint.version {
+            self.reread().await?;
+        }
+        Ok(())
+    }
+
+    /// Somebody changed the endpoint.
+    async fn reread(&mut self) -> Result<()> {
+        let (mode, partner, id) = self.lease.key;
+        let mut reader = self.mall.push_reader().await?;
+        let found = reader.tx.push_endpoint((mode, partner), id).await?;
+        drop(reader);
+        match found {
+            Some(endpoint) => {
+                self.signer = Arc::new(self.mall.push_signer(&endpoint).await?);
+                self.course = Course::new(endpoint.health);
+                self.news.version = endpoint.version;
+                self.endpoint = endpoint;
+            }
+            None => self.endpoint.state = EndpointState::Off,
+        }
+        self.put_back();
+        Ok(())
+    }
+
+    /// What could not be written is written again, before what came since.
+    fn write_again(&mut self) {
+        let Some((write, _)) = self.writing.take() else { return };
+        self.news.take_before(&write);
+        self.write_after = Instant::now() + self.mall.settings.poll.to_std();
+    }
+
+    fn is_over(&self) -> bool {
+        let is_busy = self.unwritten() > 0 || self.writing.is_some() || self.news.is_needed();
+        let waits = self.course.is_open() && !self.may_probe();
+        let is_done = waits || (self.queue.is_empty() && self.vain_looks >= VAIN_LOOKS_MAX);
+        !is_busy && (is_done || !self.may_send())
+    }
+
+    /// Gives the lease back, with what was not worth a write of its own.
+    async fn release(mut self) -> Result<()> {
+        self.news.health = Some(self.course.health).filter(|now| *now != self.endpoint.health);
+        self.news.lease.until = Timestamp::from_micros(0);
+        // If it fails, the lease ends by itself.
+        self.mall.write_push(Arc::new(self.news)).await;
+        Ok(())
+    }
+}
+
+/// Waits for a write that was begun; for ever, if there is none.
+async fn ended(writing: &mut Option<(Arc<PushWrite>, JoinHandle<Written>)>) -> Written {
+    match writing {
+        Some((_, task)) => task.await.unwrap_or(Written::Failed),
+        None => pending().await,
+    }
+}

@@ -1,0 +1,79 @@
+//! A sample: what whoever has added an endpoint asks for, to see whether it works.
+
+use domain::Timestamp;
+use domain::id::EventId;
+use domain::push::{DeliveryState, EndpointKind};
+use serde_json::json;
+use std::sync::Arc;
+use store::{DuePush, PushAttempt, PushEndpoint, PushEvent, PushOutcome};
+use wire::push::EventType;
+
+use crate::Mall;
+use crate::error::{Error, Result};
+use crate::push_events::{Told, Whom};
+use crate::push_rules::Verdict;
+
+/// A sample that was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushSample {
+    /// Its event.
+    pub event_id: EventId,
+    /// Whether the endpoint took it.
+    pub is_taken: bool,
+    /// The one try; `None`: whoever listens takes it with the other events.
+    pub attempt: Option<PushAttempt>,
+}
+
+impl Mall {
+    /// Sends a sample to an endpoint, in whichever state it is, and tells what came of the one try. It changes nothing of
+    /// how the endpoint does. It may take as long as a push may.
+    pub async fn send_push_sample(&self, endpoint: &PushEndpoint) -> Result<PushSample> {
+        let is_sent = endpoint.kind == EndpointKind::Url;
+        let whom = if is_sent { Whom::Nobody } else { Whom::Only(endpoint.id) };
+        let event = self.retry(|| self.write_sample(endpoint, whom)).await?;
+        if !is_sent {
+            return Ok(PushSample { event_id: event.id, is_taken: false, attempt: None });
+        }
+        let signer = Arc::new(self.push_signer(endpoint).await?);
+        let push = DuePush { event_id: event.id, tries: 0, body: event.body.clone() };
+        let landed = signer.send(self.sender.clone(), push, self.ctx.now()).await;
+        let is_taken = landed.verdict == Verdict::Taken;
+        let attempt = landed.attempt();
+        let state = if is_taken { DeliveryState::Delivered } else { DeliveryState::Failed };
+        let outcome = PushOutcome { event_id: event.id, state, tries: 1, due_at: self.ctx.now() };
+        self.retry(|| self.note_sample(endpoint, &event, (&outcome, &attempt))).await?;
+        Ok(PushSample { event_id: event.id, is_taken, attempt: Some(attempt) })
+    }
+
+    async fn write_sample(&self, endpoint: &PushEndpoint, whom: Whom) -> Result<PushEvent> {
+        let mut tx = self.store.begin().await?;
+        let known = self.partner_by_id(&mut tx, endpoint.mode, endpoint.partner_id).await?;
+        let missing = || Error::Internal(format!("{} has no partner", endpoint.id));
+        let at = self.now(endpoint.mode);
+        let told = Told {
+            event_type: EventType::PushSample,
+            subject: endpoint.id.to_string(),
+            at,
+            data: json!({ "endpoint_id": endpoint.id.to_string(), "sent_at": at.as_millis() }),
+            whom,
+        };
+        let event = self.tell_all(&mut tx, vec![(known.ok_or_else(missing)?, told)]).await?.pop();
+        tx.commit().await?;
+        event.ok_or_else(|| Error::Internal("a sample was not written".to_owned()))
+    }
+
+    /// Writes down what became of a sample: its delivery is made when it is decided, so that nobody else sends it.
+    async fn note_sample(
+        &self,
+        endpoint: &PushEndpoint,
+        event: &PushEvent,
+        (outcome, attempt): (&PushOutcome, &PushAttempt),
+    ) -> Result<()> {
+        let mut tx = self.store.begin().await?;
+        let never = Timestamp::from_micros(i64::MAX);
+        tx.insert_push_deliveries(&[(endpoint.id, event)], never).await?;
+        tx.write_push_outcomes(&[(endpoint.key(), outcome)]).await?;
+        tx.insert_push_attempts(&[(endpoint.key(), attempt)]).await?;
+        Ok(tx.commit().await?)
+    }
+}

@@ -1,0 +1,169 @@
+//! What came of pushes, on its way into the database: lanes that write at the same time share a transaction.
+//!
+//! Each names the fence of its lease. Whose fence is too old is left out: somebody else sends to that endpoint now.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use domain::Timestamp;
+use serde_json::json;
+use store::{EndpointHealth, EndpointKey, PushAttempt, PushEndpoint, PushLease, PushOutcome, Tx};
+use wire::push::EventType;
+
+use crate::Mall;
+use crate::error::Result;
+use crate::metrics::OfMode;
+use crate::push_events::{Told, Whom};
+
+/// What one lane has to write.
+#[derive(Debug, Clone)]
+pub(crate) struct PushWrite {
+    /// The lease as it is to stand then.
+    pub(crate) lease: PushLease,
+    /// The version of the endpoint that all this goes by.
+    pub(crate) version: i64,
+    pub(crate) outcomes: Vec<(PushOutcome, PushAttempt)>,
+    /// How the endpoint does, if that is to be noted.
+    pub(crate) health: Option<EndpointHealth>,
+    /// Its breaker closed: all that waits is due.
+    pub(crate) closed: bool,
+    /// Why it is given up, if it is.
+    pub(crate) off: Option<String>,
+    /// The lease must be prolonged, whatever else there is.
+    pub(crate) is_due: bool,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// It is written, and the endpoint's row has this version.
+    Held(i64),
+    /// The lease is somebody else's; nothing is written.
+    Lost,
+    /// The database did not do it.
+    Failed,
+}
+
+impl PushWrite {
+    pub(crate) fn new(lease: &PushLease, endpoint: &PushEndpoint) -> Self {
+        Self {
+            lease: lease.clone(),
+            version: endpoint.version,
+            outcomes: Vec::new(),
+            health: None,
+            closed: false,
+            off: None,
+            is_due: false,
+        }
+    }
+
+    /// Whether it is worth a write.
+    pub(crate) fn is_needed(&self) -> bool {
+        let decided = !self.outcomes.is_empty() || self.closed || self.off.is_some();
+        decided || self.health.is_some() || self.is_due
+    }
+
+    /// Takes over what an earlier write could not do.
+    pub(crate) fn take_before(&mut self, earlier: &Self) {
+        let later = std::mem::replace(&mut self.outcomes, earlier.outcomes.clone());
+        self.outcomes.extend(later);
+        self.health = self.health.or(earlier.health);
+        self.closed |= earlier.closed;
+        self.is_due = true;
+        if self.off.is_none() {
+            self.off.clone_from(&earlier.off);
+        }
+    }
+}
+
+impl Mall {
+    /// Writes what a lane has, together with others that have something at the same time.
+    pub(crate) async fn write_push(&self, write: Arc<PushWrite>) -> Written {
+        let together = |batch: Vec<Arc<PushWrite>>| async move {
+            let written = self.retry(|| self.write_push_batch(&batch)).await;
+            written.unwrap_or_else(|error| {
+                tracing::warn!(%error, "what came of pushes is not written yet");
+                vec![Written::Failed; batch.len()]
+            })
+        };
+        self.push_writes.run(write, together).await.unwrap_or(Written::Failed)
+    }
+
+    async fn write_push_batch(&self, batch: &[Arc<PushWrite>]) -> Result<Vec<Written>> {
+        let mut tx = self.store.begin().await?;
+        let leases: Vec<&PushLease> = batch.iter().map(|write| &write.lease).collect();
+        let held = tx.hold_push_leases(&leases).await?;
+        let held: HashMap<EndpointKey, i64> =
+            held.into_iter().map(|held| (held.key, held.version)).collect();
+        let version = |write: &PushWrite| held.get(&write.lease.key).copied();
+        let writes: Vec<&PushWrite> =
+            batch.iter().map(|write| &**write).filter(|write| version(write).is_some()).collect();
+        let (mut outcomes, mut attempts, mut health) = (Vec::new(), Vec::new(), Vec::new());
+        for write in &writes {
+            let key = write.lease.key;
+            for (outcome, attempt) in &write.outcomes {
+                outcomes.push((key, outcome));
+                attempts.push((key, attempt));
+            }
+            // Whoever changed the endpoint meanwhile may have said that it begins anew.
+            let is_its = version(write) == Some(write.version);
+            health.extend(write.health.filter(|_| is_its).map(|health| (key, health)));
+        }
+        tx.write_push_outcomes(&outcomes).await?;
+        tx.insert_push_attempts(&attempts).await?;
+        tx.note_push_health(&health).await?;
+        let now = self.ctx.now();
+        for write in &writes {
+            if write.closed {
+                tx.hasten_push_deliveries(write.lease.key, now).await?;
+            }
+            if let Some(reason) = &write.off
+                && version(write) == Some(write.version)
+            {
+                self.switch_off(&mut tx, write, (reason, now)).await?;
+            }
+        }
+        tx.commit().await?;
+        let became = |write: &Arc<PushWrite>| match version(write) {
+            // Switching it off changed it.
+            Some(version) => Written::Held(version + i64::from(write.off.is_some())),
+            None => Written::Lost,
+        };
+        Ok(batch.iter().map(became).collect())
+    }
+
+    /// Gives an endpoint up, and tells the partner where else it is told of things.
+    async fn switch_off(
+        &self,
+        tx: &mut Tx,
+        write: &PushWrite,
+        (reason, now): (&str, Timestamp),
+    ) -> Result<()> {
+        let (mode, partner, id) = write.lease.key;
+        if !tx.switch_push_endpoint_off(write.lease.key, reason).await? {
+            return Ok(());
+        }
+        tracing::error!(endpoint = %id, reason, "an endpoint is switched off");
+        let counter = self.metrics.push_switched_off.clone();
+        tx.after_commit(move || {
+            counter.get_or_create(&OfMode::new(mode)).inc();
+        });
+        let event_type = EventType::EndpointOff;
+        let Some(known) = self.listening(tx, (mode, partner), event_type).await? else {
+            return Ok(());
+        };
+        let Some(endpoint) = tx.push_endpoint((mode, partner), id).await? else { return Ok(()) };
+        let failing_since = endpoint.health.failing_since.map(Timestamp::as_millis);
+        let data = json!({
+            "endpoint_id": id.to_string(),
+            "url": endpoint.url,
+            "description": endpoint.description,
+            "reason": reason,
+            "failing_since": failing_since,
+            "switched_off_at": now.as_millis(),
+        });
+        let (subject, at, whom) = (id.to_string(), self.now(mode), Whom::AllBut(id));
+        self.tell_all(tx, vec![(known, Told { event_type, subject, at, data, whom })]).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,3 @@
+//! Pushes, from what happened to the partner's server: signed, in their order, and never lost.
+
+mod told;
