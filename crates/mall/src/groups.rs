@@ -123,10 +123,11 @@ impl Mall {
         let partner = &caller.partner;
         let mut tx = self.store.read().await?;
         let groups = tx.groups((partner.mode, partner.id, ""), GROUPS_MAX).await?;
+        let reader = (partner.mode, caller.locale);
         let (mut names, mut shown) = (PlanNames::default(), Vec::with_capacity(groups.len()));
         for group in groups {
             let code = group.bundle.plan_code.clone();
-            let plan_name = names.shown(&mut tx, caller, &code, &code).await?;
+            let plan_name = names.shown(&mut tx, reader, &code, &code).await?;
             shown.push(ShownGroup { group, plan_name });
         }
         Ok(shown)

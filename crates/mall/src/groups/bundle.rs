@@ -1,17 +1,20 @@
 //! The bundle of a group: its periods, what each costs, and what becomes true of it.
 //!
-//! [`Mall::group_event`] is the one place where `group.usage` and `group.operation.finished` become true.
+//! [`Mall::group_event`] is the one place where events of groups become true, and their partner is told.
 
 use domain::group::{AtEnd, Group, GroupState, Period};
 use domain::id::PartnerId;
 use domain::ledger::{Account, Posting, PostingKind};
 use domain::plan::PriceKind;
 use domain::{Mode, Timestamp, Zone};
+use serde_json::{Value, json};
 use store::{GroupEvent, GroupKey, Job, JobKind, NewJob, StoreError, Tx};
+use wire::push::EventType;
 
 use super::key;
 use crate::Mall;
 use crate::error::{Error, Result};
+use crate::push_events::{Told, Whom};
 use crate::worker::Next;
 
 /// How many periods may have passed that nobody turned.
@@ -30,17 +33,38 @@ pub(super) fn group_job(group: &Group, kind: JobKind, run_at: Timestamp) -> NewJ
     }
 }
 
+/// When a period begins and ends, as events say it.
+pub(super) fn times(period: &Period) -> Value {
+    json!({
+        "effective_at": period.effective_at.as_millis(),
+        "expire_at": period.expire_at.as_millis(),
+    })
+}
+
 impl Mall {
-    /// Something became true of a group, in the transaction that makes it so; whether it is news.
+    /// Something became true of a group, in the transaction that makes it so. If it is news, the partner is told: `data`
+    /// and the group's id.
     pub(crate) async fn group_event(
         &self,
         tx: &mut Tx,
         key: GroupKey<'_>,
-        (kind, subject): (&str, String),
-        detail: String,
-    ) -> Result<bool> {
-        let event = GroupEvent { kind: kind.to_owned(), subject, detail, at: self.now(key.0) };
-        Ok(tx.add_group_event(key, &event).await?)
+        (event_type, subject): (EventType, String),
+        (detail, mut data): (String, Value),
+    ) -> Result<()> {
+        let (mode, partner, group) = key;
+        let (kind, at) = (event_type.as_str().to_owned(), self.now(mode));
+        let event = GroupEvent { kind, subject, detail, at };
+        if !tx.add_group_event(key, &event).await? {
+            return Ok(());
+        }
+        let Some(known) = self.listening(tx, (mode, partner), event_type).await? else {
+            return Ok(());
+        };
+        data["group_id"] = json!(group);
+        let (subject, whom) = (group.to_owned(), Whom::All);
+        let told = Told { event_type, subject, at, data, whom };
+        self.tell_all(tx, vec![(known, told)]).await?;
+        Ok(())
     }
 
     /// The job `turn_group`: ends the period that is over, and begins the next where the bundle says so.
@@ -118,8 +142,8 @@ impl Mall {
                 period.effective_at.as_millis(),
                 period.expire_at.as_millis()
             );
-            let what = ("group.bundle.renewed", period.no.to_string());
-            self.group_event(tx, key(group), what, detail).await?;
+            let what = (EventType::GroupBundleRenewed, period.no.to_string());
+            self.group_event(tx, key(group), what, (detail, times(&period))).await?;
         }
         Ok(true)
     }
@@ -127,10 +151,11 @@ impl Mall {
     /// The bundle is over; its SIMs stay in the group.
     async fn end_bundle(&self, tx: &mut Tx, group: &mut Group, unpaid: bool) -> Result<()> {
         group.state = GroupState::Ended;
-        let why = if unpaid { "reason=credit" } else { "reason=period" };
-        let what = ("group.bundle.ended", group.period.no.to_string());
-        self.group_event(tx, key(group), what, why.to_owned()).await?;
-        Ok(())
+        let why = if unpaid { "credit" } else { "period" };
+        let what = (EventType::GroupBundleEnded, group.period.no.to_string());
+        let mut data = times(&group.period);
+        data["reason"] = json!(why);
+        self.group_event(tx, key(group), what, (format!("reason={why}"), data)).await
     }
 
     /// Charges the partner for a period, once, where the bundle's plan has a settlement price; `false`, and nothing is

@@ -7,10 +7,12 @@ use carriers::{Carrier, ControlError, Feature};
 use domain::group::{AtLimit, CarrierPolicy, Group, GroupState, Period};
 use domain::package::Volume;
 use domain::{Span, Timestamp};
+use serde_json::json;
 use store::{Job, JobKind, StoreError, Tx};
 use tokio::time::timeout;
+use wire::push::EventType;
 
-use super::bundle::group_job;
+use super::bundle::{group_job, times};
 use super::chunk::NO_CARRIER_PAUSE;
 use super::key;
 use crate::Mall;
@@ -147,12 +149,15 @@ impl Mall {
         let (no, untold) = (group.period.no, group.untold().collect::<Vec<u32>>());
         for part in untold {
             let volume = match group.bundle.volume {
-                Volume::Bytes(bytes) => bytes.to_string(),
-                Volume::Unlimited => "-1".to_owned(),
+                Volume::Bytes(bytes) => json!(bytes),
+                Volume::Unlimited => json!(-1),
             };
             let detail = format!("percent={part} used={} volume={volume}", group.used_bytes);
-            let what = ("group.usage", format!("{no}/{part}"));
-            self.group_event(tx, key(group), what, detail).await?;
+            let what = (EventType::GroupUsage, format!("{no}/{part}"));
+            let mut data = times(&group.period);
+            data["percent"] = json!(part);
+            (data["used_volume"], data["data_volume"]) = (json!(group.used_bytes), volume);
+            self.group_event(tx, key(group), what, (detail, data)).await?;
             group.told = part;
             if part == ALL {
                 self.use_up(tx, group).await?;

@@ -7,7 +7,9 @@ use domain::group::{
     Group, Item, ItemCounts, ItemState, Member, MemberState, MemberStep, Operation, OperationKind,
 };
 use domain::{Iccid, Span};
+use serde_json::json;
 use store::{JobKind, Tx};
+use wire::push::EventType;
 
 use super::chunk::{Part, Prepared};
 use super::key;
@@ -209,11 +211,21 @@ impl Mall {
             return Ok(());
         }
         let state = all.state();
-        tx.end_operation(operation, state, self.now(operation.mode)).await?;
+        let now = self.now(operation.mode);
+        tx.end_operation(operation, state, now).await?;
         let key = (operation.mode, operation.partner_id, operation.group_id.as_str());
         let detail = format!("status={}", state.as_str());
-        let what = ("group.operation.finished", operation.id.to_string());
-        self.group_event(tx, key, what, detail).await?;
-        Ok(())
+        let what = (EventType::GroupOperationFinished, operation.id.to_string());
+        let data = json!({
+            "request_id": operation.id.to_string(),
+            "operation": operation.kind.as_str(),
+            "status": state.as_str(),
+            "total": all.total,
+            "succeeded": all.succeeded,
+            "failed": all.total - all.succeeded,
+            "created_at": operation.created_at.as_millis(),
+            "finished_at": now.as_millis(),
+        });
+        self.group_event(tx, key, what, (detail, data)).await
     }
 }

@@ -33,6 +33,10 @@ pub enum EventType {
     GroupOperationFinished,
     /// A group used up a part of its data.
     GroupUsage,
+    /// A group's bundle began another period (chosen).
+    GroupBundleRenewed,
+    /// A group's bundle is over (chosen).
+    GroupBundleEnded,
     /// A plan ends soon.
     PlanExpiring,
     /// A plan ended.
@@ -45,7 +49,7 @@ pub enum EventType {
 
 impl EventType {
     /// All that there are.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::RechargeSuccess,
         Self::OrderFailed,
         Self::OrderRefunded,
@@ -55,6 +59,8 @@ impl EventType {
         Self::RenewalCancelled,
         Self::GroupOperationFinished,
         Self::GroupUsage,
+        Self::GroupBundleRenewed,
+        Self::GroupBundleEnded,
         Self::PlanExpiring,
         Self::PlanExpired,
         Self::EndpointOff,
@@ -84,6 +90,8 @@ impl EventType {
             Self::RenewalCancelled => "renewal.cancelled",
             Self::GroupOperationFinished => "group.operation.finished",
             Self::GroupUsage => "group.usage",
+            Self::GroupBundleRenewed => "group.bundle.renewed",
+            Self::GroupBundleEnded => "group.bundle.ended",
             Self::PlanExpiring => "plan.expiring",
             Self::PlanExpired => "plan.expired",
             Self::EndpointOff => "endpoint.off",
