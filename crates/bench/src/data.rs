@@ -181,6 +181,14 @@ impl Place {
     }
 }
 
+/// Lets PostgreSQL see how rows are spread. It does by itself within a minute; a run would be over by then.
+pub(crate) async fn analyze(url: &str) -> anyhow::Result<()> {
+    if !url.starts_with("sqlite:") {
+        PgConnection::connect(url).await?.execute("ANALYZE").await?;
+    }
+    Ok(())
+}
+
 /// Opens a database.
 pub(crate) async fn open(url: &str) -> anyhow::Result<Store> {
     let options = Options { create: true, connections_max: 4 };
@@ -224,10 +232,7 @@ pub(crate) async fn fill(url: &str, ctx: &Ctx, sims: u64, orders: u64) -> anyhow
     fill_sims(&store, ctx, &partner, sims).await?;
     fill_orders(&store, ctx, &partner, (sims, orders)).await?;
     store.close().await;
-    if !url.starts_with("sqlite:") {
-        // The server does it by itself within a minute; a run would be over by then.
-        PgConnection::connect(url).await?.execute("ANALYZE").await?;
-    }
+    analyze(url).await?;
     Ok(Database { url: url.to_owned(), key, partner, sims, orders })
 }
 

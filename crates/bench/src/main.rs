@@ -12,6 +12,7 @@ mod floor;
 mod load;
 mod pay;
 mod proof;
+mod push;
 mod reads;
 mod report;
 mod saga;
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use domain::push::EndpointState;
 use domain::{Ctx, Mode};
 use tokio::time::Instant;
 
@@ -66,6 +68,8 @@ enum Command {
     Saga(saga::Saga),
     /// Orders paid at Stripe's double, from their making to their plan.
     Pay(pay::Pay),
+    /// Pushes to a receiver on this machine.
+    Push(push::Push),
     /// Fill an empty, migrated database.
     Fill(Fill),
     /// What changed from one run to a later one.
@@ -97,6 +101,9 @@ struct Run {
     /// How many old orders there are. Some are needed for PostgreSQL to know how they are spread.
     #[arg(long, default_value_t = 1_000)]
     orders: u64,
+    /// The partner has an endpoint for pushes that is paused, with so many events that wait.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=10_000_000))]
+    waiting_pushes: Option<u32>,
     /// Where the databases are put.
     #[arg(long, default_value = "target/bench")]
     directory: PathBuf,
@@ -175,6 +182,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             None => saga::run(&ctx, &saga).await,
         },
         Command::Pay(pay) => pay::run(&ctx, &pay).await,
+        Command::Push(push) => push::run(&ctx, &push).await,
         Command::Fill(fill) => {
             data::fill(&fill.database_url, &ctx, fill.sims, fill.orders).await?;
             println!("{} SIMs and {} orders are in it", fill.sims, fill.orders);
@@ -220,6 +228,11 @@ async fn measure(ctx: &Ctx, kind: Kind, run: &Run) -> anyhow::Result<()> {
     let filled = place.filled(ctx, (run.sims, run.orders)).await?;
     let database = place.copy(&filled, "mall").await?;
     let floor = place.copy(&filled, "floor").await?;
+    if let Some(many) = run.waiting_pushes {
+        let paused = ("https://push.example.com/", EndpointState::Paused);
+        let endpoint = push::add_endpoint(ctx, &database, paused).await?;
+        push::events(ctx, &database, &[endpoint], many).await?;
+    }
     let with_floor = kind.has_floor() && !run.no_floor;
     let token = data::token(ctx, &database).await?;
     let time = Duration::from_millis(run.seconds * 1_000 / run.rounds);
