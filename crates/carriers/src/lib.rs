@@ -11,6 +11,7 @@ mod group;
 mod http;
 mod limits;
 mod order;
+mod plain;
 mod secret;
 mod sim;
 mod simulator;
@@ -35,6 +36,7 @@ pub use order::{
     Accepted, AsyncState, Capabilities, ControlError, Feature, Idempotency, Line, Lookup,
     QueryError, Quote, SubmitError, Submitted, UpstreamState,
 };
+pub use plain::{Plain, PlainSettings};
 pub use secret::{Secret, WORDS_CHARS_MAX};
 pub use sim::{
     Allowance, CarrierPlan, CarrierSim, PeriodUnit, PlanState, Product, Products, SimState, Usage,

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use anyhow::Context;
 use carriers::{
     Behaviour, Carrier, Carriers, CubeNotifications, CubeSettings, CubeV4, Endpoint, EsimAccess,
-    EsimAccessSettings, EsimGo, EsimGoSettings, Served, SetupError, Simulator,
+    EsimAccessSettings, EsimGo, EsimGoSettings, Plain, PlainSettings, Served, SetupError,
+    Simulator,
 };
 use domain::{Ctx, Mode, Span};
 use serde_json::Value;
@@ -68,7 +69,7 @@ fn parse(text: &str, ctx: &Ctx, sealer: Option<&Sealer>) -> anyhow::Result<Carri
 
 /// A carrier as its fields say; mistakes are noted with the fields.
 fn carrier(fields: &mut Fields<'_>, ctx: &Ctx) -> Option<Served> {
-    const WORDS: [&str; 3] = ["cube_v4", "esim_access", "esim_go"];
+    const WORDS: [&str; 4] = ["cube_v4", "esim_access", "esim_go", "plain"];
     let speaks = fields.word("speaks", &WORDS)?;
     let modes = fields.modes();
     let carrier = match speaks {
@@ -80,6 +81,12 @@ fn carrier(fields: &mut Fields<'_>, ctx: &Ctx) -> Option<Served> {
             let mut settings = EsimAccessSettings::new(access_code?, secret_key);
             given.change(&mut settings.endpoint);
             shared(EsimAccess::new(ctx.clone(), settings))
+        }
+        "plain" => {
+            let (api_key, given) = (fields.secret("api_key"), given(fields));
+            let mut settings = PlainSettings::new(api_key?);
+            given.change(&mut settings.endpoint);
+            shared(Plain::new(ctx.clone(), settings))
         }
         _ => {
             let (api_key, given) = (fields.secret("api_key"), given(fields));
@@ -237,7 +244,7 @@ mod tests {
         for part in [
             "simulator: this is the built-in simulator",
             "\"a b\": a code is",
-            "x: speaks: one of cube_v4, esim_access, esim_go",
+            "x: speaks: one of cube_v4, esim_access, esim_go, plain",
             "y: an object",
             "c: private_key: a secret does not stand here as it is",
             "c: key_id: missing",

@@ -26,7 +26,7 @@ pub(crate) struct Args {
     /// whoever reaches it.
     #[arg(long, env = "SIMMALL_LISTEN", default_value = "127.0.0.1:8090", value_name = "IP:PORT")]
     listen: SocketAddr,
-    /// The protocol: cube-v4, esim-access or esim-go.
+    /// The protocol: cube-v4, esim-access, esim-go, or plain, which is our own and has groups.
     #[arg(long, env = "SIMMALL_SPEAK", value_name = "PROTOCOL")]
     speak: Protocol,
     /// What goes wrong: none, calm, rough, all, or a JSON file.
@@ -38,7 +38,7 @@ pub(crate) struct Args {
     /// Cube: the caller's public key as PEM; without it signatures are not checked.
     #[arg(long, env = "SIMMALL_PUBLIC_KEY_FILE", value_name = "FILE")]
     public_key_file: Option<PathBuf>,
-    /// eSIM Access: the secret that signs requests. eSIM Go: the API key. Cube: the notification key.
+    /// eSIM Access: the secret that signs requests. eSIM Go and plain: the API key. Cube: the notification key.
     /// Better given in the environment, since a command line can be seen by others.
     #[arg(long, env = "SIMMALL_SECRET", hide_env_values = true)]
     secret: Option<String>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use carriers::{
     Carrier, CubeSettings, CubeV4, Endpoint, EsimAccess, EsimAccessSettings, EsimGo,
-    EsimGoSettings, Limits, Secret, Served,
+    EsimGoSettings, Limits, Plain, PlainSettings, Secret, Served,
 };
 use domain::{Ctx, Mode, Span};
 use rand::SeedableRng;
@@ -89,6 +89,10 @@ impl Played {
             Protocol::EsimAccess => {
                 let settings = EsimAccessSettings::new(key(), None);
                 Arc::new(EsimAccess::new(ctx, EsimAccessSettings { endpoint, ..settings }).unwrap())
+            }
+            Protocol::Plain => {
+                let settings = PlainSettings::new(key());
+                Arc::new(Plain::new(ctx, PlainSettings { endpoint, ..settings }).unwrap())
             }
             Protocol::EsimGo => {
                 let settings = EsimGoSettings::new(key());

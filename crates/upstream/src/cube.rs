@@ -109,7 +109,7 @@ impl Face for Cube {
                 .map(|operation| answers::result(operation, network.now))
                 .ok_or_else(|| refused("CB-99-9400", "no such request")),
             // Nothing is read as one of these.
-            What::Quote(_) | What::ListOrders | What::Balance => {
+            What::Quote(_) | What::ListOrders | What::Balance | What::Group { .. } => {
                 Err(refused("CB-99-9400", "not a call of this protocol"))
             }
         }

@@ -126,9 +126,11 @@ impl Face for EsimAccess {
             }
             What::Balance => Ok(ok(&json!({ "balance": BALANCE }))),
             // Nothing is read as one of these.
-            What::Quote(_) | What::ListOrders | What::Sim(_) | What::Result(_) => {
-                Err(refused("000105", "not a call of this protocol"))
-            }
+            What::Quote(_)
+            | What::ListOrders
+            | What::Sim(_)
+            | What::Result(_)
+            | What::Group { .. } => Err(refused("000105", "not a call of this protocol")),
         }
     }
 

@@ -101,7 +101,7 @@ impl Face for EsimGo {
                 take_off(iccid, *action, &name, network)
             }
             // Nothing is read as one of these.
-            What::Usage { .. } | What::Result(_) | What::Balance => {
+            What::Usage { .. } | What::Result(_) | What::Balance | What::Group { .. } => {
                 Err(refused(404, "not a call of this protocol"))
             }
         }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::exchange::{Answer, Request};
 use crate::faults::{Drawn, FaultKind};
+use crate::groups::Policy;
 use crate::journal::Action;
 use crate::network::{Line, Network, NewOrder, Notice};
 
@@ -39,6 +40,23 @@ pub(crate) enum What {
     },
     Result(String),
     Balance,
+    Group {
+        group: String,
+        ask: GroupAsk,
+    },
+}
+
+/// What is asked of a group.
+#[derive(Debug, Clone)]
+pub(crate) enum GroupAsk {
+    /// That a SIM join it, or leave.
+    Change { iccid: String, joins: bool },
+    /// Which of some SIMs are in it.
+    Members(Vec<String>),
+    /// What its SIMs used since a time.
+    Usage { from: Timestamp },
+    /// What becomes of its data.
+    Policy(Policy),
 }
 
 /// Which bundles of a SIM are asked for.
@@ -112,18 +130,25 @@ impl Asked {
             }
             What::Sim(iccid)
             | What::Bundles(Bundles { iccid, .. })
-            | What::Operate { iccid, .. } => vec![iccid],
+            | What::Operate { iccid, .. }
+            | What::Group { ask: GroupAsk::Change { iccid, .. }, .. } => vec![iccid],
             What::Usage { iccids, .. } => iccids.iter().map(String::as_str).collect(),
             What::Products
             | What::GetOrder(_)
             | What::ListOrders
             | What::Result(_)
-            | What::Balance => Vec::new(),
+            | What::Balance
+            | What::Group { .. } => Vec::new(),
         }
     }
 
     /// Whether it changes anything.
     pub(crate) fn changes(&self) -> bool {
-        matches!(self.what, What::Order(_) | What::Operate { .. })
+        match &self.what {
+            What::Group { ask, .. } => {
+                matches!(ask, GroupAsk::Change { .. } | GroupAsk::Policy(_))
+            }
+            what => matches!(what, What::Order(_) | What::Operate { .. }),
+        }
     }
 }

@@ -22,6 +22,10 @@ pub enum Action {
     Cancel,
     /// A SIM is taken away for good, or a bundle off it.
     Revoke,
+    /// A SIM joins a group; the product is the group.
+    Join,
+    /// A SIM leaves a group.
+    Leave,
 }
 
 /// What came of it.
@@ -96,6 +100,8 @@ impl Action {
             Self::Resume => "resume",
             Self::Cancel => "cancel",
             Self::Revoke => "revoke",
+            Self::Join => "join",
+            Self::Leave => "leave",
         }
     }
 }

@@ -14,11 +14,13 @@ mod esim_go;
 mod exchange;
 mod face;
 mod faults;
+mod groups;
 mod journal;
 mod network;
+mod plain;
 mod sim;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use domain::{Ctx, Span, Timestamp, UnknownWord};
@@ -31,7 +33,7 @@ pub use faults::{Fault, FaultKind, Faults, FaultsError};
 pub use journal::{Action, Count, ENTRIES_MAX, Effect, Entry};
 
 use dice::Dice;
-use face::{Asked, Face, What};
+use face::{Asked, Face, GroupAsk, What};
 use faults::Stage;
 use network::{Line, Network, NewOrder};
 
@@ -49,11 +51,13 @@ pub enum Protocol {
     EsimAccess,
     /// eSIM Go v2.5, under `/v2.5`.
     EsimGo,
+    /// A plain protocol of our own with groups, under `/plain/v1`.
+    Plain,
 }
 
 impl Protocol {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::CubeV4, Self::EsimAccess, Self::EsimGo];
+    pub const ALL: [Self; 4] = [Self::CubeV4, Self::EsimAccess, Self::EsimGo, Self::Plain];
 
     /// Its name on the command line.
     pub fn word(self) -> &'static str {
@@ -61,6 +65,7 @@ impl Protocol {
             Self::CubeV4 => "cube-v4",
             Self::EsimAccess => "esim-access",
             Self::EsimGo => "esim-go",
+            Self::Plain => "plain",
         }
     }
 
@@ -70,6 +75,7 @@ impl Protocol {
             Self::CubeV4 => cube::PREFIX,
             Self::EsimAccess => esim_access::PREFIX,
             Self::EsimGo => esim_go::PREFIX,
+            Self::Plain => plain::PREFIX,
         }
     }
 }
@@ -86,7 +92,8 @@ impl std::str::FromStr for Protocol {
 pub struct Credentials {
     /// Cube: the public key of the caller, as PEM (SPKI or PKCS#1).
     pub public_key_pem: Option<String>,
-    /// eSIM Access: the secret that signs requests. eSIM Go: the API key, which signs webhooks as well.
+    /// eSIM Access: the secret that signs requests. eSIM Go: the API key, which signs webhooks as well. Plain: the
+    /// API key.
     /// Cube: the notification key, which signs webhooks.
     pub secret: Option<String>,
 }
@@ -113,6 +120,7 @@ impl Upstream {
             Protocol::CubeV4 => Box::new(cube::Cube::default()),
             Protocol::EsimAccess => Box::new(esim_access::EsimAccess::default()),
             Protocol::EsimGo => Box::new(esim_go::EsimGo::default()),
+            Protocol::Plain => Box::new(plain::Plain::default()),
         };
         Self::over(face, faults, seed, ctx)
     }
@@ -130,6 +138,7 @@ impl Upstream {
             Protocol::CubeV4 => Box::new(cube::Cube::new(public_key_pem.as_deref(), secret)?),
             Protocol::EsimAccess => Box::new(esim_access::EsimAccess::new(secret)),
             Protocol::EsimGo => Box::new(esim_go::EsimGo::new(secret)),
+            Protocol::Plain => Box::new(plain::Plain::new(secret)),
         };
         Ok(Self::over(face, faults, seed, ctx))
     }
@@ -192,6 +201,16 @@ impl Upstream {
     /// How many bundles were put on SIMs for a reference.
     pub fn done(&self, reference: &str) -> u64 {
         self.counts().get(reference).map_or(0, |count| count.done)
+    }
+
+    /// The SIMs that are in each group.
+    pub fn members(&self) -> BTreeMap<String, BTreeSet<String>> {
+        self.settled().network.members()
+    }
+
+    /// What a group may do with data: `open`, `throttled` or `stopped`.
+    pub fn policy(&self, group: &str) -> &'static str {
+        self.settled().network.policy(group).word()
     }
 
     /// The bundles that are or were on a SIM: the reference of each, in the order in which they came.
@@ -303,6 +322,11 @@ fn note_refused(network: &mut Network, asked: &Asked, why: &str) {
         What::Operate { iccid, action, .. } => {
             let line = Line { iccid: iccid.clone(), product: String::new(), quantity: 0 };
             network.note(*action, &line, "", "", effect());
+        }
+        What::Group { group, ask: GroupAsk::Change { iccid, joins } } => {
+            let action = if *joins { Action::Join } else { Action::Leave };
+            let line = Line { iccid: iccid.clone(), product: group.clone(), quantity: 0 };
+            network.note(action, &line, "", "", effect());
         }
         _ => {}
     }

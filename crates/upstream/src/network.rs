@@ -8,6 +8,7 @@ use domain::{Span, Timestamp};
 
 use crate::dice::Dice;
 use crate::faults::{Drawn, FaultKind, Faults};
+use crate::groups::{Change, Group};
 use crate::journal::{Action, ENTRIES_MAX, Effect, Entry};
 use crate::sim::{Bundle, Sim, SimState};
 
@@ -104,9 +105,10 @@ pub(crate) struct Operation {
 }
 
 #[derive(Debug, Clone)]
-enum Due {
+pub(crate) enum Due {
     Part { order: usize, part: usize },
     Operation { id: String },
+    Group(Change),
 }
 
 /// What a webhook tells.
@@ -139,7 +141,8 @@ pub(crate) struct Network {
     recent: HashMap<String, (Timestamp, usize)>,
     sims: HashMap<String, Sim>,
     operations: HashMap<String, Operation>,
-    due: BTreeMap<(Timestamp, u64), Due>,
+    pub(crate) due: BTreeMap<(Timestamp, u64), Due>,
+    pub(crate) groups: HashMap<String, Group>,
     notices: BTreeMap<(Timestamp, u64), Notice>,
     attempts: HashMap<String, u64>,
     last_number: u64,
@@ -160,6 +163,7 @@ impl Network {
             sims: HashMap::new(),
             operations: HashMap::new(),
             due: BTreeMap::new(),
+            groups: HashMap::new(),
             notices: BTreeMap::new(),
             attempts: HashMap::new(),
             last_number: 0,
@@ -177,11 +181,12 @@ impl Network {
             match first.remove() {
                 Due::Part { order, part } => self.finish_part(order, part),
                 Due::Operation { id } => self.finish_operation(&id),
+                Due::Group(change) => self.finish_change(&change),
             }
         }
     }
 
-    fn number(&mut self) -> u64 {
+    pub(crate) fn number(&mut self) -> u64 {
         self.last_number += 1;
         self.last_number
     }
@@ -288,7 +293,7 @@ impl Network {
         meant.get(place).copied()
     }
 
-    fn delay(&self, drawn: &Drawn<'_>, subject: &str) -> Span {
+    pub(crate) fn delay(&self, drawn: &Drawn<'_>, subject: &str) -> Span {
         let (low, high) = self.faults.delay_seconds;
         let (low, high) = match drawn.of(FaultKind::TensOfMinutes).map(|fault| fault.seconds) {
             Some(Some(seconds)) => (i64::from(seconds), i64::from(seconds)),

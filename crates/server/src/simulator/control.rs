@@ -20,6 +20,7 @@ pub(super) fn answer(call: &str, request: &Request, upstream: &Upstream) -> Answ
         ("GET", "" | "/") => Ok(state(upstream)),
         ("GET", "/journal") => journal(request, upstream),
         ("GET", "/counts") => Ok(counts(upstream)),
+        ("GET", "/groups") => Ok(json!(upstream.members())),
         ("GET", "/faults") => Ok(upstream.faults().to_json()),
         ("POST", "/faults") => set_faults(request, upstream),
         ("POST", "/advance") => advance(request, upstream),
@@ -35,7 +36,7 @@ fn state(upstream: &Upstream) -> Value {
     json!({
         "now": upstream.now().rfc3339(),
         "controls": [
-            "GET journal?from=N", "GET counts", "GET faults", "POST faults", "POST advance?seconds=N",
+            "GET journal?from=N", "GET counts", "GET groups", "GET faults", "POST faults", "POST advance?seconds=N",
         ],
     })
 }

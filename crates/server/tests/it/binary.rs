@@ -4,6 +4,7 @@ mod admin_cli;
 mod backup;
 mod carriers;
 mod crash;
+mod crash_groups;
 mod crash_payments;
 mod database;
 mod demo;

@@ -65,7 +65,7 @@ impl Installation {
     }
 }
 
-fn mall_on(store: Store, sealing_key: [u8; 32]) -> Mall {
+pub(super) fn mall_on(store: Store, sealing_key: [u8; 32]) -> Mall {
     let (ctx, sealer) = (server::system_ctx(), Sealer::new(&sealing_key));
     Mall::new(store, ctx, (Carriers::new(), Cashiers::default()), sealer, Settings::default())
 }
