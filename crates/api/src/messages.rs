@@ -119,6 +119,7 @@ pub fn problem(locale: Locale, error: &FormError) -> String {
         Problem::NotTradeType => say("problem-not-trade-type"),
         Problem::NotTheProduct => say("problem-not-the-product"),
         Problem::NoneOfThem => say("problem-none-of-them"),
+        Problem::NotCursor => say("problem-not-cursor"),
         Problem::NotKey(max) => message(locale, "problem-not-key", &[field, ("max", max.into())]),
     }
 }
@@ -203,7 +204,7 @@ mod tests {
     const FAILURES: [&str; 4] =
         ["PAYMENT_FAILED", "CARRIER_UNCLEAR", "CARRIER_OVERDUE", "PROVISIONING_FAILED"];
 
-    const PROBLEMS: [Problem; 22] = [
+    const PROBLEMS: [Problem; 23] = [
         Problem::Missing,
         Problem::WrongType,
         Problem::TooLong(10_000),
@@ -225,6 +226,7 @@ mod tests {
         Problem::NotTradeType,
         Problem::NotTheProduct,
         Problem::NoneOfThem,
+        Problem::NotCursor,
         Problem::NotKey(128),
     ];
 

@@ -121,6 +121,8 @@ pub enum Problem {
     NotTheProduct,
     /// None of several fields is there.
     NoneOfThem,
+    /// Not a cursor that an earlier page gave.
+    NotCursor,
     /// Not 1 to so many visible characters of ASCII, or more than one.
     NotKey(usize),
 }

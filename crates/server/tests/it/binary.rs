@@ -9,6 +9,7 @@ mod crash_payments;
 mod database;
 mod demo;
 mod doctor;
+mod groups_cli;
 mod install;
 mod logs;
 mod network;
