@@ -80,8 +80,9 @@ impl Mall {
         let outside = carrier.as_ref().is_some_and(|one| !one.capabilities().in_process);
         let _place = match self.carrier_places.get(&carrier_code) {
             Some(places) if outside => {
-                // Orders go before: an operation waits for as long as its carrier has its share of the workers.
-                let Ok(place) = places.try_acquire() else {
+                // Orders go before: half of the carrier's share of the workers is left to them.
+                let left = places.available_permits() * 2 > self.settings.workers / 4;
+                let Some(place) = places.try_acquire().ok().filter(|_| left) else {
                     let why = "its carrier has its share of the workers".to_owned();
                     return Ok(Next::At(self.ctx.now() + BUSY_PAUSE, why));
                 };
