@@ -63,6 +63,7 @@ problem-not-trade-type = { $field } must be the name of the interface that is ca
 problem-not-the-product = { $field } is not payUnit times orderPeriod. Please check the three of them.
 problem-none-of-them = Neither { $field } nor a field that may take its place is there. Please send one of them.
 problem-not-millis = { $field } must be a time in milliseconds since 1970, such as 1654585746965.
+problem-not-cursor = { $field } is not one that this list gave. Please take next_cursor from the page before, or leave it out to begin anew.
 problem-not-key = The header { $field } must stand there once, with 1 to { $max } visible ASCII characters without spaces.
 
 # Why a signature does not match.

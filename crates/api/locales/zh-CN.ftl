@@ -63,6 +63,7 @@ problem-not-trade-type = 使用 hmac-sha256 签名时，{ $field } 应为所调�
 problem-not-the-product = { $field } 不等于 payUnit 与 orderPeriod 的乘积，请核对这三个字段。
 problem-none-of-them = { $field } 以及可替代它的字段均未提供，请至少提供其中一个。
 problem-not-millis = { $field } 应为毫秒时间戳，例如 1654585746965。
+problem-not-cursor = { $field } 无效，请使用上一页返回的 next_cursor；如需从头开始，请不要传此参数。
 problem-not-key = 请求头 { $field } 只能出现一次，且应为 1 到 { $max } 个可见的 ASCII 字符，不含空格。
 
 # Why a signature does not match.

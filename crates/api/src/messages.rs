@@ -121,6 +121,7 @@ pub fn problem(locale: Locale, error: &FormError) -> String {
         Problem::NotTheProduct => say("problem-not-the-product"),
         Problem::NoneOfThem => say("problem-none-of-them"),
         Problem::NotMillis => say("problem-not-millis"),
+        Problem::NotCursor => say("problem-not-cursor"),
         Problem::NotKey(max) => message(locale, "problem-not-key", &[field, ("max", max.into())]),
     }
 }
@@ -210,7 +211,7 @@ mod tests {
     const FAILURES: [&str; 4] =
         ["PAYMENT_FAILED", "CARRIER_UNCLEAR", "CARRIER_OVERDUE", "PROVISIONING_FAILED"];
 
-    const PROBLEMS: [Problem; 23] = [
+    const PROBLEMS: [Problem; 24] = [
         Problem::Missing,
         Problem::WrongType,
         Problem::TooLong(10_000),
@@ -233,6 +234,7 @@ mod tests {
         Problem::NotTheProduct,
         Problem::NoneOfThem,
         Problem::NotMillis,
+        Problem::NotCursor,
         Problem::NotKey(128),
     ];
 

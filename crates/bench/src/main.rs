@@ -9,6 +9,7 @@
 mod child;
 mod data;
 mod floor;
+mod groups;
 mod load;
 mod pay;
 mod proof;
@@ -70,6 +71,8 @@ enum Command {
     Pay(pay::Pay),
     /// Pushes to a receiver on this machine.
     Push(push::Push),
+    /// Adding many SIMs to a group beside orders, and listing a large one.
+    Groups(groups::Groups),
     /// Fill an empty, migrated database.
     Fill(Fill),
     /// What changed from one run to a later one.
@@ -183,6 +186,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         },
         Command::Pay(pay) => pay::run(&ctx, &pay).await,
         Command::Push(push) => push::run(&ctx, &push).await,
+        Command::Groups(run) => groups::run(&ctx, &run).await,
         Command::Fill(fill) => {
             data::fill(&fill.database_url, &ctx, fill.sims, fill.orders).await?;
             println!("{} SIMs and {} orders are in it", fill.sims, fill.orders);

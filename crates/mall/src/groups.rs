@@ -164,6 +164,6 @@ impl Mall {
 
 fn read_cursor(text: &str) -> Result<i64> {
     let place = text.strip_prefix('c').and_then(|place| place.parse().ok());
-    let wrong = || Refusal::field("cursor", wire::form::Problem::WrongType);
+    let wrong = || Refusal::field("cursor", wire::form::Problem::NotCursor);
     Ok(place.filter(|place| *place >= 0).ok_or_else(wrong)?)
 }

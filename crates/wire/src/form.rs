@@ -127,6 +127,8 @@ pub enum Problem {
     NoneOfThem,
     /// Not a time in milliseconds.
     NotMillis,
+    /// Not a cursor that an earlier page gave.
+    NotCursor,
     /// Not 1 to so many visible characters of ASCII, or more than one.
     NotKey(usize),
 }

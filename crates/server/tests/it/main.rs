@@ -12,6 +12,7 @@ mod binary;
 mod days;
 mod diagnosis;
 mod failures;
+mod groups;
 mod groups_api;
 mod imports;
 mod jobs;

@@ -2,7 +2,7 @@
 //! role lets them, and what is another mode's or partner's is not there.
 
 use domain::sim::SimState;
-use domain::{Mode, Role};
+use domain::{Mode, Role, Span};
 use serde_json::{Value, json};
 use testkit::{AdminClient, Engine, TestMall, TestPartner, on_both_engines};
 use wire::admin::{Body, Op, ROUTES, Route};
@@ -124,6 +124,8 @@ impl World {
             | Op::ListOrders
             | Op::ListReviews
             | Op::ListRenewals
+            | Op::ListGroups
+            | Op::ListGroupReviews
             | Op::ListJobs
             | Op::ListBalances
             | Op::ListPostings
@@ -154,6 +156,14 @@ impl World {
             | Op::ListPushDeliveries
             | Op::ResendPushes => self.push_endpoint(op).await,
             Op::ShowRenewal | Op::CancelRenewal => self.renewal(op).await,
+            Op::AddGroup
+            | Op::ShowGroup
+            | Op::ChangeGroup
+            | Op::SetBundle
+            | Op::ListOperations
+            | Op::ShowOperation
+            | Op::ListOperationSims
+            | Op::ResolveGroupSim => self.group(op).await,
             Op::ShowOrder
             | Op::ShowTimeline
             | Op::ResolveOrder
@@ -266,6 +276,56 @@ impl World {
         }
     }
 
+    /// A case about a group, an operation on it, or a SIM in doubt.
+    async fn group(&mut self, op: Op) -> Case {
+        let (partner, mut case) = self.partner().await;
+        let bundle = json!({"plan_code": "PLAN-M"});
+        if op == Op::AddGroup {
+            return case.body(json!({"name": "New", "sim_limit": 5, "plan_code": "PLAN-M"}));
+        }
+        self.mall.add_group(&partner, "G-1", 5).await;
+        match op {
+            Op::ShowOperation | Op::ListOperationSims => {
+                let client = partner.client(&self.mall);
+                let begun = client.add_group_sims("G-1", &partner.sims, "").await.unwrap();
+                self.mall.settle().await;
+                let case = Case::new(&[("mode", "test"), ("request_id", &begun.request_id)]);
+                let case = case.not("mode", "live").not("mode", "prod");
+                case.not("request_id", &format!("gop_{NO_ID}")).not("request_id", "x")
+            }
+            Op::ResolveGroupSim => {
+                let sim = self.in_doubt(&partner).await;
+                case.own.push(("iccid", sim));
+                let case = case.not("iccid", &partner.sims[0]).not("iccid", "x");
+                case.body(json!({"finding": "out", "reason": "the carrier said so"}))
+            }
+            _ => {
+                case.own.push(("group_id", "G-1".to_owned()));
+                let case = case.not("group_id", "G-2");
+                match op {
+                    Op::ChangeGroup => case.body(json!({"name": "Another"})),
+                    Op::SetBundle => case.body(bundle),
+                    _ => case,
+                }
+            }
+        }
+    }
+
+    /// A SIM of which nobody can tell whether it is in its group.
+    async fn in_doubt(&self, partner: &TestPartner) -> String {
+        let sim = self.mall.add_sim(partner, "9005", "simulator", SimState::Ready).await;
+        let client = partner.client(&self.mall);
+        let sims = [sim.clone()];
+        let begun = client.add_group_sims("G-1", &sims, "").await.unwrap().request_id;
+        for _ in 0..100 {
+            self.mall.advance(Span::minutes(10)).await;
+            if client.async_result(&begun, false, 1).await.unwrap().finished_at.is_some() {
+                return sim;
+            }
+        }
+        panic!("the SIM does not come to be in doubt")
+    }
+
     /// An order that waits for a person.
     async fn reviewed(&self, partner: &TestPartner) -> String {
         let sim = self.mall.add_sim(partner, "9005", "simulator", SimState::Ready).await;
@@ -360,7 +420,7 @@ async fn stock(mall: &TestMall, owner: &AdminClient, code: &str, mode: Mode) -> 
         kind: store::JobKind::CloseOrder,
         subject: order_id.clone(),
         trace: String::new(),
-        run_at: mall.now() + domain::Span::days(1),
+        run_at: mall.now() + Span::days(1),
     };
     let mut tx = mall.store().begin().await.unwrap();
     tx.insert_job(&job, mall.now()).await.unwrap();

@@ -23,14 +23,14 @@ on_both_engines!(
 );
 
 /// A mall that runs, with the tokens of its operators.
-struct Office {
-    installation: Installation,
-    server: Server,
+pub(super) struct Office {
+    pub(super) installation: Installation,
+    pub(super) server: Server,
     owner: String,
 }
 
 impl Office {
-    async fn open(engine: Engine) -> Self {
+    pub(super) async fn open(engine: Engine) -> Self {
         let installation = Installation::new(engine).await;
         let server = Server::start(&mut installation.serve([]));
         let owner = token(&installation, "owner");
@@ -45,7 +45,7 @@ impl Office {
     }
 
     /// `simmall admin …` in test mode, by the owner.
-    fn admin(&self, line: &str) -> Command {
+    pub(super) fn admin(&self, line: &str) -> Command {
         let mut command = simmall(["admin"]);
         command.args(line.split_whitespace());
         command.env("SIMMALL_ADMIN_URL", self.url());
@@ -54,17 +54,17 @@ impl Office {
     }
 
     /// What a command prints.
-    fn say(&self, line: &str) -> String {
+    pub(super) fn say(&self, line: &str) -> String {
         run(&mut self.admin(line), "").success()
     }
 
     /// What a command prints for programs.
-    fn json(&self, line: &str) -> Value {
+    pub(super) fn json(&self, line: &str) -> Value {
         serde_json::from_str(&self.say(&format!("{line} --json"))).unwrap()
     }
 
     /// How a command fails: its status and what it says.
-    fn fail(&self, line: &str) -> (i32, String) {
+    pub(super) fn fail(&self, line: &str) -> (i32, String) {
         failed(run(&mut self.admin(line), ""))
     }
 }
@@ -75,7 +75,7 @@ fn failed(ended: Ended) -> (i32, String) {
 }
 
 /// A token that `simmall token add` makes.
-fn token(installation: &Installation, role: &str) -> String {
+pub(super) fn token(installation: &Installation, role: &str) -> String {
     let mut add = simmall(["token", "add", "--name", "Jo", "--role", role]);
     add.env("SIMMALL_DATABASE_URL", installation.database_url());
     add.env("SIMMALL_SEALING_KEY", super::install::SEALING_KEY);

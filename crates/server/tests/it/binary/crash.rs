@@ -40,11 +40,11 @@ pub(super) fn number(variable: &str, otherwise: u64) -> u64 {
 
 /// The orders that clients want to be made.
 #[derive(Default)]
-struct Book {
+pub(super) struct Book {
     made: usize,
     /// Sent, without an answer: they are sent again, and only then others.
-    unsure: Vec<PaidOrder>,
-    acknowledged: BTreeSet<String>,
+    pub(super) unsure: Vec<PaidOrder>,
+    pub(super) acknowledged: BTreeSet<String>,
 }
 
 impl Book {
@@ -65,7 +65,7 @@ impl Book {
 }
 
 /// Orders as long as there are answers.
-async fn order_on(client: Client, book: Arc<Mutex<Book>>, sims: Arc<Vec<String>>) {
+pub(super) async fn order_on(client: Client, book: Arc<Mutex<Book>>, sims: Arc<Vec<String>>) {
     loop {
         let order = book.lock().unwrap().next(&sims);
         match client.syn_order_info(&order).await {
@@ -132,7 +132,7 @@ async fn crash(engine: Engine, rounds: u64, sabotage: bool) -> Vec<String> {
     assert_eq!(server.stop().code, Some(0));
     let acknowledged = book.lock().unwrap().acknowledged.clone();
     assert!(u64::try_from(acknowledged.len()).unwrap() > rounds, "too few orders were made");
-    wrong.extend(look(&store, &acknowledged, &network).await);
+    wrong.extend(look(&store, &acknowledged, (&network, 0)).await);
     store.close().await;
     let mut doctor = simmall(["doctor", "--deep"]);
     doctor.env("SIMMALL_DATABASE_URL", installation.database_url());
@@ -153,7 +153,7 @@ async fn crash(engine: Engine, rounds: u64, sabotage: bool) -> Vec<String> {
 }
 
 /// Waits until no order has a job; gives how many have after a minute.
-async fn wait_for_jobs(store: &Store) -> usize {
+pub(super) async fn wait_for_jobs(store: &Store) -> usize {
     let mut left = 0;
     for _ in 0..LOOKS_MAX {
         let mut tx = store.read().await.unwrap();
@@ -169,7 +169,11 @@ async fn wait_for_jobs(store: &Store) -> usize {
 }
 
 /// What is wrong with the orders that were acknowledged.
-async fn look(store: &Store, acknowledged: &BTreeSet<String>, network: &Network) -> Vec<String> {
+pub(super) async fn look(
+    store: &Store,
+    acknowledged: &BTreeSet<String>,
+    (network, owed_besides): (&Network, i64),
+) -> Vec<String> {
     let (counts, mut wrong) = (network.counts().await, Vec::new());
     let mut tx = store.read().await.unwrap();
     let partner = tx.partner_by_code(Mode::Test, PARTNER).await.unwrap().unwrap();
@@ -209,7 +213,7 @@ async fn look(store: &Store, acknowledged: &BTreeSet<String>, network: &Network)
     }
     let (used, owed) = (
         tx.credit(&partner).await.unwrap().used.minor,
-        OWED_BEFORE + OWED * i64::try_from(acknowledged.len()).unwrap(),
+        OWED_BEFORE + owed_besides + OWED * i64::try_from(acknowledged.len()).unwrap(),
     );
     if used != owed {
         wrong.push(format!("the partner owes {used}, not {owed}"));

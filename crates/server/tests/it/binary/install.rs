@@ -66,7 +66,7 @@ impl Installation {
     }
 }
 
-fn mall_on(store: Store, sealing_key: [u8; 32]) -> Mall {
+pub(super) fn mall_on(store: Store, sealing_key: [u8; 32]) -> Mall {
     let (ctx, sealer) = (server::system_ctx(), Sealer::new(&sealing_key));
     let sends = Sender::new(pushes::Settings::default()).unwrap();
     let others = (Carriers::new(), Cashiers::default(), sends);

@@ -38,13 +38,14 @@ impl Network {
         Self::start_with(speak, &file.join("slow.json"), 6)
     }
 
-    fn start_with(speak: &str, faults: &str, call_max_seconds: u8) -> Self {
+    pub(super) fn start_with(speak: &str, faults: &str, call_max_seconds: u8) -> Self {
         let mut command = simmall(["simulator", "--speak", speak, "--faults", faults]);
         let server = Server::start_one(&mut command);
         let directory = Directory::new();
         std::fs::write(directory.join("key"), "test-key").unwrap();
         let (speaks, key, path) = match speak {
             "esim-go" => ("esim_go", "api_key", "/v2.5"),
+            "plain" => ("plain", "api_key", "/plain/v1"),
             _ => ("esim_access", "access_code", "/api/v1/open"),
         };
         let file = serde_json::json!({CODE: {
@@ -67,6 +68,13 @@ impl Network {
     /// What came of the orders of each of our keys, where the network keeps them.
     pub(super) async fn counts(&self) -> Value {
         let url = format!("{}/__simulator/counts", self.server.url);
+        let answer = testkit::http_client().get(url).send().await.unwrap();
+        serde_json::from_str(&answer.text().await.unwrap()).unwrap()
+    }
+
+    /// The SIMs that really are in each group.
+    pub(super) async fn groups(&self) -> Value {
+        let url = format!("{}/__simulator/groups", self.server.url);
         let answer = testkit::http_client().get(url).send().await.unwrap();
         serde_json::from_str(&answer.text().await.unwrap()).unwrap()
     }
