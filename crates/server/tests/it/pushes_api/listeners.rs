@@ -27,6 +27,7 @@ async fn what_is_taken_comes_again_until_it_is_acknowledged(engine: Engine) {
     assert_eq!(client.take_pushes(id, &[], 100).await.unwrap().events, []);
     let first = client.test_push_endpoint(id).await.unwrap();
     assert_eq!((first.state.as_str(), first.attempt), ("waiting", None));
+    mall.clock.advance(Span::millis(1));
     let second = client.test_push_endpoint(id).await.unwrap().event_id;
     assert_eq!(client.push_endpoints().await.unwrap()[0].waiting, 2);
 

@@ -1,7 +1,7 @@
 //! Adding, listing, changing, pausing and deleting, and who may not.
 
-use domain::Mode;
 use domain::partner::Scheme;
+use domain::{Mode, Span};
 use sdk::{AddEndpoint, ChangeEndpoint, Error};
 use serde_json::{Value, json};
 use testkit::{Engine, Receiver, TestMall, TestPartner, on_both_engines};
@@ -243,7 +243,10 @@ async fn foreign_endpoints_are_like_none(engine: Engine) {
     let receiver = Receiver::start().await;
     let foreign = [
         added(&mall, &owner, &receiver.url("/owner")).await.endpoint.endpoint_id,
-        listener(&mall, &owner).await.endpoint.endpoint_id,
+        {
+            mall.clock.advance(Span::millis(1));
+            listener(&mall, &owner).await.endpoint.endpoint_id
+        },
         added(&mall, &in_live, "https://live.example/").await.endpoint.endpoint_id,
     ];
     let none = format!("end_{}", "0".repeat(32));

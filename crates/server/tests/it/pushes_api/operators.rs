@@ -33,7 +33,7 @@ async fn operators_do_what_partners_do_and_it_is_audited(engine: Engine) {
         (id, &["plan.expired".to_owned()][..])
     );
 
-    let tested = operator.post(&format!("{one}/test"), &Value::Null).await.done();
+    let tested = operator.call("POST", &format!("{one}/test"), None).await.done();
     assert_eq!(
         (&tested["state"], &tested["attempt"]["status"]),
         (&json!("delivered"), &json!(200))
@@ -48,7 +48,7 @@ async fn operators_do_what_partners_do_and_it_is_audited(engine: Engine) {
     let rotated =
         operator.post(&format!("{one}/rotate"), &json!({"overlap_hours": 1})).await.done();
     assert_eq!(rotated["endpoint"]["keys"].as_array().unwrap().len(), 2);
-    let full = operator.post(&format!("{one}/rotate"), &Value::Null).await;
+    let full = operator.call("POST", &format!("{one}/rotate"), None).await;
     assert_eq!(full.code(409), "KEYS_FULL");
     let again = json!({"overlap_hours": 200});
     assert_eq!(
