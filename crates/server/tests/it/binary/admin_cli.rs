@@ -23,16 +23,21 @@ on_both_engines!(
 );
 
 /// A mall that runs, with the tokens of its operators.
-struct Office {
-    installation: Installation,
-    server: Server,
+pub(super) struct Office {
+    pub(super) installation: Installation,
+    pub(super) server: Server,
     owner: String,
 }
 
 impl Office {
     async fn open(engine: Engine) -> Self {
+        Self::open_with(engine, []).await
+    }
+
+    /// One that is served in some way.
+    pub(super) async fn open_with<const N: usize>(engine: Engine, args: [&str; N]) -> Self {
         let installation = Installation::new(engine).await;
-        let server = Server::start(&mut installation.serve([]));
+        let server = Server::start(&mut installation.serve(args));
         let owner = token(&installation, "owner");
         Self { installation, server, owner }
     }
@@ -54,17 +59,17 @@ impl Office {
     }
 
     /// What a command prints.
-    fn say(&self, line: &str) -> String {
+    pub(super) fn say(&self, line: &str) -> String {
         run(&mut self.admin(line), "").success()
     }
 
     /// What a command prints for programs.
-    fn json(&self, line: &str) -> Value {
+    pub(super) fn json(&self, line: &str) -> Value {
         serde_json::from_str(&self.say(&format!("{line} --json"))).unwrap()
     }
 
     /// How a command fails: its status and what it says.
-    fn fail(&self, line: &str) -> (i32, String) {
+    pub(super) fn fail(&self, line: &str) -> (i32, String) {
         failed(run(&mut self.admin(line), ""))
     }
 }
