@@ -103,11 +103,11 @@ async fn what_is_forwarded_is_acknowledged_and_nothing_else(engine: Engine) {
     let mut process = shop.listen(&["--forward", &receiver.url("/hook")]);
     let id = shop.listener().await;
     shop.order("N1").await;
-    let received = receiver.wait_for(1).await;
+    let came = receiver.wait_for(1).await;
     let said = process.stdout();
     let key = key(&said);
     assert!(said.contains(&id) && said.contains("passing them on to http://127.0.0.1:"), "{said}");
-    assert_eq!((received[0].path.as_str(), number(&received[0], &key).as_str()), ("/hook", "N1"));
+    assert_eq!((came[0].path.as_str(), number(&came[0], &key).as_str()), ("/hook", "N1"));
     until("it is acknowledged", async || shop.waiting().await == 0).await;
     assert!(process.stdout().contains(" recharge.success evt_"), "{}", process.stdout());
     assert!(process.stdout().contains(" -> 200\n"), "{}", process.stdout());
@@ -115,9 +115,9 @@ async fn what_is_forwarded_is_acknowledged_and_nothing_else(engine: Engine) {
     // A program that refuses is asked again, and the mall is told of nothing.
     receiver.answers(|_| Reply::Status(500));
     shop.order("N2").await;
-    let received = receiver.wait_for(3).await;
+    let came = receiver.wait_for(3).await;
     assert_eq!(shop.waiting().await, 1);
-    assert_eq!(received[1].event_id(), received[2].event_id());
+    assert_eq!(came[1].event_id(), came[2].event_id());
     receiver.answers(|_| Reply::Status(204));
     until("it is acknowledged at last", async || shop.waiting().await == 0).await;
     let log = shop.client.push_deliveries(&id, ("", "delivered"), "").await.unwrap();

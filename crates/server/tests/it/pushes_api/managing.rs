@@ -76,7 +76,7 @@ async fn an_endpoint_is_added_listed_changed_and_deleted(engine: Engine) {
     // The secret is shown once, and nowhere again.
     let listed = ask_well(&mall, &shop, &LIST, json!({})).await;
     assert!(!listed.accepted().text.contains(&issued.key.hex), "{}", listed.text);
-    assert_eq!(client.push_endpoints().await.unwrap(), [endpoint.clone()]);
+    assert_eq!(client.push_endpoints().await.unwrap(), std::slice::from_ref(endpoint));
 
     // What is left out of a change stays.
     let id = endpoint.endpoint_id.clone();

@@ -2,7 +2,7 @@
 
 use domain::{Mode, Role};
 use serde_json::{Value, json};
-use testkit::{Engine, Receiver, TestMall, on_both_engines};
+use testkit::{AdminClient, Engine, Receiver, TestMall, on_both_engines};
 
 on_both_engines!(operators_do_what_partners_do_and_it_is_audited);
 
@@ -11,15 +11,7 @@ async fn operators_do_what_partners_do_and_it_is_audited(engine: Engine) {
     let shop = mall.add_partner("SHOP", Mode::Test, |_| ()).await;
     let (operator, receiver) = (mall.admin(Role::Operator).await, Receiver::start().await);
     let all = "/test/partners/SHOP/push-endpoints";
-    for (new, field) in [
-        (json!({}), "url"),
-        (json!({"url": "https://10.0.0.1/"}), "url"),
-        (json!({"url": "https://a.example/", "events": ["plan.ended"]}), "events[0]"),
-        (json!({"url": "https://a.example/", "colour": 1}), "colour"),
-    ] {
-        let refused = operator.post(all, &new).await;
-        assert_eq!(refused.wrong_fields(), [field], "{new}");
-    }
+    what_is_wrong_is_named(&operator, all).await;
     let new = json!({"url": receiver.url("/a"), "events": ["plan.expired"]});
     let issued = operator.post(all, &new).await.done();
     let id = issued["endpoint"]["endpoint_id"].as_str().unwrap();
@@ -88,4 +80,16 @@ async fn operators_do_what_partners_do_and_it_is_audited(engine: Engine) {
         assert!(!text.contains(secret.as_str().unwrap()));
     }
     mall.stop().await;
+}
+
+async fn what_is_wrong_is_named(operator: &AdminClient, all: &str) {
+    for (new, field) in [
+        (json!({}), "url"),
+        (json!({"url": "https://10.0.0.1/"}), "url"),
+        (json!({"url": "https://a.example/", "events": ["plan.ended"]}), "events[0]"),
+        (json!({"url": "https://a.example/", "colour": 1}), "colour"),
+    ] {
+        let refused = operator.post(all, &new).await;
+        assert_eq!(refused.wrong_fields(), [field], "{new}");
+    }
 }

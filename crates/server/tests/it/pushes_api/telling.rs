@@ -3,7 +3,7 @@
 use domain::{Mode, Span};
 use sdk::push::{EventType, Key};
 use sdk::{AddEndpoint, Again, ChangeEndpoint};
-use testkit::{Engine, Receiver, Reply, TestMall, TestPartner, on_both_engines};
+use testkit::{Engine, Received, Receiver, Reply, TestMall, TestPartner, on_both_engines};
 
 use super::{added, listener};
 
@@ -44,10 +44,10 @@ async fn an_order_is_pushed_to_whoever_added_an_endpoint(engine: Engine) {
     client.add_push_endpoint(&deaf).await.unwrap();
     order(&mall, &shop, "N1").await;
 
-    let received = receiver.received();
-    assert_eq!(received.iter().map(|push| push.path.as_str()).collect::<Vec<_>>(), ["/hook"]);
+    let came = receiver.received();
+    assert_eq!(came.iter().map(|push| push.path.as_str()).collect::<Vec<_>>(), ["/hook"]);
     let key = Key::parse(&issued.key.key_id, &issued.key.whsec).unwrap();
-    let event = received[0].verify(&[key], &mall);
+    let event = came[0].verify(&[key], &mall);
     assert_eq!(event.kind(), Some(EventType::RechargeSuccess));
     assert_eq!(event.order().unwrap(), client.order("N1").await.unwrap());
     let id = &issued.endpoint.endpoint_id;
@@ -88,8 +88,8 @@ async fn what_was_told_is_told_again_in_its_order(engine: Engine) {
         let resent = client.resend_pushes(&id, again, "").await.unwrap();
         assert_eq!((resent.count, resent.next_cursor), (many, None), "{again:?}");
         mall.settle_pushes().await;
-        let received = receiver.received();
-        received[seen..].iter().map(|push| push.event_id().to_owned()).collect::<Vec<_>>()
+        let came = receiver.received();
+        came[seen..].iter().map(|push| push.event_id().to_owned()).collect::<Vec<_>>()
     };
     let now = mall.now().as_millis() + 1;
     let again = ids(Again::Recorded(before, now), 3).await;
@@ -110,7 +110,7 @@ async fn what_was_told_is_told_again_in_its_order(engine: Engine) {
     client.resend_pushes(&young, Again::Event(&first[0]), "").await.unwrap();
     mall.settle_pushes().await;
     let told = receiver.received_at("/young");
-    assert_eq!(told.iter().map(|push| push.event_id()).collect::<Vec<_>>(), [first[0].as_str()]);
+    assert_eq!(told.iter().map(Received::event_id).collect::<Vec<_>>(), [first[0].as_str()]);
     let unknown = format!("evt_{}", "0".repeat(32));
     let refused = client.resend_pushes(&id, Again::Event(&unknown), "").await.unwrap_err();
     assert_eq!(refused.code(), Some("EVENT_UNKNOWN"));
@@ -147,8 +147,8 @@ async fn what_failed_is_told_again(engine: Engine) {
     assert_eq!(client.resend_pushes(&id, Again::FailedSince(later), "").await.unwrap().count, 0);
     assert_eq!(client.resend_pushes(&id, Again::FailedSince(begun), "").await.unwrap().count, 1);
     mall.settle_pushes().await;
-    let received = receiver.received();
-    assert_eq!(received[seen..].iter().map(|push| push.event_id()).collect::<Vec<_>>(), [poison]);
+    let came = receiver.received();
+    assert_eq!(came[seen..].iter().map(Received::event_id).collect::<Vec<_>>(), [poison]);
     assert_eq!(client.push_deliveries(&id, ("", "failed"), "").await.unwrap().deliveries, []);
     mall.stop().await;
 }
