@@ -73,6 +73,9 @@ pub enum Error {
     /// The answer is not what the API promises.
     #[error("the answer cannot be read: {0}")]
     Unreadable(String),
+    /// Nothing can be sent to such an address.
+    #[error("not an address such as http://127.0.0.1:3000/hook: {0}")]
+    Address(String),
 }
 
 impl Error {

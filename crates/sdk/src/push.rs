@@ -36,17 +36,14 @@ pub struct Forwarder {
 
 impl Forwarder {
     /// Passes on to a URL.
-    pub fn new(url: &str) -> Result<Self, Error> {
+    pub fn new(given: &str) -> Result<Self, Error> {
         provide_tls();
         let http = reqwest::Client::builder()
             .timeout(TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
-        let wrong = |why: String| Error::Unreadable(format!("{url} is no URL: {why}"));
-        let url: Url = url.parse().map_err(|error| wrong(format!("{error}")))?;
-        if !["http", "https"].contains(&url.scheme()) {
-            return Err(wrong("it does not begin with http:// or https://".to_owned()));
-        }
+        let url = given.parse().ok().filter(|url: &Url| ["http", "https"].contains(&url.scheme()));
+        let url = url.ok_or_else(|| Error::Address(given.to_owned()))?;
         Ok(Self { http, url })
     }
 

@@ -74,6 +74,17 @@ fn shown(told: Told) -> Delivery {
     }
 }
 
+/// Leaves out the last events if more of their millisecond may follow: by their ids alone nobody knows in which order they
+/// go, so that they must begin to wait together.
+fn end_with_a_moment(events: &mut Vec<PushEvent>) {
+    let moment = |event: &PushEvent| event.id.bytes().first_chunk::<6>().copied();
+    let last = events.last().and_then(moment);
+    let before = events.iter().rposition(|event| moment(event) != last);
+    if let Some(place) = before {
+        events.truncate(place + 1);
+    }
+}
+
 /// When a delivery is due, or when it was decided.
 pub(crate) fn ends(delivery: &PushDelivery) -> (Option<Timestamp>, Option<Timestamp>) {
     match delivery.state {
@@ -240,22 +251,26 @@ impl Mall {
         };
         let mut count = 0;
         for _ in 0..BATCHES_MAX {
-            let (seen, resent, last) = self
+            let (is_last, resent, last) = self
                 .retry(|| async {
                     let mut tx = self.store.begin().await?;
                     let of = (whose.mode, whose.id);
-                    let events = tx.push_events(of, span, (after, BATCH)).await?;
+                    let mut events = tx.push_events(of, span, (after, BATCH)).await?;
+                    let is_last = i64::try_from(events.len()).is_ok_and(|seen| seen < BATCH);
+                    if !is_last {
+                        end_with_a_moment(&mut events);
+                    }
                     let again: Vec<_> =
                         events.iter().filter(wanted).map(|event| (endpoint.id, event)).collect();
                     tx.insert_push_deliveries(&again, self.ctx.now()).await?;
                     let resent = again.len();
                     tx.commit().await?;
-                    Ok((events.len(), resent, events.last().map(|event| event.id)))
+                    Ok((is_last, resent, events.last().map(|event| event.id)))
                 })
                 .await?;
             count += i64::try_from(resent).unwrap_or(BATCH);
             after = last.or(after);
-            if i64::try_from(seen).is_ok_and(|seen| seen < BATCH) {
+            if is_last {
                 return Ok(Resent { count, next_cursor: None });
             }
         }

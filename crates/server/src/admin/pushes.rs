@@ -22,7 +22,8 @@ pub(super) enum PushCommand {
         /// The partner's code.
         partner: String,
         /// Where pushes go: https, in test mode also http.
-        url: String,
+        #[arg(value_name = "URL")]
+        target: String,
         #[command(flatten)]
         told: Told,
     },
@@ -31,8 +32,8 @@ pub(super) enum PushCommand {
         #[command(flatten)]
         named: Named,
         /// Where its pushes go from now on.
-        #[arg(long)]
-        url: Option<String>,
+        #[arg(long, value_name = "URL")]
+        target: Option<String>,
         #[command(flatten)]
         told: Told,
         /// Whether it is told all events, whichever it was told before.
@@ -150,13 +151,13 @@ impl PushCommand {
                 Call::get([mode, "partners", &partner, "push-endpoints"]).list(columns, paging)
             }
             Self::Show(named) => named.call(Method::GET, mode, []),
-            Self::Add { partner, url, told } => {
+            Self::Add { partner, target, told } => {
                 let [description, events] = told.members();
-                let body = object([("url", given(Some(url))), description, events]);
+                let body = object([("url", given(Some(target))), description, events]);
                 let path = [mode, "partners", &partner, "push-endpoints"];
                 Call::new(Method::POST, path).with(body)
             }
-            Self::Change { named, url, told, all_events, state } => {
+            Self::Change { named, target, told, all_events, state } => {
                 let [description, (_, events)] = told.members();
                 let events = events.or(all_events.then(|| Value::Array(Vec::new())));
                 let state = state.map(|state| match state {
@@ -164,7 +165,7 @@ impl PushCommand {
                     StateWord::Paused => "paused",
                 });
                 let body = object([
-                    ("url", given(url)),
+                    ("url", given(target)),
                     description,
                     ("events", events),
                     ("state", given(state)),

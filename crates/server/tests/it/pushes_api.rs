@@ -6,6 +6,7 @@ mod listeners;
 mod log;
 mod managing;
 mod operators;
+mod telling;
 
 use sdk::AddEndpoint;
 use sdk::push_endpoints::IssuedEndpoint;

@@ -31,8 +31,13 @@ pub(super) struct Office {
 
 impl Office {
     pub(super) async fn open(engine: Engine) -> Self {
+        Self::open_with(engine, []).await
+    }
+
+    /// One that is served in some way.
+    pub(super) async fn open_with<const N: usize>(engine: Engine, args: [&str; N]) -> Self {
         let installation = Installation::new(engine).await;
-        let server = Server::start(&mut installation.serve([]));
+        let server = Server::start(&mut installation.serve(args));
         let owner = token(&installation, "owner");
         Self { installation, server, owner }
     }

@@ -75,8 +75,22 @@ impl Process {
         Self { child, stdout, stderr }
     }
 
+    /// What it has printed so far.
+    pub(crate) fn stdout(&self) -> String {
+        self.stdout.text()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        // The shell has this command built in, so that no package is needed for it.
+        let sent =
+            Command::new("sh").args(["-c", "kill -s \"$1\" \"$0\"", &pid, name]).status().unwrap();
+        assert!(sent.success());
+    }
+
     /// Waits until it has ended by itself.
-    fn wait(&mut self) -> Ended {
+    pub(crate) fn wait(&mut self) -> Ended {
         for _ in 0..LOOKS_MAX {
             if let Some(status) = self.child.try_wait().unwrap() {
                 let (stdout, stderr) = (self.stdout.all(), self.stderr.all());
@@ -166,7 +180,7 @@ impl Server {
 
     /// What it has printed so far.
     pub(crate) fn stdout(&self) -> String {
-        self.process.stdout.text()
+        self.process.stdout()
     }
 
     /// What it has written to standard error so far.
@@ -181,11 +195,7 @@ impl Server {
 
     /// Sends it a signal.
     pub(crate) fn signal(&self, name: &str) {
-        let pid = self.process.child.id().to_string();
-        // The shell has this command built in, so that no package is needed for it.
-        let sent =
-            Command::new("sh").args(["-c", "kill -s \"$1\" \"$0\"", &pid, name]).status().unwrap();
-        assert!(sent.success());
+        self.process.signal(name);
     }
 
     /// Whether it is asleep, as SIGSTOP makes it.

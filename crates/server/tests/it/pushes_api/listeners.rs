@@ -27,6 +27,7 @@ async fn what_is_taken_comes_again_until_it_is_acknowledged(engine: Engine) {
     assert_eq!(client.take_pushes(id, &[], 100).await.unwrap().events, []);
     let first = client.test_push_endpoint(id).await.unwrap();
     assert_eq!((first.state.as_str(), first.attempt), ("waiting", None));
+    mall.clock.advance(Span::millis(1));
     let second = client.test_push_endpoint(id).await.unwrap().event_id;
     assert_eq!(client.push_endpoints().await.unwrap()[0].waiting, 2);
 
@@ -36,7 +37,8 @@ async fn what_is_taken_comes_again_until_it_is_acknowledged(engine: Engine) {
         assert_eq!(ids(&taken), [first.event_id.as_str()]);
         let millis = u64::try_from(mall.now().as_millis()).unwrap();
         let now = std::time::UNIX_EPOCH + std::time::Duration::from_millis(millis);
-        let event = verify(&taken[0].headers, taken[0].body.as_bytes(), &[key.clone()], now);
+        let event =
+            verify(&taken[0].headers, taken[0].body.as_bytes(), std::slice::from_ref(&key), now);
         assert_eq!(event.unwrap().event_id, first.event_id);
         mall.clock.advance(Span::minutes(10));
     }
@@ -44,7 +46,8 @@ async fn what_is_taken_comes_again_until_it_is_acknowledged(engine: Engine) {
     let strange = [second.clone(), "x".to_owned(), format!("evt_{}", "0".repeat(32))];
     let taken = client.take_pushes(id, &strange[1..], 0).await.unwrap();
     assert_eq!(taken.events, []);
-    let taken = client.take_pushes(id, &[first.event_id.clone()], 100).await.unwrap().events;
+    let taken =
+        client.take_pushes(id, std::slice::from_ref(&first.event_id), 100).await.unwrap().events;
     assert_eq!(ids(&taken), [second.as_str()]);
     let log = client.push_deliveries(id, ("", ""), "").await.unwrap().deliveries;
     let states: Vec<&str> = log.iter().map(|one| one.state.as_str()).collect();

@@ -27,10 +27,12 @@ async fn a_sample_tells_what_came_of_it(engine: Engine) {
     assert_eq!((event.mode.as_str(), event.partner_code.as_str()), ("test", "SHOP"));
     assert_eq!(event.data["endpoint_id"], id);
 
+    mall.clock.advance(Span::millis(1));
     receiver.answers(|_| Reply::Status(500));
     let failed = client.test_push_endpoint(id).await.unwrap();
     assert_eq!((failed.state.as_str(), failed.attempt.unwrap().status), ("failed", Some(500)));
     drop(receiver);
+    mall.clock.advance(Span::millis(1));
     let missed = client.test_push_endpoint(id).await.unwrap();
     let attempt = missed.attempt.unwrap();
     assert_eq!((missed.state.as_str(), attempt.status), ("failed", None));
