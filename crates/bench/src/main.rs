@@ -9,6 +9,7 @@
 mod child;
 mod data;
 mod floor;
+mod groups;
 mod load;
 mod pay;
 mod proof;
@@ -66,6 +67,8 @@ enum Command {
     Saga(saga::Saga),
     /// Orders paid at Stripe's double, from their making to their plan.
     Pay(pay::Pay),
+    /// Adding many SIMs to a group beside orders, and listing a large one.
+    Groups(groups::Groups),
     /// Fill an empty, migrated database.
     Fill(Fill),
     /// What changed from one run to a later one.
@@ -175,6 +178,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             None => saga::run(&ctx, &saga).await,
         },
         Command::Pay(pay) => pay::run(&ctx, &pay).await,
+        Command::Groups(run) => groups::run(&ctx, &run).await,
         Command::Fill(fill) => {
             data::fill(&fill.database_url, &ctx, fill.sims, fill.orders).await?;
             println!("{} SIMs and {} orders are in it", fill.sims, fill.orders);

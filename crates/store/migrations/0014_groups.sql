@@ -116,6 +116,8 @@ CREATE UNIQUE INDEX group_operations_no ON group_operations (mode, partner_id, g
 CREATE UNIQUE INDEX group_operations_key ON group_operations (mode, partner_id, idempotency_key)
     WHERE idempotency_key <> '';
 CREATE INDEX group_operations_recent ON group_operations (mode, request_id);
+CREATE INDEX group_operations_open ON group_operations (mode, partner_id, group_id, operation_no)
+    WHERE finished_at IS NULL;
 
 -- A part of an operation: its SIMs with what came of each, a line for each. One row for many SIMs, since an operation
 -- of ten thousand must not hold up orders while it is written.

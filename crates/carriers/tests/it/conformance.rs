@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use carriers::{
     Allowance, Behaviour, Carrier, ControlError, CubeSettings, CubeV4, Endpoint, EsimAccess,
-    EsimAccessSettings, EsimGo, EsimGoSettings, Feature, Idempotency, Limits, Line, Lookup, Secret,
-    Simulator, Snapshot, SubmitError, UpstreamState, UsageRange, WORDS_CHARS_MAX,
+    EsimAccessSettings, EsimGo, EsimGoSettings, Feature, Idempotency, Limits, Line, Lookup,
+    Membership, Plain, PlainSettings, Secret, Simulator, Snapshot, SubmitError, UpstreamState,
+    UsageRange, WORDS_CHARS_MAX,
 };
-use domain::{Ctx, Span, Timestamp};
+use domain::group::CarrierPolicy;
+use domain::{Ctx, Iccid, Span, Timestamp};
 
 use crate::fake::{Fake, Play, Protocol};
-use crate::networks::{Access, Cube, Go, ICCID, SECRET, cube_key};
+use crate::networks::{self, Access, Cube, Go, ICCID, SECRET, cube_key};
 
 const KEY: &str = "ord0123456789abcdef";
 
@@ -62,6 +64,13 @@ fn go(base: &str) -> Box<dyn Carrier> {
         EsimGoSettings { endpoint: endpoint(base), ..EsimGoSettings::new(Secret::new(SECRET)) };
     assert!(!format!("{settings:?}").contains(SECRET));
     Box::new(EsimGo::new(ctx(), settings).unwrap())
+}
+
+fn plain(base: &str) -> Box<dyn Carrier> {
+    let settings = PlainSettings::new(Secret::new(SECRET));
+    let settings = PlainSettings { endpoint: endpoint(base), ..settings };
+    assert!(!format!("{settings:?}").contains(SECRET));
+    Box::new(Plain::new(ctx(), settings).unwrap())
 }
 
 async fn snapshot(carrier: &dyn Carrier, line: &Line) -> Snapshot {
@@ -158,6 +167,27 @@ async fn it_answers(carrier: &dyn Carrier, line: &Line) {
     }
 }
 
+/// Who has groups lets SIMs in and out; who has none says so.
+async fn it_has_groups_or_not(carrier: &dyn Carrier, iccid: &Iccid) {
+    let joined = carrier.join_group("G1", iccid).await;
+    let told = carrier.apply_group_policy("G1", CarrierPolicy::Stopped).await;
+    let asked = [iccid.clone(), iccid.clone(), iccid.clone()];
+    let members = carrier.group_members("G1", &asked).await;
+    let used = carrier.group_usage("G1", Timestamp::from_micros(0)).await;
+    if carrier.capabilities().has(Feature::Groups) {
+        assert!(!joined.unwrap().said.is_empty() && !told.unwrap().said.is_empty());
+        let members = members.unwrap();
+        assert_eq!((&members[0], members.len()), (&Membership::In, 3));
+        used.unwrap();
+        assert!(!carrier.leave_group("G1", iccid).await.unwrap().said.is_empty());
+    } else {
+        assert_eq!(joined, Err(ControlError::Unsupported));
+        assert_eq!(told, Err(ControlError::Unsupported));
+        assert_eq!(carrier.leave_group("G1", iccid).await, Err(ControlError::Unsupported));
+        assert!(members.is_err() && used.is_err());
+    }
+}
+
 async fn it_keeps_to_its_limits(carrier: &dyn Carrier, line: &Line) {
     let long = "k".repeat(carrier.capabilities().key_chars_max + 1);
     for key in ["", "a b", &long] {
@@ -179,6 +209,7 @@ async fn conforms(make: Make, protocol: Arc<dyn Protocol>, path: &str) {
     it_answers(&*carrier, &line).await;
     it_keeps_to_its_limits(&*carrier, &line).await;
     it_needs_its_snapshot(&*carrier, &line).await;
+    it_has_groups_or_not(&*carrier, &line.iccid).await;
     assert_eq!(fake.orders(), 0);
     it_takes(&*carrier, &line).await;
     assert_eq!(fake.orders(), 1);
@@ -203,7 +234,8 @@ async fn conforms(make: Make, protocol: Arc<dyn Protocol>, path: &str) {
     let fake = start().await;
     fake.state().mumbles = true;
     let carrier = make(&fake.base);
-    assert!(carrier.snapshot(&line).await.is_err());
+    let reads = carrier.capabilities().has(Feature::Snapshot);
+    assert_eq!(carrier.snapshot(&line).await.is_err(), reads);
     assert!(carrier.check().await.is_err());
     assert!(carrier.list_plans(&line.iccid).await.is_err());
 
@@ -229,12 +261,18 @@ async fn esim_go() {
 }
 
 #[tokio::test]
+async fn plain_protocol() {
+    conforms(plain, Arc::new(networks::Plain), "/plain/v1").await;
+}
+
+#[tokio::test]
 async fn simulator() {
     let simulator = Simulator::new(ctx(), Behaviour::Accept);
     let of = |ending: &str| line(&format!("8985200202110291{ending}"));
     it_answers(&simulator, &of("0000")).await;
     it_keeps_to_its_limits(&simulator, &of("0000")).await;
     it_needs_its_snapshot(&simulator, &of("0000")).await;
+    it_has_groups_or_not(&simulator, &of("0000").iccid).await;
     it_refuses(&simulator, &of("9002")).await;
     it_puts_off(&simulator, &of("9003")).await;
     it_loses(&simulator, &of("9004"), true).await;

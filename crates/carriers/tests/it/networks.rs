@@ -182,3 +182,55 @@ impl Protocol for Go {
         }
     }
 }
+
+pub struct Plain;
+
+impl Protocol for Plain {
+    fn is_order(&self, seen: &Seen) -> bool {
+        seen.method == "PUT" && seen.path.starts_with("/plain/v1/orders/")
+    }
+
+    fn order(&self, taken: bool, _seen: &Seen) -> (u16, String) {
+        if taken {
+            (200, json!({"id": "ord0123456789abcdef", "state": "done"}).to_string())
+        } else {
+            (422, json!({"code": "REFUSED", "message": "not allowed for this SIM"}).to_string())
+        }
+    }
+
+    fn question(&self, seen: &Seen, done: bool) -> (u16, String) {
+        let path = seen.path.split('?').next().unwrap().trim_start_matches("/plain/v1");
+        let body = match (seen.method.as_str(), path) {
+            (_, "/products") => {
+                json!({"products": [{"id": "CP-1", "name": "1 GB", "bytes": 1_000, "days": 7}]})
+            }
+            (_, path) if path.starts_with("/orders/") => {
+                if path.ends_with("/ordother") || !done {
+                    return (
+                        404,
+                        json!({"code": "UNKNOWN", "message": "no such order"}).to_string(),
+                    );
+                }
+                json!({"id": "ord0123456789abcdef", "state": "done"})
+            }
+            (_, path) if path.starts_with("/sims/") => {
+                let bundle = json!({"id": "B1", "order": "ordold", "state": "active", "bytes": 1_000, "used": 100, "quantity": 1});
+                json!({"state": "active", "bundles": [bundle]})
+            }
+            ("POST", path) if path.ends_with("/members") => {
+                json!({"members": ["in", "out", "pending"]})
+            }
+            (_, path) if path.ends_with("/usage") => json!({"used": 100, "as_of": 5}),
+            _ => json!({}),
+        };
+        (200, body.to_string())
+    }
+
+    fn inspect(&self, seen: &Seen) {
+        assert_eq!(seen.header("x-api-key"), SECRET);
+        if self.is_order(seen) {
+            let body: Value = serde_json::from_str(&seen.body).unwrap();
+            assert_eq!(body, json!({"iccid": ICCID, "product": "CP-1", "quantity": 1}));
+        }
+    }
+}

@@ -6,12 +6,12 @@ use std::collections::HashSet;
 use domain::group::{Group, Item, ItemCounts, ItemState, Operation, OperationKind, OperationState};
 use domain::id::GroupOperationId;
 use domain::partner::Partner;
-use domain::{Iccid, Mode, Span, Timestamp};
+use domain::{Iccid, Span, Timestamp};
 use sha2::{Digest, Sha256};
 use store::{Chunk, JobKind, NewJob, Tx};
 use wire::Code;
 
-use super::{ChangeSims, Changed, SIMS_MAX, key};
+use super::{ChangeSims, Changed, RESULT_DAYS, SIMS_MAX, key};
 use crate::error::{Error, Refusal, Result};
 use crate::{Caller, Mall};
 
@@ -76,15 +76,10 @@ pub(super) fn chunk_count(operation: &Operation) -> i64 {
     (operation.counts.total + size - 1) / size
 }
 
-/// The operation of a request, which is the partner's.
-pub(super) async fn known_operation(
-    tx: &mut Tx,
-    (mode, partner): (Mode, &Partner),
-    request_id: &str,
-) -> Result<Operation> {
-    let id = request_id.parse().map_err(|_| Code::RequestUnknown)?;
-    let operation = tx.operation((mode, partner.id), id).await?;
-    operation.ok_or_else(|| Code::RequestUnknown.into())
+/// Whether what came of an operation is kept no longer, even if nobody deleted it yet.
+fn is_old(operation: &Operation, now: Timestamp) -> bool {
+    let is_over = operation.finished_at.is_some();
+    is_over && now.since(operation.created_at) > Span::days(RESULT_DAYS)
 }
 
 impl Mall {
@@ -118,7 +113,7 @@ impl Mall {
     ) -> Result<Operation> {
         let partner = &*caller.partner;
         let mut tx = self.store.read().await?;
-        let operation = known_operation(&mut tx, (partner.mode, partner), request_id).await?;
+        let operation = self.known_operation(&mut tx, partner, request_id).await?;
         if !operation.state.is_final() {
             return Err(Refusal::about(Code::OrderConflict, "request_id").into());
         }
@@ -156,8 +151,7 @@ impl Mall {
         let operation = self
             .retry(|| async {
                 let mut tx = self.store.begin().await?;
-                let operation =
-                    known_operation(&mut tx, (partner.mode, partner), request_id).await?;
+                let operation = self.known_operation(&mut tx, partner, request_id).await?;
                 if tx.cancel_operation(&operation).await? {
                     let jobs =
                         (1..=chunk_count(&operation)).map(|no| self.waiting_job(&operation, no));
@@ -166,13 +160,26 @@ impl Mall {
                         tx.add_missing_job(&job, self.ctx.now()).await?;
                     }
                 }
-                let after = known_operation(&mut tx, (partner.mode, partner), request_id).await?;
+                let after = self.known_operation(&mut tx, partner, request_id).await?;
                 tx.commit().await?;
                 Ok(after)
             })
             .await?;
         self.bell.notify_one();
         Ok(operation)
+    }
+
+    /// The operation of a request, which is the partner's.
+    pub(super) async fn known_operation(
+        &self,
+        tx: &mut Tx,
+        partner: &Partner,
+        request_id: &str,
+    ) -> Result<Operation> {
+        let id = request_id.parse().map_err(|_| Code::RequestUnknown)?;
+        let operation = tx.operation((partner.mode, partner.id), id).await?;
+        let known = operation.filter(|one| !is_old(one, self.now(partner.mode)));
+        known.ok_or_else(|| Code::RequestUnknown.into())
     }
 
     fn waiting_job(&self, operation: &Operation, no: i64) -> NewJob {
@@ -221,6 +228,10 @@ impl Mall {
     ) -> Result<Option<Operation>> {
         if let Some(text) = wanted.key {
             return match tx.operation_by_key((group.mode, group.partner_id), text).await? {
+                Some(old) if is_old(&old, self.now(group.mode)) => {
+                    tx.delete_operation(&old).await?;
+                    Ok(None)
+                }
                 Some(same) if same.content_hash == hash => Ok(Some(same)),
                 Some(_) => Err(Refusal::about(Code::OrderConflict, KEY_FIELD).into()),
                 None => Ok(None),

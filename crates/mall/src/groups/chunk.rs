@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use carriers::{Carrier, Feature};
-use domain::group::{Group, ItemCounts, ItemState, Member, Operation};
+use domain::group::{Group, Item, ItemCounts, ItemState, Member, Operation};
 use domain::id::GroupOperationId;
 use domain::{Span, Timestamp};
 use store::{Chunk, Job, Tx};
@@ -52,6 +52,8 @@ pub(super) struct Prepared {
 
 enum Step {
     Go(Box<Prepared>),
+    /// What was judged needed nobody to be asked, and there is more.
+    Again,
     /// The job is put off or done, and that is written.
     Settled,
 }
@@ -78,8 +80,9 @@ impl Mall {
         let outside = carrier.as_ref().is_some_and(|one| !one.capabilities().in_process);
         let _place = match self.carrier_places.get(&carrier_code) {
             Some(places) if outside => {
-                // Orders go before: an operation waits for as long as its carrier has its share of the workers.
-                let Ok(place) = places.try_acquire() else {
+                // Orders go before: half of the carrier's share of the workers is left to them.
+                let left = places.available_permits() * 2 > self.settings.workers / 4;
+                let Some(place) = places.try_acquire().ok().filter(|_| left) else {
                     let why = "its carrier has its share of the workers".to_owned();
                     return Ok(Next::At(self.ctx.now() + BUSY_PAUSE, why));
                 };
@@ -90,6 +93,7 @@ impl Mall {
         for _ in 0..STEPS_PER_TURN {
             match self.prepare(&part, carrier.as_ref()).await? {
                 Step::Settled => return Ok(Next::Settled),
+                Step::Again => {}
                 Step::Go(prepared) => {
                     let Some(carrier) = &carrier else { return Err(broken(job)) };
                     let heard = self.ask_and_look(&prepared, carrier).await?;
@@ -152,17 +156,21 @@ impl Mall {
         if counts != ItemCounts::default() {
             self.count_items(&mut tx, &operation, counts).await?;
         }
-        if ask.is_empty() && look.is_empty() {
+        tx.begin_operation(&operation).await?;
+        let is_over = ask.is_empty() && look.is_empty();
+        if is_over && !has_more(&chunk, &moved, now) {
             let moved = (moved.as_slice(), carrier.is_some());
             return self.put_off_part(tx, part, (&operation, chunk), moved).await;
         }
-        tx.begin_operation(&operation).await?;
         tx.update_chunk(whose, part.id, &mut chunk).await?;
         let call = sent_until.since(now);
         // It is looked at, asked for, and looked at again.
         let leased_until = now + self.settings.lease.max(call + call + call + LEASE_GRACE);
         tx.extend_lease(part.job, leased_until).await?;
         tx.commit().await?;
+        if is_over {
+            return Ok(Step::Again);
+        }
         Ok(Step::Go(Box::new(Prepared { operation, group, ask, look, leased_until })))
     }
 
@@ -201,4 +209,13 @@ impl Mall {
         }
         Ok(Step::Settled)
     }
+}
+
+/// Whether SIMs of a part are left that can be judged now.
+fn has_more(chunk: &Chunk, moved: &[Member], now: Timestamp) -> bool {
+    let is_due = |item: &&Item| {
+        item.state == ItemState::Waiting && item.waits.is_none_or(|(_, until)| until <= now)
+    };
+    let is_moved = |item: &Item| moved.iter().any(|member| member.iccid == item.iccid);
+    chunk.items.iter().filter(is_due).any(|item| !is_moved(item))
 }

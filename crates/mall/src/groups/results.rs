@@ -4,7 +4,6 @@ use domain::group::{Item, ItemState, Operation};
 use domain::{Mode, Span};
 use store::{ChunkSize, Tx};
 
-use super::accept::known_operation;
 use super::{OperationResult, RESULT_DAYS, ResultWish};
 use crate::error::Result;
 use crate::{Caller, Mall};
@@ -22,7 +21,7 @@ impl Mall {
     ) -> Result<OperationResult> {
         let partner = &caller.partner;
         let mut tx = self.store.read().await?;
-        let operation = known_operation(&mut tx, (partner.mode, partner), request_id).await?;
+        let operation = self.known_operation(&mut tx, partner, request_id).await?;
         result(&mut tx, operation, wish).await
     }
 

@@ -61,8 +61,17 @@ impl Taking<'_> {
         let iccids: Vec<Iccid> = items.iter().map(|item| item.iccid.clone()).collect();
         let known = Known::read(tx, self.group, &iccids.iter().collect::<Vec<_>>()).await?;
         let mut ready = Vec::new();
+        let mut follows = None;
         for item in items {
-            match known.judge(self.group, self.operation.kind, (&item.iccid, can)) {
+            let judged = known.judge(self.group, self.operation.kind, (&item.iccid, can));
+            if judged.may_change() && follows.is_none() {
+                follows = Some(tx.follows_another(self.operation).await?);
+            }
+            match judged {
+                // What an earlier operation has not come to yet decides.
+                judged if judged.may_change() && follows == Some(true) => {
+                    self.put_off(item, ItemCode::SimBusy, BUSY_PAUSE);
+                }
                 Judged::Ask => ready.push(item),
                 Judged::Done(code) => self.end(item, ItemState::Succeeded, code),
                 Judged::Cannot(code) => self.end(item, ItemState::Failed, code),

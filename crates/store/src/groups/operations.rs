@@ -32,6 +32,8 @@ statements! {
     NEWEST = select!("AND partner_id = $2 AND group_id = $3 ORDER BY operation_no DESC LIMIT 1");
     OF_GROUP = select!("AND partner_id = $2 AND group_id = $3 AND operation_no < $4
         ORDER BY operation_no DESC LIMIT $5");
+    EARLIER = "SELECT operation_no FROM group_operations WHERE mode = $1 AND partner_id = $2
+        AND group_id = $3 AND operation_no < $4 AND finished_at IS NULL LIMIT 1";
     ANYBODYS = select!("AND request_id = $2");
     /// Ids sort by their time.
     OLD = select!("AND request_id < $2 AND finished_at IS NOT NULL ORDER BY request_id LIMIT $3");
@@ -277,6 +279,14 @@ impl Tx {
         let (text, partner) = (mode.as_str(), partner.to_string());
         let rows = fetch_all!(self, OperationRow, OF_GROUP, text, partner, group, before, limit)?;
         rows.into_iter().map(|row| row.into_operation(mode)).collect()
+    }
+
+    /// Whether an earlier operation on the same group has not ended.
+    pub async fn follows_another(&mut self, operation: &Operation) -> Result<bool> {
+        let (mode, partner) = (operation.mode.as_str(), operation.partner_id.to_string());
+        let (group, no) = (&operation.group_id, operation.no);
+        let earlier = fetch_optional!(self, (i64,), EARLIER, mode, partner, group, no)?;
+        Ok(earlier.is_some())
     }
 
     /// An operation by its id, whosever it is.

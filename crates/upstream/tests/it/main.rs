@@ -6,6 +6,7 @@ mod cube;
 mod esim_access;
 mod esim_go;
 mod faults;
+mod plain;
 mod properties;
 mod webhooks;
 
@@ -125,4 +126,13 @@ pub(crate) fn go_order(kind: &str, iccids: &[&str]) -> Request {
     });
     let body = serde_json::json!({"type": kind, "assign": true, "order": [item]});
     to_go("POST", "/orders", Some(&body))
+}
+
+pub(crate) fn to_plain(method: &str, target: &str, body: Option<&Value>) -> Request {
+    request(method, &format!("/plain/v1{target}"), &[("X-API-Key", "key")], body)
+}
+
+pub(crate) fn plain_order(reference: &str, iccid: &str) -> Request {
+    let body = serde_json::json!({"iccid": iccid, "product": "CP-6HPXRQI88QSM", "quantity": 1});
+    to_plain("PUT", &format!("/orders/{reference}"), Some(&body))
 }

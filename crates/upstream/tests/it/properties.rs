@@ -7,7 +7,9 @@ use proptest::prelude::*;
 use serde_json::json;
 use upstream::{Count, Entry, Faults, Protocol, Reply, Request};
 
-use super::{Played, cube_order, go_order, to_access, to_cube, to_go, top_up};
+use super::{
+    Played, cube_order, go_order, plain_order, to_access, to_cube, to_go, to_plain, top_up,
+};
 
 const SIMS: [&str; 3] = ["89248044404413065327", "89248044404413065335", "89248044404413065343"];
 /// No order takes longer. Only the network's clock is moved: callers' timestamps stay right.
@@ -26,6 +28,7 @@ fn order(protocol: Protocol, (reference, sim, _): Step) -> Request {
         Protocol::CubeV4 => cube_order(&reference, &[sim]),
         Protocol::EsimAccess => top_up(&reference, sim),
         Protocol::EsimGo => go_order("transaction", &[sim]),
+        Protocol::Plain => plain_order(&reference, sim),
     }
 }
 
@@ -43,6 +46,7 @@ fn shown(played: &Played, protocol: Protocol) -> usize {
             Protocol::EsimAccess => {
                 (to_access("/esim/query", &json!({"iccid": sim})), "/obj/esimList/0/packageList")
             }
+            Protocol::Plain => (to_plain("GET", &format!("/sims/{sim}"), None), "/bundles"),
             Protocol::EsimGo => (
                 to_go("GET", &format!("/esims/{sim}/bundles?includeUsed=true&limit=200"), None),
                 "/bundles/0/assignments",

@@ -102,9 +102,7 @@ const UNLUCKY: &str = "3";
 /// Faults of a bad day, each over within a second.
 fn faults() -> Directory {
     let file = Directory::new();
-    let fault = |kind: &str, per_mille: u16| {
-        json!({"kind": kind, "per_mille": per_mille, "iccid_ends": UNLUCKY, "seconds": 1})
-    };
+    let fault = |kind: &str, per_mille: u16| json!({"kind": kind, "per_mille": per_mille, "iccid_ends": UNLUCKY, "seconds": 1});
     let faults = json!({"faults": [
         fault("drop-after-doing", 100),
         fault("drop-before-doing", 100),
