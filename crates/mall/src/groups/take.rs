@@ -59,17 +59,15 @@ impl Taking<'_> {
             return Ok(Vec::new());
         };
         let iccids: Vec<Iccid> = items.iter().map(|item| item.iccid.clone()).collect();
+        // Before the SIMs are read: where no earlier operation is left, all that came of them is there to be read.
+        let follows = tx.follows_another(self.operation).await?;
         let known = Known::read(tx, self.group, &iccids.iter().collect::<Vec<_>>()).await?;
         let mut ready = Vec::new();
-        let mut follows = None;
         for item in items {
             let judged = known.judge(self.group, self.operation.kind, (&item.iccid, can));
-            if judged.may_change() && follows.is_none() {
-                follows = Some(tx.follows_another(self.operation).await?);
-            }
             match judged {
                 // What an earlier operation has not come to yet decides.
-                judged if judged.may_change() && follows == Some(true) => {
+                judged if judged.may_change() && follows => {
                     self.put_off(item, ItemCode::SimBusy, BUSY_PAUSE);
                 }
                 Judged::Ask => ready.push(item),
