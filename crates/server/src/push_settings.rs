@@ -38,15 +38,15 @@ impl std::str::FromStr for Allowed {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        if let Some(port) = text.strip_prefix(':') {
-            let port = port.parse().ok().filter(|port| *port > 0);
-            return port.map(Self::Port).ok_or_else(|| format!("{text}: not a port"));
-        }
         if let Ok(range) = text.parse::<IpNet>() {
             return Ok(Self::Range(range));
         }
         if let Ok(address) = text.parse::<std::net::IpAddr>() {
             return Ok(Self::Range(address.into()));
+        }
+        if let Some(port) = text.strip_prefix(':') {
+            let port = port.parse().ok().filter(|port| *port > 0);
+            return port.map(Self::Port).ok_or_else(|| format!("{text}: not a port"));
         }
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
         let is_name = !text.is_empty() && text.bytes().all(plain);
