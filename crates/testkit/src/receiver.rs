@@ -12,8 +12,9 @@ use axum::response::{IntoResponse, Response};
 use domain::Clock;
 use domain::id::EventId;
 use domain::push::{EndpointKind, EndpointState};
-use sdk::push::{Event, Key, verify};
-use store::{EndpointHealth, PushAttempt, PushDelivery, PushEndpoint, PushKey, Sealer};
+use sdk::push::{Event, EventType, Key, verify};
+use serde_json::json;
+use store::{EndpointHealth, PushAttempt, PushDelivery, PushEndpoint, PushEvent, PushKey, Sealer};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -222,6 +223,46 @@ impl TestMall {
         TestEndpoint { row, key }
     }
 
+    /// Writes events for an endpoint as if they had happened, so many to each of so many subjects; gives how many. Their
+    /// data says which they are.
+    pub async fn write_push_events(
+        &self,
+        endpoint: &TestEndpoint,
+        subjects: usize,
+        each: i64,
+    ) -> usize {
+        let (row, now) = (&endpoint.row, self.now());
+        let mut events = Vec::new();
+        for sequence in 1..=each {
+            for subject in 0..subjects {
+                let (id, subject) = (self.mall().ctx().id(), format!("subject-{subject}"));
+                let event = Event::new(
+                    (&EventId::to_string(&id), EventType::PushSample),
+                    now,
+                    (row.mode, "P100"),
+                    json!({ "subject": subject, "sequence": sequence }),
+                );
+                events.push(PushEvent {
+                    mode: row.mode,
+                    partner_id: row.partner_id,
+                    id,
+                    event_type: event.event_type.clone(),
+                    subject,
+                    sequence,
+                    occurred_at: now,
+                    recorded_at: now,
+                    body: event.body().unwrap(),
+                });
+            }
+        }
+        let mut tx = self.store().begin().await.unwrap();
+        tx.insert_push_events(&events).await.unwrap();
+        let due: Vec<_> = events.iter().map(|event| (row.id, event)).collect();
+        tx.insert_push_deliveries(&due, now).await.unwrap();
+        tx.commit().await.unwrap();
+        events.len()
+    }
+
     /// Adds a key to an endpoint.
     pub async fn add_push_key(&self, endpoint: &PushEndpoint, key_id: &str) -> Key {
         let ctx = self.mall().ctx();
@@ -242,6 +283,12 @@ impl TestEndpoint {
         let (mode, partner, id) = self.row.key();
         let mut tx = mall.store().read().await.unwrap();
         tx.push_endpoint((mode, partner), id).await.unwrap().unwrap()
+    }
+
+    /// How many events wait for it.
+    pub async fn waiting(&self, mall: &TestMall) -> i64 {
+        let mut tx = mall.store().read().await.unwrap();
+        tx.waiting_pushes(self.row.key()).await.unwrap()
     }
 
     /// What it was and is to be told, the newest first.
