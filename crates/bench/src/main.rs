@@ -27,7 +27,6 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use domain::push::EndpointState;
 use domain::{Ctx, Mode};
 use tokio::time::Instant;
 
@@ -69,7 +68,7 @@ enum Command {
     Saga(saga::Saga),
     /// Orders paid at Stripe's double, from their making to their plan.
     Pay(pay::Pay),
-    /// Pushes to a receiver on this machine.
+    /// Events pushed to endpoints.
     Push(push::Push),
     /// Adding many SIMs to a group beside orders, and listing a large one.
     Groups(groups::Groups),
@@ -104,9 +103,10 @@ struct Run {
     /// How many old orders there are. Some are needed for PostgreSQL to know how they are spread.
     #[arg(long, default_value_t = 1_000)]
     orders: u64,
-    /// The partner has an endpoint for pushes that is paused, with so many events that wait.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=10_000_000))]
-    waiting_pushes: Option<u32>,
+    /// With an endpoint of the partner's that does not answer, and for which so many events wait; without this option
+    /// nobody is told of orders.
+    #[arg(long)]
+    waiting_pushes: Option<u64>,
     /// Where the databases are put.
     #[arg(long, default_value = "target/bench")]
     directory: PathBuf,
@@ -159,6 +159,17 @@ fn main() -> ExitCode {
     // The mall under test is this program itself, so that there is nothing else to build.
     if std::env::args().nth(1).as_deref() == Some(child::SERVE) {
         return server::cli::main_with(std::env::args().skip(1));
+    }
+    if let Some(word) = std::env::args().nth(1).filter(|word| word == push::RECEIVE) {
+        let many = std::env::args().nth(2).unwrap_or_default();
+        let served = push::serve(&many);
+        return served.map_or_else(
+            |error| {
+                eprintln!("{word}: {error:#}");
+                ExitCode::FAILURE
+            },
+            |()| ExitCode::SUCCESS,
+        );
     }
     let cli = Cli::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -228,15 +239,7 @@ impl Sum {
 }
 
 async fn measure(ctx: &Ctx, kind: Kind, run: &Run) -> anyhow::Result<()> {
-    let place = Place::new(run.engine, &run.directory).await?;
-    let filled = place.filled(ctx, (run.sims, run.orders)).await?;
-    let database = place.copy(&filled, "mall").await?;
-    let floor = place.copy(&filled, "floor").await?;
-    if let Some(many) = run.waiting_pushes {
-        let paused = ("https://push.example.com/", EndpointState::Paused);
-        let endpoint = push::add_endpoint(ctx, &database, paused).await?;
-        push::events(ctx, &database, &[endpoint], many).await?;
-    }
+    let (database, floor) = prepare(ctx, run).await?;
     let with_floor = kind.has_floor() && !run.no_floor;
     let token = data::token(ctx, &database).await?;
     let time = Duration::from_millis(run.seconds * 1_000 / run.rounds);
@@ -244,7 +247,7 @@ async fn measure(ctx: &Ctx, kind: Kind, run: &Run) -> anyhow::Result<()> {
     let (mut cold_start, mut at_rest, mut under_load) = (Duration::ZERO, 0, 0);
     let mut acknowledged = Vec::new();
     for round in 0..run.rounds {
-        let mall = Mall::start(ctx, &database).await?;
+        let mall = Mall::start_with(ctx, &database, &[push::ALLOW_NOWHERE.to_owned()]).await?;
         cold_start = cold_start.max(mall.cold_start);
         at_rest = at_rest.max(mall.bytes_at_rest);
         let load = Load {
@@ -301,6 +304,18 @@ async fn measure(ctx: &Ctx, kind: Kind, run: &Run) -> anyhow::Result<()> {
     let drained = Duration::from_secs_f64(report.mall.drain_s);
     ensure!(drained <= DRAIN_MAX, "the backlog took longer than {DRAIN_MAX:?} to drain");
     Ok(())
+}
+
+/// A database for the mall and one for the floor.
+async fn prepare(ctx: &Ctx, run: &Run) -> anyhow::Result<(Database, Database)> {
+    let place = Place::new(run.engine, &run.directory).await?;
+    let filled = place.filled(ctx, (run.sims, run.orders)).await?;
+    let database = place.copy(&filled, "mall").await?;
+    let floor = place.copy(&filled, "floor").await?;
+    if let Some(many) = run.waiting_pushes {
+        push::fill_waiting(ctx, &database, many).await?;
+    }
+    Ok((database, floor))
 }
 
 fn print(report: &Report, json: bool) -> anyhow::Result<()> {

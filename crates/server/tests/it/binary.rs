@@ -6,6 +6,7 @@ mod carriers;
 mod crash;
 mod crash_groups;
 mod crash_payments;
+mod crash_pushes;
 mod database;
 mod demo;
 mod doctor;

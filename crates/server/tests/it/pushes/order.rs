@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use domain::push::DeliveryState;
 use domain::{Mode, Span};
-use testkit::{Engine, Received, Receiver, Recipe, Reply, TestMall, on_both_engines};
+use testkit::{
+    Engine, Received, Receiver, Recipe, Reply, TestMall, on_both_engines, write_push_events,
+};
 
 use super::{about, buy, pairs, told, up};
 use crate::steps::daily;
@@ -136,7 +138,8 @@ async fn many_orders_arrive_each_in_its_order(engine: Engine) {
     let partner = mall.add_partner("P100", Mode::Test, |_| ()).await;
     let server = Receiver::start().await;
     let endpoint = mall.add_endpoint(&partner, &server.url("/"), &[]).await;
-    let events = mall.write_push_events(&endpoint, 200, 5).await;
+    let at = (mall.store(), mall.mall().ctx());
+    let events = write_push_events(at, &[&endpoint], (200, 5)).await;
     // Every seventh push fails the first time.
     let failed: Arc<Mutex<BTreeMap<String, u32>>> = Arc::default();
     let seen = Arc::clone(&failed);
@@ -165,7 +168,7 @@ async fn many_orders_arrive_each_in_its_order(engine: Engine) {
             firsts.entry(subject).or_default().push(event.data["sequence"].as_i64().unwrap());
         }
     }
-    assert_eq!(known.len(), events);
+    assert_eq!(known.len(), events.len());
     assert!(firsts.values().all(|sequence| *sequence == [1, 2, 3, 4, 5]), "{firsts:?}");
     mall.stop().await;
 }
