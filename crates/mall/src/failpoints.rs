@@ -68,7 +68,7 @@ pub(crate) use armed::arm_from_environment;
 #[cfg(feature = "failpoints")]
 pub use armed::reached;
 #[cfg(feature = "failpoints")]
-pub(crate) use armed::{forgets_intent, loses_plan};
+pub(crate) use armed::{forgets_intent, loses_event, loses_plan};
 
 #[cfg(feature = "failpoints")]
 mod armed {
@@ -112,6 +112,12 @@ mod armed {
     /// Another one: what Stripe answered is lost, and with it the key under which it was asked.
     pub(crate) fn forgets_intent() -> bool {
         fail::fail_point!("forget-intent", |_| true);
+        false
+    }
+
+    /// A third one: an event is told to nobody.
+    pub(crate) fn loses_event() -> bool {
+        fail::fail_point!("lose-event", |_| true);
         false
     }
 

@@ -202,6 +202,10 @@ impl Mall {
         }
         let mut deliveries: Vec<(EndpointId, &PushEvent)> = Vec::new();
         for ((known, told), event) in told.iter().zip(&events) {
+            #[cfg(feature = "failpoints")]
+            if crate::failpoints::loses_event() {
+                continue;
+            }
             let those = |endpoint: &&PushEndpoint| told.whom.are(endpoint, told.event_type);
             for endpoint in known.endpoints.iter().filter(those) {
                 deliveries.push((endpoint.id, event));

@@ -23,6 +23,8 @@ const FAILURES_MAX: i64 = 3;
 const PROBE_PAUSE: Span = Span::minutes(5);
 /// After so long of nothing but failures an endpoint is switched off.
 const OFF_AFTER: Span = Span::days(5);
+/// Longer than that lies between two tries only where nobody tried: such days are none of failure.
+const SILENCE_MAX: Span = Span::minutes(25 * 60);
 /// The most pushes to one endpoint that are on their way at once.
 pub(crate) const WIDTH_MAX: usize = 32;
 
@@ -77,7 +79,7 @@ impl Course {
         self.health.probe_at.is_some()
     }
 
-    /// A try ended. `jitter` is any byte.
+    /// A try ended; `health.tried_at` is that of the one before. `jitter` is any byte.
     pub(crate) fn heed(
         &mut self,
         (verdict, tries): (Verdict, i64),
@@ -110,6 +112,10 @@ impl Course {
         jitter: u8,
     ) -> (Decided, Consequence) {
         let counts = !self.is_open();
+        let was_silent = self.health.tried_at.is_some_and(|at| now.since(at) > SILENCE_MAX);
+        if was_silent {
+            self.health.failing_since = None;
+        }
         let since = *self.health.failing_since.get_or_insert(now);
         self.health.failures = self.health.failures.saturating_add(1);
         self.width = (self.width / 2).max(1);
@@ -226,6 +232,22 @@ mod tests {
         assert_eq!(fail(&mut course, Span::days(6)), Consequence::None);
         assert_eq!(fail(&mut course, Span::days(10)), Consequence::None);
         assert_eq!(fail(&mut course, Span::days(11)), Consequence::Dead);
+    }
+
+    #[test]
+    fn days_on_which_nobody_tried_are_none_of_failure() {
+        let mut course = course();
+        let mut fail = |after: Span| {
+            let (_, consequence) = course.heed((Verdict::NotTaken(None), 0), NOW + after, 0);
+            course.health.tried_at = Some(NOW + after);
+            consequence
+        };
+        assert_eq!(fail(Span::seconds(0)), Consequence::None);
+        assert_eq!(fail(Span::days(6)), Consequence::None);
+        for day in 7..11 {
+            assert_eq!(fail(Span::days(day)), Consequence::None);
+        }
+        assert_eq!(fail(Span::days(11)), Consequence::Dead);
     }
 
     #[test]

@@ -22,7 +22,9 @@ pub use database::{Database, Engine};
 pub use mall::{Recipe, TestMall, http_client};
 pub use network::Network;
 pub use partner::TestPartner;
-pub use receiver::{Received, Receiver, Reply, TestEndpoint};
+pub use receiver::{
+    Received, Receiver, Reply, TestEndpoint, add_push_endpoint, add_push_key, write_push_events,
+};
 pub use stripe::{PlayedStripe, all_at_stripe};
 pub use wire_proxy::{Calls, WireFault, WireProxy};
 

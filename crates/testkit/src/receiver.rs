@@ -1,5 +1,6 @@
 //! A partner's server that is pushed to, and endpoints that lead to it.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -9,11 +10,14 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use domain::Clock;
-use domain::id::EventId;
-use domain::push::{EndpointKind, EndpointState};
-use sdk::push::{Event, Key, verify};
-use store::{EndpointHealth, PushAttempt, PushDelivery, PushEndpoint, PushKey, Sealer};
+use domain::id::{EventId, PartnerId};
+use domain::push::{DeliveryState, EndpointKind, EndpointState};
+use domain::{Clock, Ctx, Mode};
+use sdk::push::{Event, EventType, Key, verify};
+use serde_json::json;
+use store::{
+    EndpointHealth, PushAttempt, PushDelivery, PushEndpoint, PushEvent, PushKey, Sealer, Store,
+};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -91,7 +95,16 @@ impl Received {
     /// The event, verified by the SDK at the mall's time.
     pub fn verify(&self, keys: &[Key], mall: &TestMall) -> Event {
         let millis = u64::try_from(mall.clock.now().as_millis()).unwrap();
-        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
+        self.verify_at(keys, SystemTime::UNIX_EPOCH + Duration::from_millis(millis))
+    }
+
+    /// The event, verified by the SDK at the time at which it was signed, however long ago that is.
+    pub fn verify_when_sent(&self, keys: &[Key]) -> Event {
+        let millis: u64 = self.headers["x-lf-timestamp"].to_str().unwrap().parse().unwrap();
+        self.verify_at(keys, SystemTime::UNIX_EPOCH + Duration::from_millis(millis))
+    }
+
+    fn verify_at(&self, keys: &[Key], now: SystemTime) -> Event {
         let headers = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         verify(headers, &self.body, keys, now).unwrap()
     }
@@ -133,6 +146,11 @@ impl Receiver {
         let router = Router::new().fallback(answer).with_state(Arc::clone(&played));
         let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { played, port, serving }
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The URL of a path of it.
@@ -191,6 +209,93 @@ impl Drop for Receiver {
     }
 }
 
+/// Adds an endpoint of a partner to a database, past its face. `events` are those that it wants; none: all.
+pub async fn add_push_endpoint(
+    (store, ctx): (&Store, &Ctx),
+    (mode, partner_id): (Mode, PartnerId),
+    (url, events): (&str, &[&str]),
+) -> TestEndpoint {
+    let row = PushEndpoint {
+        mode,
+        partner_id,
+        id: ctx.id(),
+        kind: EndpointKind::Url,
+        url: url.to_owned(),
+        description: String::new(),
+        events: events.iter().map(|event| (*event).to_owned()).collect(),
+        state: EndpointState::On,
+        off_reason: String::new(),
+        version: 0,
+        created_at: ctx.now(),
+        health: EndpointHealth::default(),
+    };
+    let mut tx = store.begin().await.unwrap();
+    tx.insert_push_endpoint(&row).await.unwrap();
+    tx.commit().await.unwrap();
+    let key = add_push_key((store, ctx), &row, "k1").await;
+    TestEndpoint { row, key }
+}
+
+/// Adds a key to an endpoint.
+pub async fn add_push_key(
+    (store, ctx): (&Store, &Ctx),
+    endpoint: &PushEndpoint,
+    key_id: &str,
+) -> Key {
+    let key = Key::new(key_id, &ctx.random::<32>()).unwrap();
+    let (mode, partner, id) = endpoint.key();
+    let row = PushKey::seal_row(mode, partner, id, key_id);
+    let sealed = Sealer::new(&TEST_SEALING_KEY).seal(ctx.random(), &row, &key.hex()).unwrap();
+    let mut tx = store.begin().await.unwrap();
+    tx.insert_push_key(endpoint, (key_id, sealed), ctx.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    key
+}
+
+/// Writes events for endpoints of one partner as if they had happened, so many to each of so many new subjects; gives
+/// their ids. Their data says which they are.
+pub async fn write_push_events(
+    (store, ctx): (&Store, &Ctx),
+    endpoints: &[&TestEndpoint],
+    (subjects, each): (usize, i64),
+) -> Vec<String> {
+    let (row, now) = (&endpoints[0].row, ctx.now());
+    let names: Vec<String> =
+        (0..subjects).map(|_| format!("sub_{}", EventId::to_string(&ctx.id()))).collect();
+    let mut events = Vec::new();
+    for sequence in 1..=each {
+        for subject in &names {
+            let id: EventId = ctx.id();
+            let event = Event::new(
+                (&id.to_string(), EventType::PushSample),
+                now,
+                (row.mode, "P100"),
+                json!({ "subject": subject, "sequence": sequence }),
+            );
+            events.push(PushEvent {
+                mode: row.mode,
+                partner_id: row.partner_id,
+                id,
+                event_type: event.event_type.clone(),
+                subject: subject.clone(),
+                sequence,
+                occurred_at: now,
+                recorded_at: now,
+                body: event.body().unwrap(),
+            });
+        }
+    }
+    let mut tx = store.begin().await.unwrap();
+    tx.insert_push_events(&events).await.unwrap();
+    let due: Vec<_> = endpoints
+        .iter()
+        .flat_map(|endpoint| events.iter().map(|event| (endpoint.row.id, event)))
+        .collect();
+    tx.insert_push_deliveries(&due, now).await.unwrap();
+    tx.commit().await.unwrap();
+    events.into_iter().map(|event| event.id.to_string()).collect()
+}
+
 impl TestMall {
     /// Adds an endpoint of a partner, past its face. `events` are those that it wants; none: all.
     pub async fn add_endpoint(
@@ -199,40 +304,13 @@ impl TestMall {
         url: &str,
         events: &[&str],
     ) -> TestEndpoint {
-        let (mode, partner_id) = (partner.partner.mode, partner.partner.id);
-        let ctx = self.mall().ctx();
-        let row = PushEndpoint {
-            mode,
-            partner_id,
-            id: ctx.id(),
-            kind: EndpointKind::Url,
-            url: url.to_owned(),
-            description: String::new(),
-            events: events.iter().map(|event| (*event).to_owned()).collect(),
-            state: EndpointState::On,
-            off_reason: String::new(),
-            version: 0,
-            created_at: self.now(),
-            health: EndpointHealth::default(),
-        };
-        let mut tx = self.store().begin().await.unwrap();
-        tx.insert_push_endpoint(&row).await.unwrap();
-        tx.commit().await.unwrap();
-        let key = self.add_push_key(&row, "k1").await;
-        TestEndpoint { row, key }
+        let whose = (partner.partner.mode, partner.partner.id);
+        add_push_endpoint((self.store(), self.mall().ctx()), whose, (url, events)).await
     }
 
     /// Adds a key to an endpoint.
     pub async fn add_push_key(&self, endpoint: &PushEndpoint, key_id: &str) -> Key {
-        let ctx = self.mall().ctx();
-        let key = Key::new(key_id, &ctx.random::<32>()).unwrap();
-        let (mode, partner, id) = endpoint.key();
-        let row = PushKey::seal_row(mode, partner, id, key_id);
-        let sealed = Sealer::new(&TEST_SEALING_KEY).seal(ctx.random(), &row, &key.hex()).unwrap();
-        let mut tx = self.store().begin().await.unwrap();
-        tx.insert_push_key(endpoint, (key_id, sealed), self.now()).await.unwrap();
-        tx.commit().await.unwrap();
-        key
+        add_push_key((self.store(), self.mall().ctx()), endpoint, key_id).await
     }
 }
 
@@ -242,6 +320,20 @@ impl TestEndpoint {
         let (mode, partner, id) = self.row.key();
         let mut tx = mall.store().read().await.unwrap();
         tx.push_endpoint((mode, partner), id).await.unwrap().unwrap()
+    }
+
+    /// How many events wait for it.
+    pub async fn waiting(&self, mall: &TestMall) -> i64 {
+        let mut tx = mall.store().read().await.unwrap();
+        tx.waiting_pushes(self.row.key()).await.unwrap()
+    }
+
+    /// The ids of the events that wait for it, by its database.
+    pub async fn waiting_in(&self, store: &Store) -> BTreeSet<String> {
+        let (state, all) = (Some(DeliveryState::Waiting), (None, i64::MAX));
+        let mut tx = store.read().await.unwrap();
+        let waiting = tx.push_deliveries(self.row.key(), state, all).await.unwrap();
+        waiting.into_iter().map(|one| one.event_id.to_string()).collect()
     }
 
     /// What it was and is to be told, the newest first.

@@ -5,6 +5,7 @@ mod backup;
 mod carriers;
 mod crash;
 mod crash_payments;
+mod crash_pushes;
 mod database;
 mod demo;
 mod doctor;

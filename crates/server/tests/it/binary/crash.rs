@@ -153,7 +153,7 @@ async fn crash(engine: Engine, rounds: u64, sabotage: bool) -> Vec<String> {
 }
 
 /// Waits until no order has a job; gives how many have after a minute.
-async fn wait_for_jobs(store: &Store) -> usize {
+pub(super) async fn wait_for_jobs(store: &Store) -> usize {
     let mut left = 0;
     for _ in 0..LOOKS_MAX {
         let mut tx = store.read().await.unwrap();
