@@ -86,11 +86,17 @@ NAMES = {
     "order_id": listed("/test/orders", "order_id"),
     "job_id": listed("/test/jobs?partner=P000270", "job_id"),
     "import_id": IMPORTS,
+    # A sample to a listener goes nowhere.
+    "endpoint_id": [
+        one["endpoint_id"]
+        for one in ask("GET", "/test/partners/P012345/push-endpoints")["items"]
+        if one["kind"] == "listener"
+    ],
     "part": ["1", "1", "2"],
     "kind": ["sims", "packages", "plans", "prices"],
 }
 # Whose keys, prices and cards those above are.
-OWNERS = {"key_id": "P012345", "price_id": "P000270", "iccid": "P000270"}
+OWNERS = {"endpoint_id": "P012345", "key_id": "P012345", "price_id": "P000270", "iccid": "P000270"}
 
 # What a member of a body may be; most have to be what there is.
 MEMBERS = {
@@ -114,6 +120,8 @@ MEMBERS = {
     "valid_from": [None, "2030-01-01T00:00:00Z"],
     "expires_at": [None, "2030-01-01T00:00:00Z"],
     "sha256": [None],
+    "url": ["https://fuzz.example/pushes", "https://10.0.0.1/"],
+    "events": [[], ["plan.expired"]],
 }
 
 

@@ -11,11 +11,14 @@ import collections
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
+import time
 import urllib.request
 
 import edges
+from mall import hmac_signature, written
 
 HERE = pathlib.Path(__file__).parent
 SEEDS = [1, 2, 3]
@@ -59,8 +62,20 @@ def run(url, document, name, options, environment):
     return done.returncode == 0, counted
 
 
-def fuzz_partners(url, document):
+def a_listener(url, key):
+    """Adds a listener, about which the calls about push endpoints can be made."""
+    call = {"version": "3.0", "partnerCode": "P012345", "tradeType": "addPushEndpoint"}
+    call |= {"tradeTime": str(time.time_ns() // 1_000_000), "kind": "listener"}
+    call["sign"] = hmac_signature(key, {name: written(value) for name, value in call.items()})
+    body = json.dumps(call).encode()
+    request = urllib.request.Request(f"{url}/topup_test/mall/push-endpoints", data=body)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)["data"]["endpoint"]["endpoint_id"]
+
+
+def fuzz_partners(url, document, key):
     """All calls of partners under every seed; returns whether all held, and what was counted."""
+    listener = a_listener(url, key)
     good, total = True, collections.defaultdict(collections.Counter)
     for seed in SEEDS:
         options = [
@@ -69,6 +84,7 @@ def fuzz_partners(url, document):
             *("--include-operation-id-regex", "_(test|root)$"),
         ]
         environment = {"SCHEMATHESIS_HOOKS": "hooks", "FUZZ_SEED": str(seed)}
+        environment |= {"FUZZ_KEY": key, "FUZZ_LISTENER": listener}
         held, counted = run(url, document, f"seed {seed}", options, environment)
         good = good and held
         for operation, count in counted.items():
@@ -124,7 +140,9 @@ def main():
     make_group(admin_url, token)
     print("-- every field at its edges", flush=True)
     good = edges.run(url, partners)
-    held, total = fuzz_partners(url, partners)
+    told = (directory / "stdout").read_text()
+    key = re.search(r"key \(shown only now\): (\S+)", told).group(1)
+    held, total = fuzz_partners(url, partners, key)
     # After the partners', so that there are orders, jobs and requests to be looked at.
     admin_held, admin_counted = fuzz_admin(admin_url, admin, token)
     enough = [report(total), report_admin(admin_counted)]

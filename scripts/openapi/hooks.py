@@ -17,10 +17,23 @@ import time
 
 import schemathesis
 
-from mall import Judge, is_past_the_signature, outcome, signature, written
+from mall import (
+    NEEDS_HMAC,
+    Judge,
+    hmac_signature,
+    is_past_the_signature,
+    outcome,
+    signature,
+    written,
+)
 
 SEED = os.environ["FUZZ_SEED"]
 COUNTS = os.environ["FUZZ_COUNTS"]
+
+# The partner that has a key, and a listener of it.
+KEYED = "P012345"
+KEY = os.environ["FUZZ_KEY"]
+LISTENER = os.environ["FUZZ_LISTENER"]
 
 with open(os.environ["FUZZ_DOCUMENT"], encoding="utf-8") as file:
     JUDGE = Judge(json.load(file))
@@ -77,6 +90,19 @@ def make_known(params, dice):
         params["tradeTime"] = str(time.time_ns() // 1_000_000)
 
 
+def make_keyed(case, params, dice):
+    """Makes a request about push endpoints one of the partner that has a key, mostly about its listener."""
+    params["partnerCode"] = KEYED
+    params["tradeTime"] = str(time.time_ns() // 1_000_000)
+    params["tradeType"] = JUDGE.operation(case.method.upper(), case.path).rsplit("_", 1)[0]
+    # The listener stays there for those that come after.
+    if "endpoint_id" in params and not case.path.endswith("/delete") and dice.random() < 0.7:
+        params["endpoint_id"] = LISTENER
+    for name in ("cursor", "event_id"):
+        if name in params and dice.random() < 0.6:
+            params[name] = ""
+
+
 @schemathesis.hook
 def before_call(context, case, kwargs):
     params = case.query if case.method == "GET" else case.body
@@ -89,8 +115,12 @@ def before_call(context, case, kwargs):
     in_path = dict(case.path_parameters or {})
     known = {**params, **in_path}
     make_known(known, dice)
+    needs_key = NEEDS_HMAC in case.path
+    if needs_key and dice.random() < 0.9:
+        make_keyed(case, known, dice)
     if "sign" in known and dice.random() < 0.9:
-        known["sign"] = signature({name: written(value) for name, value in known.items()})
+        tokens = {name: written(value) for name, value in known.items()}
+        known["sign"] = hmac_signature(KEY, tokens) if needs_key else signature(tokens)
     case.path_parameters = {name: known.pop(name) for name in in_path}
     if case.method == "GET":
         case.query = known

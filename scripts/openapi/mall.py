@@ -5,6 +5,7 @@ holds the document and the server against each other.
 """
 
 import hashlib
+import hmac
 import json
 import re
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -45,6 +46,16 @@ def signature(tokens):
     """The keyless signature over members' JSON texts: without `sign` and nulls."""
     kept = {name: token for name, token in tokens.items() if name != "sign" and token != "null"}
     return hashlib.md5(body_text(kept).encode()).hexdigest()
+
+
+# How the paths of the calls begin that need a signature with a key.
+NEEDS_HMAC = "/mall/push-"
+
+
+def hmac_signature(key, tokens):
+    """The same under `hmac-sha256`."""
+    kept = {name: token for name, token in tokens.items() if name != "sign" and token != "null"}
+    return hmac.new(key.encode(), body_text(kept).encode(), hashlib.sha256).hexdigest()
 
 
 def outcome(status, text):
