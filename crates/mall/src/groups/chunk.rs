@@ -166,12 +166,12 @@ impl Mall {
         if counts != ItemCounts::default() {
             self.count_items(&mut tx, &operation, counts).await?;
         }
+        tx.begin_operation(&operation).await?;
         let is_over = ask.is_empty() && look.is_empty();
         if is_over && !has_more(&chunk, &moved, now) {
             let moved = (moved.as_slice(), carrier.is_some());
             return self.put_off_part(tx, part, (&operation, chunk), moved).await;
         }
-        tx.begin_operation(&operation).await?;
         tx.update_chunk(whose, part.id, &mut chunk).await?;
         let call = sent_until.since(now);
         // It is looked at, asked for, and looked at again.
