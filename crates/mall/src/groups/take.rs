@@ -20,6 +20,9 @@ pub(super) struct Taking<'a> {
     pub(super) group: &'a Group,
     /// Whether the carrier has groups; `None`: this node does not know it.
     pub(super) can: Option<bool>,
+    /// SIMs that earlier operations on the group have not decided. They were read before all else: what these have decided
+    /// since is there to be read.
+    pub(super) earlier: &'a HashSet<Iccid>,
     /// How many SIMs at most.
     pub(super) room: usize,
     /// How long a SIM waits for others before it fails.
@@ -59,15 +62,13 @@ impl Taking<'_> {
             return Ok(Vec::new());
         };
         let iccids: Vec<Iccid> = items.iter().map(|item| item.iccid.clone()).collect();
-        // Before the SIMs are read: where no earlier operation is left, all that came of them is there to be read.
-        let follows = tx.follows_another(self.operation).await?;
         let known = Known::read(tx, self.group, &iccids.iter().collect::<Vec<_>>()).await?;
         let mut ready = Vec::new();
         for item in items {
             let judged = known.judge(self.group, self.operation.kind, (&item.iccid, can));
             match judged {
-                // What an earlier operation has not come to yet decides.
-                judged if judged.may_change() && follows => {
+                // What earlier operations make of it comes first.
+                _ if self.earlier.contains(&item.iccid) => {
                     self.put_off(item, ItemCode::SimBusy, BUSY_PAUSE);
                 }
                 Judged::Ask => ready.push(item),
