@@ -258,7 +258,7 @@ pub(crate) async fn run(ctx: &Ctx, run: &Groups) -> anyhow::Result<()> {
         let _: Iccid = sim.parse()?;
     }
     let time = Duration::from_millis(run.seconds * 1_000 / run.rounds);
-    let mall = Mall::start(ctx, &database).await?;
+    let mall = Mall::start_with(ctx, &database, &[]).await?;
     let load = |round: u64| Load {
         kind: Kind::Orders,
         address: mall.address.clone(),
