@@ -30,12 +30,7 @@ pub(crate) struct Mall {
 }
 
 impl Mall {
-    /// Starts a mall on a database and waits for its first good answer.
-    pub(crate) async fn start(ctx: &Ctx, database: &Database) -> anyhow::Result<Self> {
-        Self::start_with(ctx, database, &[]).await
-    }
-
-    /// The same with more settings.
+    /// Starts a mall on a database, with more settings, and waits for its first good answer.
     pub(crate) async fn start_with(
         ctx: &Ctx,
         database: &Database,

@@ -12,6 +12,7 @@ mod floor;
 mod load;
 mod pay;
 mod proof;
+mod push;
 mod reads;
 mod report;
 mod saga;
@@ -66,6 +67,8 @@ enum Command {
     Saga(saga::Saga),
     /// Orders paid at Stripe's double, from their making to their plan.
     Pay(pay::Pay),
+    /// Events pushed to endpoints.
+    Push(push::Push),
     /// Fill an empty, migrated database.
     Fill(Fill),
     /// What changed from one run to a later one.
@@ -97,6 +100,10 @@ struct Run {
     /// How many old orders there are. Some are needed for PostgreSQL to know how they are spread.
     #[arg(long, default_value_t = 1_000)]
     orders: u64,
+    /// With an endpoint of the partner's that does not answer, and for which so many events wait; without this option
+    /// nobody is told of orders.
+    #[arg(long)]
+    waiting_pushes: Option<u64>,
     /// Where the databases are put.
     #[arg(long, default_value = "target/bench")]
     directory: PathBuf,
@@ -150,6 +157,17 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(child::SERVE) {
         return server::cli::main_with(std::env::args().skip(1));
     }
+    if let Some(word) = std::env::args().nth(1).filter(|word| word == push::RECEIVE) {
+        let many = std::env::args().nth(2).unwrap_or_default();
+        let served = push::serve(&many);
+        return served.map_or_else(
+            |error| {
+                eprintln!("{word}: {error:#}");
+                ExitCode::FAILURE
+            },
+            |()| ExitCode::SUCCESS,
+        );
+    }
     let cli = Cli::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let done = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run(cli)));
@@ -175,6 +193,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             None => saga::run(&ctx, &saga).await,
         },
         Command::Pay(pay) => pay::run(&ctx, &pay).await,
+        Command::Push(push) => push::run(&ctx, &push).await,
         Command::Fill(fill) => {
             data::fill(&fill.database_url, &ctx, fill.sims, fill.orders).await?;
             println!("{} SIMs and {} orders are in it", fill.sims, fill.orders);
@@ -216,10 +235,7 @@ impl Sum {
 }
 
 async fn measure(ctx: &Ctx, kind: Kind, run: &Run) -> anyhow::Result<()> {
-    let place = Place::new(run.engine, &run.directory).await?;
-    let filled = place.filled(ctx, (run.sims, run.orders)).await?;
-    let database = place.copy(&filled, "mall").await?;
-    let floor = place.copy(&filled, "floor").await?;
+    let (database, floor) = prepare(ctx, run).await?;
     let with_floor = kind.has_floor() && !run.no_floor;
     let token = data::token(ctx, &database).await?;
     let time = Duration::from_millis(run.seconds * 1_000 / run.rounds);
@@ -227,7 +243,7 @@ async fn measure(ctx: &Ctx, kind: Kind, run: &Run) -> anyhow::Result<()> {
     let (mut cold_start, mut at_rest, mut under_load) = (Duration::ZERO, 0, 0);
     let mut acknowledged = Vec::new();
     for round in 0..run.rounds {
-        let mall = Mall::start(ctx, &database).await?;
+        let mall = Mall::start_with(ctx, &database, &[push::ALLOW_NOWHERE.to_owned()]).await?;
         cold_start = cold_start.max(mall.cold_start);
         at_rest = at_rest.max(mall.bytes_at_rest);
         let load = Load {
@@ -284,6 +300,18 @@ async fn measure(ctx: &Ctx, kind: Kind, run: &Run) -> anyhow::Result<()> {
     let drained = Duration::from_secs_f64(report.mall.drain_s);
     ensure!(drained <= DRAIN_MAX, "the backlog took longer than {DRAIN_MAX:?} to drain");
     Ok(())
+}
+
+/// A database for the mall and one for the floor.
+async fn prepare(ctx: &Ctx, run: &Run) -> anyhow::Result<(Database, Database)> {
+    let place = Place::new(run.engine, &run.directory).await?;
+    let filled = place.filled(ctx, (run.sims, run.orders)).await?;
+    let database = place.copy(&filled, "mall").await?;
+    let floor = place.copy(&filled, "floor").await?;
+    if let Some(many) = run.waiting_pushes {
+        push::fill_waiting(ctx, &database, many).await?;
+    }
+    Ok((database, floor))
 }
 
 fn print(report: &Report, json: bool) -> anyhow::Result<()> {
