@@ -94,7 +94,9 @@ def make_keyed(case, params, dice):
     """Makes a request about push endpoints one of the partner that has a key, mostly about its listener."""
     params["partnerCode"] = KEYED
     params["tradeTime"] = str(time.time_ns() // 1_000_000)
-    params["tradeType"] = JUDGE.operation(case.method.upper(), case.path).rsplit("_", 1)[0]
+    # With another method it is no call.
+    operation = JUDGE.operation(case.method.upper(), case.path) or "none"
+    params["tradeType"] = operation.rsplit("_", 1)[0]
     # The listener stays there for those that come after.
     if "endpoint_id" in params and not case.path.endswith("/delete") and dice.random() < 0.7:
         params["endpoint_id"] = LISTENER

@@ -175,6 +175,9 @@ pub(crate) fn welcome(running: &Running, seeded: &Seeded, data: &Path) -> anyhow
         say("\n# The card of P012345, signed with hmac-sha256 (valid for five minutes)")?;
         let body = common("P012345", "89852420180910341000", &now, "singleVerify");
         say(&curl(&base, "/vshop_uat/singleVerify", Scheme::HmacSha256, &key.text, body)?)?;
+        say("\n# Its pushes as they happen, in another terminal")?;
+        let listen = format!("simmall listen --partner P012345 --url {base}");
+        say(&format!("SIMMALL_PARTNER_KEY={} {listen}", key.text))?;
     }
     say("")
 }

@@ -45,8 +45,15 @@ statements! {
     EVENTS = events!("AND event_id > $3 AND event_id < $4 ORDER BY event_id LIMIT $5");
     LAST = events!("AND subject = $3 AND event_type = $4 ORDER BY sequence DESC LIMIT 1");
     LISTED = deliveries!("AND d.event_id < $4 ORDER BY d.event_id DESC LIMIT $5");
-    LISTED_IN_STATE = deliveries!("AND d.event_id < $4 AND d.state = $6
+    LISTED_IN_STATE = deliveries!("AND d.event_id < $4 AND d.event_id >= $7 AND d.state = $6
         ORDER BY d.event_id DESC LIMIT $5");
+    /// By the index of what failed.
+    LISTED_FAILED = deliveries!("AND d.event_id < $4 AND d.state = 'failed'
+        ORDER BY d.event_id DESC LIMIT $5");
+    /// Where so many of an endpoint's deliveries end, the newest first.
+    WINDOW = "SELECT MIN(event_id) AS event_id, COUNT(*) AS count FROM (SELECT event_id
+        FROM push_deliveries WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3
+        AND event_id < $4 ORDER BY event_id DESC LIMIT $5) w";
     ONE = deliveries!("AND d.event_id = $4");
     /// Of each delivery so many tries as it can have in days: few.
     ATTEMPTS = "SELECT tried_at, latency_micros, status, failure, said FROM push_attempts
@@ -60,8 +67,9 @@ statements! {
         AND endpoint_id = $3 AND state = 'failed' AND event_id >= $4 ORDER BY event_id LIMIT $6)";
     HASTEN = "UPDATE push_deliveries SET due_at = $4 WHERE mode = $1 AND partner_id = $2
         AND endpoint_id = $3 AND state = 'waiting' AND due_at > $4";
-    WAITING = "SELECT COUNT(*) AS count FROM push_deliveries
-        WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3 AND state = 'waiting'";
+    /// So many at most: nobody waits for a long count.
+    WAITING = "SELECT COUNT(*) AS count FROM (SELECT event_id FROM push_deliveries WHERE mode = $1
+        AND partner_id = $2 AND endpoint_id = $3 AND state = 'waiting' LIMIT 10000) w";
 }
 
 /// Something that happened, as partners are told of it.
@@ -362,12 +370,67 @@ impl Tx {
         let before = before.map_or_else(last_id, |id| id.to_string());
         let rows = match state.map(DeliveryState::as_str) {
             None => fetch_all!(self, DeliveryRow, LISTED, mode, partner, endpoint, before, limit)?,
+            Some("failed") => {
+                let sql = LISTED_FAILED;
+                fetch_all!(self, DeliveryRow, sql, mode, partner, endpoint, before, limit)?
+            }
             Some(state) => {
-                let sql = LISTED_IN_STATE;
-                fetch_all!(self, DeliveryRow, sql, mode, partner, endpoint, before, limit, state)?
+                let (sql, from) = (LISTED_IN_STATE, "");
+                fetch_all!(
+                    self,
+                    DeliveryRow,
+                    sql,
+                    mode,
+                    partner,
+                    endpoint,
+                    before,
+                    limit,
+                    state,
+                    from
+                )?
             }
         };
         rows.into_iter().map(DeliveryRow::into_delivery).collect()
+    }
+
+    /// The same of what is in a state, looking at so many deliveries at most; and where the next look begins, if that was
+    /// not all. So it is quick however rare the state is.
+    pub async fn push_deliveries_within(
+        &mut self,
+        key: EndpointKey,
+        state: DeliveryState,
+        (before, limit, looked_at): (Option<EventId>, i64, i64),
+    ) -> Result<(Vec<PushDelivery>, Option<EventId>)> {
+        let (mode, partner, endpoint) = (key.0.as_str(), key.1.to_string(), key.2.to_string());
+        let before = before.map_or_else(last_id, |id| id.to_string());
+        let window = fetch_optional!(
+            self,
+            (Option<String>, i64),
+            WINDOW,
+            mode,
+            &partner,
+            &endpoint,
+            &before,
+            looked_at
+        )?;
+        let Some((Some(from), count)) = window else { return Ok((Vec::new(), None)) };
+        let (sql, state) = (LISTED_IN_STATE, state.as_str());
+        let rows = fetch_all!(
+            self,
+            DeliveryRow,
+            sql,
+            mode,
+            partner,
+            endpoint,
+            before,
+            limit,
+            state,
+            &from
+        )?;
+        let row = Row { table: "push_deliveries", key: &from };
+        let end = (count == looked_at).then(|| row.parse("event_id", &from)).transpose()?;
+        let found = rows.into_iter().map(DeliveryRow::into_delivery).collect::<Result<_>>()?;
+        Ok((found, end))
     }
 
     /// How far the telling of one event to an endpoint is.
@@ -431,7 +494,7 @@ impl Tx {
         Ok(())
     }
 
-    /// How much waits for an endpoint.
+    /// How much waits for an endpoint; of more than 10,000 that many.
     pub async fn waiting_pushes(&mut self, (mode, partner, endpoint): EndpointKey) -> Result<i64> {
         let (mode, partner, endpoint) = (mode.as_str(), partner.to_string(), endpoint.to_string());
         let row = fetch_optional!(self, (i64,), WAITING, mode, partner, endpoint)?;

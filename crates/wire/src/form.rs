@@ -430,7 +430,7 @@ impl<'a> Form<'a> {
             return None;
         }
         let text = |item: &Value| match item {
-            Value::String(text) => Some(text.clone()),
+            Value::String(text) | Value::Number(text) => Some(text.clone()),
             _ => None,
         };
         Some(items.iter().filter_map(text).collect())
@@ -451,7 +451,9 @@ impl<'a> Form<'a> {
 
 /// What is wrong with an item of a list; only texts and words are there.
 fn wrong_item(item: &Value, of: Kind) -> Option<Problem> {
-    let Value::String(text) = item else { return Some(Problem::WrongType) };
+    let (Value::String(text) | Value::Number(text)) = item else {
+        return Some(Problem::WrongType);
+    };
     match of {
         Kind::Word(words) if !words.contains(&text.as_str()) => Some(Problem::NotWord(words)),
         Kind::Text { max } if text.chars().count() > max => Some(Problem::TooLong(max)),

@@ -242,7 +242,8 @@ fn list(of: Kind, max: usize) -> Map<String, Value> {
     let item = match of {
         Kind::Word(words) => json!({"enum": words}),
         Kind::Text { max } => {
-            json!({"type": "string", "maxLength": max, "pattern": format!("^{PRINTABLE}$")})
+            let pattern = format!("^{PRINTABLE}$");
+            json!({"type": ["string", "number"], "maxLength": max, "pattern": pattern})
         }
         _ => json!({}),
     };

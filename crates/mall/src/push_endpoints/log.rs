@@ -16,6 +16,8 @@ use crate::{Caller, Mall};
 const ATTEMPTS_LISTED: i64 = 10;
 /// How many tries are told of one delivery.
 const ATTEMPTS_MAX: i64 = 1_000;
+/// How many deliveries are looked at for a page of those in a state.
+const LOOKED_AT: i64 = 5_000;
 /// How many deliveries one transaction lets wait again: no order waits long behind it.
 const BATCH: i64 = 500;
 /// How many batches one call does.
@@ -136,18 +138,25 @@ impl Mall {
             state.is_none_or(|state| delivery.state == state)
                 && before.is_none_or(|before| delivery.event_id.to_string() < before.to_string())
         };
-        let mut deliveries = match only {
-            Some(event) => {
-                let one = tx.push_delivery(endpoint.key(), event).await?;
+        let (key, limit_and_one) = (endpoint.key(), wanted.limit + 1);
+        let (mut deliveries, end) = match (only, state) {
+            (Some(event), _) => {
+                let one = tx.push_delivery(key, event).await?;
                 let one = one.ok_or_else(|| by.event_unknown("event_id"))?;
-                Some(one).filter(fits).into_iter().collect()
+                (Some(one).filter(fits).into_iter().collect(), None)
             }
-            None => tx.push_deliveries(endpoint.key(), state, (before, wanted.limit + 1)).await?,
+            (None, None | Some(DeliveryState::Failed)) => {
+                (tx.push_deliveries(key, state, (before, limit_and_one)).await?, None)
+            }
+            (None, Some(state)) => {
+                let window = (before, limit_and_one, LOOKED_AT);
+                tx.push_deliveries_within(key, state, window).await?
+            }
         };
         let limit = usize::try_from(wanted.limit).unwrap_or(usize::MAX);
         let more = deliveries.len() > limit;
         deliveries.truncate(limit);
-        let next = deliveries.last().filter(|_| more).map(|delivery| delivery.event_id);
+        let next = deliveries.last().filter(|_| more).map(|delivery| delivery.event_id).or(end);
         let mut told = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
             let (event, tries) =

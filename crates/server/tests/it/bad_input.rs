@@ -320,7 +320,7 @@ fn bad_values(field: &Field) -> Vec<String> {
         Kind::List(of, max) => {
             let items: Vec<String> = bad_values(&Field { kind: *of, ..*field });
             let long = format!("[{}]", vec!["\"x\""; max + 1].join(","));
-            let wrong = ["{}", "7", "\"x\"", "[null]", "[[]]", "[7]"].map(str::to_owned);
+            let wrong = ["{}", "7", "\"x\"", "[null]", "[[]]", "[true]"].map(str::to_owned);
             let items = items.into_iter().map(|item| format!("[{item}]"));
             items.chain(wrong).chain([long]).collect()
         }

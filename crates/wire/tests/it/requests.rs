@@ -124,7 +124,8 @@ fn lists_hold_words_or_texts() {
     }
     let wrong = |events: &str| add(events).unwrap_err().remove(0).problem;
     assert!(matches!(wrong(r#"["plan.ended"]"#), Problem::NotWord(_)));
-    assert_eq!(wrong("[1]"), Problem::WrongType);
+    assert!(matches!(wrong("[1]"), Problem::NotWord(_)));
+    assert_eq!(wrong("[null]"), Problem::WrongType);
     for no_list in ["1", "{}", "true", "\"plan.expired\""] {
         assert_eq!(wrong(no_list), Problem::NotList, "{no_list}");
     }
@@ -133,6 +134,8 @@ fn lists_hold_words_or_texts() {
     let take =
         |id: &str| read::<TakePushes>(&format!(r#"{{"endpoint_id":"p","acknowledged":["{id}"]}}"#));
     assert_eq!(take("evt_1").unwrap().acknowledged, ["evt_1"]);
+    let number = read::<TakePushes>(r#"{"endpoint_id":"p","acknowledged":[12.360]}"#);
+    assert_eq!(number.unwrap().acknowledged, ["12.360"]);
     assert_eq!(take(&"x".repeat(65)).unwrap_err()[0].problem, Problem::TooLong(64));
     assert_eq!(take("a\\n").unwrap_err()[0].problem, Problem::NotPrintable);
 }
