@@ -240,8 +240,8 @@ impl Mall {
         let wish = ResultWish { page_no, page_size, only_failed };
         let (_, found) = self.show_group_operation(mode, request_id, wish).await?;
         let OperationResult { items_total, items, .. } = found;
-        let more = i64::from(page_no) * i64::from(page_size) < items_total;
-        let next_cursor = more.then(|| hex::encode(format!("{} {page_size}", page_no + 1)));
+        let goes_on = i64::from(page_no) * i64::from(page_size) < items_total;
+        let next_cursor = goes_on.then(|| hex::encode(format!("{} {page_size}", page_no + 1)));
         Ok(List { next_cursor, items: items.into_iter().map(sim).collect() })
     }
 

@@ -256,7 +256,7 @@ pub(super) enum OperationCommand {
     },
     /// Show how far an operation is, and what came of its SIMs.
     Show {
-        /// Its id: the request_id that the partner was answered.
+        /// Its id, which the partner was answered.
         request_id: String,
         /// Only the SIMs that did not succeed.
         #[arg(long)]

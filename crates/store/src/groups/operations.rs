@@ -334,7 +334,7 @@ impl Tx {
     pub async fn count_operation(
         &mut self,
         operation: &Operation,
-        more: ItemCounts,
+        came: ItemCounts,
     ) -> Result<ItemCounts> {
         let (mode, partner) = (operation.mode.as_str(), operation.partner_id.to_string());
         let id = operation.id.to_string();
@@ -345,10 +345,10 @@ impl Tx {
             mode,
             partner,
             &id,
-            more.succeeded,
-            more.failed,
-            more.cancelled,
-            more.review,
+            came.succeeded,
+            came.failed,
+            came.cancelled,
+            came.review,
         )?;
         let row = Row { table: "group_operations", key: &id };
         let counts = row.needed("request_id", counts)?;

@@ -106,9 +106,6 @@ impl World {
     /// With what an operation succeeds once.
     async fn case(&mut self, op: Op) -> Case {
         let list = Case::new(&[("mode", "test")]).not("mode", "prod");
-        let sold = |name, code, mode| {
-            Case::new(&[("mode", "test"), (name, code)]).not("mode", mode).not("mode", "prod")
-        };
         match op {
             Op::Whoami | Op::ListTokens | Op::ListAudit | Op::AuditHead => Case::new(&[]),
             Op::AddToken => Case::new(&[]).body(json!({"name": "Jo", "role": "viewer"})),
@@ -137,14 +134,12 @@ impl World {
                 let code = format!("NEW{}", self.count);
                 list.body(json!({"code": code, "name": "New", "currency": "EUR"}))
             }
-            Op::PutRoute => {
-                let case = sold("code", PACKAGE, "live").not("code", "NOPE");
-                case.body(json!({"route": []}))
-            }
-            Op::ShowPackage | Op::ShowRoute => sold("code", PACKAGE, "live").not("code", "NOPE"),
-            Op::ShowPlan => sold("code", PLAN, "live").not("code", "NOPE"),
-            Op::PutPackage => sold("code", "NEW", "prod").body(package()),
-            Op::PutPlan => sold("code", "NEW", "prod").body(plan()),
+            Op::ShowPackage
+            | Op::ShowRoute
+            | Op::PutRoute
+            | Op::ShowPlan
+            | Op::PutPackage
+            | Op::PutPlan => catalogue(op),
             Op::AddImport => list.body(json!({"kind": "plans", "file_name": "plans.csv"})),
             Op::PutImportPart | Op::ApplyImport | Op::ShowImport => self.import(op).await,
             Op::Export => export(),
@@ -375,6 +370,20 @@ impl World {
 async fn price_of(owner: &AdminClient, mode: &str, code: &str) -> String {
     let prices = owner.get(&format!("/{mode}/partners/{code}/prices")).await.done();
     prices["items"][0]["price_id"].as_str().unwrap().to_owned()
+}
+
+/// A case about the catalogue.
+fn catalogue(op: Op) -> Case {
+    let sold = |code, mode| {
+        Case::new(&[("mode", "test"), ("code", code)]).not("mode", mode).not("mode", "prod")
+    };
+    match op {
+        Op::PutPackage => sold("NEW", "prod").body(package()),
+        Op::PutPlan => sold("NEW", "prod").body(plan()),
+        Op::ShowPlan => sold(PLAN, "live").not("code", "NOPE"),
+        Op::PutRoute => sold(PACKAGE, "live").not("code", "NOPE").body(json!({"route": []})),
+        _ => sold(PACKAGE, "live").not("code", "NOPE"),
+    }
 }
 
 fn export() -> Case {

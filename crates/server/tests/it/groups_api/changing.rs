@@ -156,10 +156,10 @@ async fn results_are_a_file_as_well(engine: Engine) {
     let id = &accepted.request_id;
     let failed =
         format!("{NOBODYS},FAILED,SIM_UNKNOWN,This SIM is not in the partner's stock.\r\n");
-    let names = "sim_id,status,code,message\r\n";
+    let head = "sim_id,status,code,message\r\n";
     let file = fleet.client.async_result_csv(id, false).await.unwrap();
-    assert_eq!(file, format!("{names}{},SUCCEEDED,,\r\n{failed}", sims[0]));
-    assert_eq!(fleet.client.async_result_csv(id, true).await.unwrap(), format!("{names}{failed}"));
+    assert_eq!(file, format!("{head}{},SUCCEEDED,,\r\n{failed}", sims[0]));
+    assert_eq!(fleet.client.async_result_csv(id, true).await.unwrap(), format!("{head}{failed}"));
     // A page is of no account to a file: it has all results.
     let asked = json!({"request_id": id, "format": "csv", "page_size": "1", "page_no": "2"});
     let answer = call_well(&fleet.mall, &fleet.shop, &ASYNC_RESULT, asked).await;

@@ -40,7 +40,7 @@ impl Fleet {
     async fn is_tolerant(&self, call: &Call, more: Value) {
         let without = |names: &'static [&'static str]| {
             move |over: &mut Map<String, Value>| {
-                over.retain(|name, _| !names.iter().any(|one| one == name))
+                over.retain(|name, _| !names.iter().any(|one| one == name));
             }
         };
         for scheme in Scheme::ALL {
