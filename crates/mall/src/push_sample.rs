@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 use crate::push_events::{Told, Whom};
 use crate::push_rules::Verdict;
 
+/// When a sample is due that is sent already.
+const NEVER: Timestamp = Timestamp::from_micros(i64::MAX);
+
 /// A sample that was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PushSample {
@@ -35,12 +38,14 @@ impl Mall {
             return Ok(PushSample { event_id: event.id, is_taken: false, attempt: None });
         }
         let signer = Arc::new(self.push_signer(endpoint).await?);
-        let push = DuePush { event_id: event.id, tries: 0, body: event.body.clone() };
+        let push =
+            DuePush { event_id: event.id, tries: 0, due_at: NEVER, body: event.body.clone() };
         let landed = signer.send(self.sender.clone(), push, self.ctx.now()).await;
         let is_taken = landed.verdict == Verdict::Taken;
         let attempt = landed.attempt();
         let state = if is_taken { DeliveryState::Delivered } else { DeliveryState::Failed };
-        let outcome = PushOutcome { event_id: event.id, state, tries: 1, due_at: self.ctx.now() };
+        let (was, due_at) = ((0, NEVER), self.ctx.now());
+        let outcome = PushOutcome { event_id: event.id, was, state, tries: 1, due_at };
         self.retry(|| self.note_sample(endpoint, &event, (&outcome, &attempt))).await?;
         Ok(PushSample { event_id: event.id, is_taken, attempt: Some(attempt) })
     }
@@ -70,8 +75,7 @@ impl Mall {
         (outcome, attempt): (&PushOutcome, &PushAttempt),
     ) -> Result<()> {
         let mut tx = self.store.begin().await?;
-        let never = Timestamp::from_micros(i64::MAX);
-        tx.insert_push_deliveries(&[(endpoint.id, event)], never).await?;
+        tx.insert_push_deliveries(&[(endpoint.id, event)], NEVER).await?;
         tx.write_push_outcomes(&[(endpoint.key(), outcome)]).await?;
         tx.insert_push_attempts(&[(endpoint.key(), attempt)]).await?;
         Ok(tx.commit().await?)

@@ -14,6 +14,7 @@ use crate::Mall;
 use crate::error::Result;
 use crate::metrics::OfMode;
 use crate::push_events::{Told, Whom};
+use crate::push_rules::HELD_TRIES_MAX;
 
 /// What one lane has to write.
 #[derive(Debug, Clone)]
@@ -25,7 +26,7 @@ pub(crate) struct PushWrite {
     pub(crate) outcomes: Vec<(PushOutcome, PushAttempt)>,
     /// How the endpoint does, if that is to be noted.
     pub(crate) health: Option<EndpointHealth>,
-    /// Its breaker closed: all that waits is due.
+    /// Its breaker closed: what that held up is due.
     pub(crate) closed: bool,
     /// Why it is given up, if it is.
     pub(crate) off: Option<String>,
@@ -115,7 +116,7 @@ impl Mall {
         let now = self.ctx.now();
         for write in &writes {
             if write.closed {
-                tx.hasten_push_deliveries(write.lease.key, now).await?;
+                tx.hasten_push_deliveries(write.lease.key, (now, HELD_TRIES_MAX)).await?;
             }
             if let Some(reason) = &write.off
                 && version(write) == Some(write.version)

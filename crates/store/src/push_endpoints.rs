@@ -237,7 +237,7 @@ impl Tx {
     ) -> Result<()> {
         let (mode, partner) = (endpoint.mode.as_str(), endpoint.partner_id.to_string());
         execute!(self, FRESH, mode, partner, endpoint.id.to_string())?;
-        self.hasten_push_deliveries(endpoint.key(), now).await
+        self.hasten_push_deliveries(endpoint.key(), (now, i64::MAX)).await
     }
 
     /// Deletes an endpoint with its keys. Its row stays, unseen, until all that was told to it is gone as well.
