@@ -4,8 +4,10 @@ use domain::Timestamp;
 use domain::id::EventId;
 use domain::push::{DeliveryState, EndpointKind};
 use serde_json::json;
-use std::sync::Arc;
-use store::{DuePush, PushAttempt, PushEndpoint, PushEvent, PushOutcome};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use store::{DuePush, EndpointKey, PushAttempt, PushEndpoint, PushEvent, PushOutcome};
+use tokio::sync::Semaphore;
 use wire::push::EventType;
 
 use crate::Mall;
@@ -15,6 +17,44 @@ use crate::push_rules::Verdict;
 
 /// When a sample is due that is sent already.
 const NEVER: Timestamp = Timestamp::from_micros(i64::MAX);
+
+/// How many samples may be on their way from a process.
+const PLACES: usize = 16;
+
+/// The samples that are on their way from this process.
+#[derive(Debug)]
+pub(crate) struct Samples {
+    places: Semaphore,
+    /// To where: one at a time.
+    busy: Mutex<HashSet<EndpointKey>>,
+}
+
+impl Default for Samples {
+    fn default() -> Self {
+        Self { places: Semaphore::new(PLACES), busy: Mutex::default() }
+    }
+}
+
+impl Samples {
+    fn busy(&self) -> MutexGuard<'_, HashSet<EndpointKey>> {
+        // A set of names is valid after any panic.
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to send a sample to an endpoint; given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct SamplePlace {
+    mall: Arc<Mall>,
+    key: EndpointKey,
+}
+
+impl Drop for SamplePlace {
+    fn drop(&mut self) {
+        self.mall.samples.busy().remove(&self.key);
+        self.mall.samples.places.add_permits(1);
+    }
+}
 
 /// A sample that was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +68,16 @@ pub struct PushSample {
 }
 
 impl Mall {
+    /// A place for a sample to an endpoint; `None`: one is on its way there, or too many are on their way at all.
+    pub(crate) fn sample_place(self: &Arc<Self>, key: EndpointKey) -> Option<SamplePlace> {
+        let permit = self.samples.places.try_acquire().ok()?;
+        if !self.samples.busy().insert(key) {
+            return None;
+        }
+        permit.forget();
+        Some(SamplePlace { mall: Arc::clone(self), key })
+    }
+
     /// Sends a sample to an endpoint, in whichever state it is, and tells what came of the one try. It changes nothing of
     /// how the endpoint does. It may take as long as a push may.
     pub async fn send_push_sample(&self, endpoint: &PushEndpoint) -> Result<PushSample> {

@@ -13,6 +13,7 @@ use crate::engine::{Tx, execute, fetch_all, fetch_optional, statements};
 use crate::error::{Result, Row};
 use crate::many::{execute_many, fetch_many, pieces};
 use crate::push_endpoints::EndpointKey;
+use crate::push_sweep::COUNTED_MAX;
 
 /// All columns of [`DeliveryRow`], with the event's.
 macro_rules! deliveries {
@@ -52,16 +53,18 @@ statements! {
     ATTEMPTS = "SELECT tried_at, latency_micros, status, failure, said FROM push_attempts
         WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3 AND event_id = $4
         ORDER BY tried_at DESC LIMIT $5";
-    /// An endpoint's samples are about itself. What is cut off comes behind what is not, subject by subject.
+    /// An endpoint's samples are about itself. What is cut off comes behind what is not, subject by subject. `||` keeps
+    /// engines to the index of what failed.
     RESEND_FAILED = "UPDATE push_deliveries SET state = 'waiting', tries = 0, due_at = $5
         WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3 AND event_id IN (
         SELECT event_id FROM push_deliveries WHERE mode = $1 AND partner_id = $2
         AND endpoint_id = $3 AND state = 'failed' AND due_at >= $4 AND subject <> $3
-        ORDER BY subject, sequence LIMIT $6)";
+        AND event_id || '' >= $7 ORDER BY subject, sequence LIMIT $6)";
     HASTEN = "UPDATE push_deliveries SET due_at = $4 WHERE mode = $1 AND partner_id = $2
         AND endpoint_id = $3 AND state = 'waiting' AND due_at > $4 AND tries <= $5";
-    WAITING = "SELECT COUNT(*) AS count FROM push_deliveries
-        WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3 AND state = 'waiting'";
+    WAITING = "SELECT COUNT(*) AS count FROM (SELECT 1 FROM push_deliveries
+        WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3 AND state = 'waiting' LIMIT $4)
+        AS counted";
 }
 
 /// Something that happened, as partners are told of it.
@@ -398,17 +401,18 @@ impl Tx {
         rows.into_iter().map(|row| row.into_attempt(event)).collect()
     }
 
-    /// Lets what failed since a time be told to an endpoint again, from the first try on, but for its samples: at most
-    /// `limit` events, what comes first of each subject first. Gives how many they were.
+    /// Lets what failed since a time, of events that were written from another time on, be told to an endpoint again, from
+    /// the first try on, but for its samples: at most `limit` events, what comes first of each subject first. Gives how
+    /// many they were.
     pub async fn resend_failed_pushes(
         &mut self,
         (mode, partner, endpoint): EndpointKey,
-        since: Timestamp,
+        (since, written_since): (Timestamp, Timestamp),
         (now, limit): (Timestamp, i64),
     ) -> Result<u64> {
         let (mode, partner, endpoint) = (mode.as_str(), partner.to_string(), endpoint.to_string());
-        let (since, now) = (since.as_micros(), now.as_micros());
-        Ok(execute!(self, RESEND_FAILED, mode, partner, endpoint, since, now, limit)?)
+        let (since, now, first) = (since.as_micros(), now.as_micros(), first_id(written_since));
+        Ok(execute!(self, RESEND_FAILED, mode, partner, endpoint, since, now, limit, first)?)
     }
 
     /// Lets what waits for an endpoint be due, if so many tries of it failed at most.
@@ -422,10 +426,10 @@ impl Tx {
         Ok(())
     }
 
-    /// How much waits for an endpoint.
+    /// How much waits for an endpoint; more than 100,000 is not counted.
     pub async fn waiting_pushes(&mut self, (mode, partner, endpoint): EndpointKey) -> Result<i64> {
         let (mode, partner, endpoint) = (mode.as_str(), partner.to_string(), endpoint.to_string());
-        let row = fetch_optional!(self, (i64,), WAITING, mode, partner, endpoint)?;
+        let row = fetch_optional!(self, (i64,), WAITING, mode, partner, endpoint, COUNTED_MAX)?;
         Ok(row.map_or(0, |(count,)| count))
     }
 }

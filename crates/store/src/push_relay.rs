@@ -255,18 +255,15 @@ impl Tx {
         Ok(())
     }
 
-    /// Gives an endpoint up, for a reason that people are told; whether it was not given up before.
+    /// Gives an endpoint up, for a reason that people are told; whether it was not given up before. The partner's version
+    /// was raised in this transaction already, before any endpoint was held: whoever changes an endpoint begins there too.
     pub async fn switch_push_endpoint_off(
         &mut self,
         (mode, partner, endpoint): EndpointKey,
         reason: &str,
     ) -> Result<bool> {
         let (word, of, id) = (mode.as_str(), partner.to_string(), endpoint.to_string());
-        let changed = execute!(self, SWITCH_OFF, word, of, id, reason)?;
-        if changed == 1 {
-            self.touch_partner(mode, partner).await?;
-        }
-        Ok(changed == 1)
+        Ok(execute!(self, SWITCH_OFF, word, of, id, reason)? == 1)
     }
 
     /// What is to be told to an endpoint by a time, what has waited longest first, and of each subject only what comes

@@ -18,6 +18,8 @@ const ATTEMPTS_LISTED: i64 = 10;
 const ATTEMPTS_MAX: i64 = 1_000;
 /// How many deliveries one transaction lets wait again: no order waits long behind it.
 const BATCH: i64 = 500;
+/// What will be deleted within this time is not told again: it would be gone before it is told.
+const KEPT_MIN: Span = Span::minutes(60);
 /// How many batches one call does.
 const BATCHES_MAX: usize = 40;
 
@@ -185,6 +187,11 @@ impl Mall {
         Ok(resent)
     }
 
+    /// Events that were written earlier are about to be deleted, or are.
+    fn resent_from(&self) -> Timestamp {
+        self.ctx.now() - self.settings.push_log + KEPT_MIN
+    }
+
     /// One event, be it that the endpoint was never to be told it: it may be younger than the event.
     async fn resend_one(
         &self,
@@ -196,7 +203,9 @@ impl Mall {
         self.retry(|| async {
             let mut tx = self.store.begin().await?;
             let event = tx.push_event((endpoint.mode, endpoint.partner_id), id).await?;
+            let event = event.filter(|event| event.recorded_at >= self.resent_from());
             let event = event.ok_or_else(|| by.event_unknown("event_id"))?;
+            tx.raise_push_endpoint(endpoint).await?;
             tx.insert_push_deliveries(&[(endpoint.id, &event)], self.ctx.now()).await?;
             tx.commit().await?;
             Ok(Resent { count: 1, next_cursor: None })
@@ -204,15 +213,17 @@ impl Mall {
         .await
     }
 
-    /// What failed of the events since a time. What is made to wait is failed no more, so that a next call goes on by itself.
+    /// What failed since a time. What is made to wait is failed no more, so that a next call goes on by itself.
     async fn resend_failed(&self, endpoint: &PushEndpoint, since: Timestamp) -> Result<Resent> {
         let mut count = 0;
         for _ in 0..BATCHES_MAX {
             let batch = self
                 .retry(|| async {
                     let mut tx = self.store.begin().await?;
+                    let (key, times) = (endpoint.key(), (since, self.resent_from()));
+                    tx.raise_push_endpoint(endpoint).await?;
                     let window = (self.ctx.now(), BATCH);
-                    let batch = tx.resend_failed_pushes(endpoint.key(), since, window).await?;
+                    let batch = tx.resend_failed_pushes(key, times, window).await?;
                     tx.commit().await?;
                     Ok(i64::try_from(batch).unwrap_or(BATCH))
                 })
@@ -238,27 +249,44 @@ impl Mall {
             let is_sample = event.event_type == EventType::PushSample.as_str();
             endpoint.wants(&event.event_type) && !is_sample
         };
+        let span = (span.0.max(self.resent_from()), span.1);
         let mut count = 0;
         for _ in 0..BATCHES_MAX {
-            let (seen, resent, last) = self
+            let (is_all, resent, last) = self
                 .retry(|| async {
                     let mut tx = self.store.begin().await?;
                     let of = (whose.mode, whose.id);
-                    let events = tx.push_events(of, span, (after, BATCH)).await?;
+                    let mut events = tx.push_events(of, span, (after, BATCH)).await?;
+                    let is_all = i64::try_from(events.len()).is_ok_and(|seen| seen < BATCH);
+                    if !is_all {
+                        leave_out_last(&mut events);
+                    }
+                    tx.raise_push_endpoint(endpoint).await?;
                     let again: Vec<_> =
                         events.iter().filter(wanted).map(|event| (endpoint.id, event)).collect();
                     tx.insert_push_deliveries(&again, self.ctx.now()).await?;
                     let resent = again.len();
                     tx.commit().await?;
-                    Ok((events.len(), resent, events.last().map(|event| event.id)))
+                    Ok((is_all, resent, events.last().map(|event| event.id)))
                 })
                 .await?;
             count += i64::try_from(resent).unwrap_or(BATCH);
             after = last.or(after);
-            if i64::try_from(seen).is_ok_and(|seen| seen < BATCH) {
+            if is_all {
                 return Ok(Resent { count, next_cursor: None });
             }
         }
         Ok(Resent { count, next_cursor: after.map(|id| id.to_string()) })
+    }
+}
+
+/// Leaves out those at the end that were written together: of one subject the earlier may be missing. The next batch has
+/// them all.
+fn leave_out_last(events: &mut Vec<PushEvent>) {
+    let last = events.last().map(|event| event.recorded_at);
+    let together = events.iter().rev().take_while(|event| Some(event.recorded_at) == last).count();
+    // Where they are a whole batch, there is nothing else to begin with.
+    if together < events.len() {
+        events.truncate(events.len() - together);
     }
 }
