@@ -59,10 +59,9 @@ pub(crate) struct Lane {
     is_dry: bool,
     vain_looks: u32,
     is_stopping: bool,
-    /// It is to be switched off, or is: nothing is sent until it is read again.
-    is_given_up: bool,
-    /// It was changed, and could not be read again: others go on with it.
-    is_stale: bool,
+    /// It is to be switched off, or was changed and could not be read again: until it is, nothing is sent, and no answer
+    /// counts for it.
+    is_shut: bool,
     noted_at: Timestamp,
 }
 
@@ -92,8 +91,7 @@ impl Lane {
             is_dry: false,
             vain_looks: 0,
             is_stopping: false,
-            is_given_up: false,
-            is_stale: false,
+            is_shut: false,
         })
     }
 
@@ -149,8 +147,7 @@ impl Lane {
     }
 
     fn may_send(&self) -> bool {
-        let is_on = self.endpoint.state == EndpointState::On && !self.is_given_up;
-        is_on && !self.is_stale && !self.is_stopping
+        self.endpoint.state == EndpointState::On && !self.is_shut && !self.is_stopping
     }
 
     /// Whether a probe may go out, where the breaker is open.
@@ -174,14 +171,13 @@ impl Lane {
         let limit = wanted + self.held.len();
         let asked = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut reader = self.mall.push_reader().await?;
-        let due = if !is_open {
-            reader.tx.due_pushes(key, (self.mall.ctx.now(), asked)).await?
-        } else if self.course.probes_newest() {
+        let due = if is_open && self.course.probes_newest() {
             reader.tx.newest_pushes(key, asked).await?
         } else {
-            // That which was tried longest ago.
+            // A probe is due whenever it is, that first which was tried longest ago.
             let any_time = Timestamp::from_micros(i64::MAX);
-            reader.tx.due_pushes(key, (any_time, asked)).await?
+            let due_by = if is_open { any_time } else { self.mall.ctx.now() };
+            reader.tx.due_pushes(key, (due_by, asked)).await?
         };
         drop(reader);
         self.is_dry = due.len() < limit;
@@ -221,7 +217,7 @@ impl Lane {
         let now = self.mall.ctx.now();
         let was_open = self.course.is_open();
         // What an endpoint said before it was changed says nothing of it as it is now.
-        let is_current = landed.version == self.endpoint.version && !self.is_stale;
+        let is_current = landed.version == self.endpoint.version && !self.is_shut;
         let (decided, consequence) = if is_current {
             let [jitter] = self.mall.ctx.random::<1>();
             let (verdict, tries, at) = (landed.verdict, landed.tries, landed.tried_at);
@@ -276,7 +272,7 @@ impl Lane {
     }
 
     fn give_up(&mut self, reason: &str) {
-        self.is_given_up = true;
+        self.is_shut = true;
         self.news.off = Some(reason.to_owned());
     }
 
@@ -323,7 +319,7 @@ impl Lane {
         {
             // What is on its way lands and is written; then the lease is given back.
             tracing::warn!(%error, endpoint = %self.endpoint.id, "an endpoint cannot be read now");
-            self.is_stale = true;
+            self.is_shut = true;
             self.put_back();
         }
     }
@@ -340,7 +336,7 @@ impl Lane {
                 self.course = self.course.anew(endpoint.health);
                 self.news.version = endpoint.version;
                 self.endpoint = endpoint;
-                (self.is_given_up, self.is_stale) = (false, false);
+                self.is_shut = false;
             }
             None => self.endpoint.state = EndpointState::Off,
         }

@@ -2,9 +2,8 @@
 //! events that are told again while they are told, and samples that hang.
 
 use domain::push::{DeliveryState, EndpointState};
-use domain::{Mode, Span};
-use sdk::push_endpoints::Again;
-use sdk::{ChangeEndpoint, Client};
+use domain::{Mode, Span, Timestamp};
+use sdk::{Again, ChangeEndpoint, Client};
 use store::{PushDelivery, PushOutcome};
 use testkit::{
     Engine, Received, Receiver, Reply, TestEndpoint, TestMall, TestPartner, on_both_engines,
@@ -51,14 +50,14 @@ async fn pause(client: &Client, endpoint: &TestEndpoint, paused: bool) {
 }
 
 /// Writes what became of a delivery, as the relay does.
-async fn decide(mall: &TestMall, endpoint: &TestEndpoint, was: &PushDelivery, now: PushDelivery) {
-    let outcome = PushOutcome {
-        event_id: was.event_id,
-        was: (was.tries, was.due_at),
-        state: now.state,
-        tries: now.tries,
-        due_at: now.due_at,
-    };
+async fn decide(
+    mall: &TestMall,
+    endpoint: &TestEndpoint,
+    was: &PushDelivery,
+    (state, tries, due_at): (DeliveryState, i64, Timestamp),
+) {
+    let outcome =
+        PushOutcome { event_id: was.event_id, was: (was.tries, was.due_at), state, tries, due_at };
     let mut tx = mall.store().begin().await.unwrap();
     tx.write_push_outcomes(&[(endpoint.row.key(), &outcome)]).await.unwrap();
     tx.commit().await.unwrap();
@@ -97,7 +96,7 @@ async fn a_closing_breaker_leaves_the_schedule_of_what_fails_alone(engine: Engin
     let was = endpoint.deliveries(&mall).await.pop().unwrap();
     assert_eq!(was.tries, 1);
     let later = mall.now() + Span::minutes(120);
-    decide(&mall, &endpoint, &was, PushDelivery { tries: 4, due_at: later, ..was.clone() }).await;
+    decide(&mall, &endpoint, &was, (was.state, 4, later)).await;
     delivered(&mall, &partner, &client, &numbers("HELD", 2)).await;
     mall.settle_pushes().await;
     mall.advance_and_tell(Span::seconds(6)).await;
@@ -191,7 +190,7 @@ async fn who_asks_for_time_gets_it(engine: Engine) {
         mall.settle_pushes().await;
         assert_eq!(receiver.received().len(), asked);
         let health = endpoint.now(&mall).await.health;
-        let since = mall.now() - Span::seconds(if asked == 1 { 0 } else { 1 });
+        let since = mall.now() - Span::seconds(i64::from(asked > 1));
         assert_eq!((health.failures, health.probe_at), (0, Some(since + Span::seconds(90))));
         mall.advance_and_tell(Span::seconds(88)).await;
         assert_eq!(receiver.received().len(), asked);
@@ -270,8 +269,7 @@ async fn what_failed_lately_is_told_again_but_for_samples(engine: Engine) {
     mall.settle_pushes().await;
     let was = endpoint.deliveries(&mall).await.pop().unwrap();
     mall.clock.advance(Span::minutes(90));
-    let (state, due_at) = (DeliveryState::Failed, mall.now());
-    decide(&mall, &endpoint, &was, PushDelivery { state, tries: 8, due_at, ..was.clone() }).await;
+    decide(&mall, &endpoint, &was, (DeliveryState::Failed, 8, mall.now())).await;
     let sample = client.test_push_endpoint(&id).await.unwrap();
     assert_eq!(sample.state, "failed");
     let since = |ago: Span| Again::FailedSince((mall.now() - ago).as_millis());
