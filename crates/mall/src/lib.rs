@@ -72,6 +72,7 @@ use crate::intake::Intake;
 use crate::limits::Limits;
 use crate::push_events::PushBell;
 use crate::push_relay::Relay;
+use crate::push_sample::Samples;
 use crate::push_writes::{PushWrite, Written};
 use crate::reconcile::Reconciler;
 use crate::request_log::RequestLog;
@@ -236,6 +237,8 @@ pub struct Mall {
     push_bell: Arc<PushBell>,
     /// Who sends to which endpoint.
     relay: Relay,
+    /// Samples on their way.
+    samples: Samples,
     /// What came of pushes, on its way into the database.
     push_writes: Batcher<Arc<PushWrite>, Written>,
     /// How many more orders each carrier outside of this process may be asked for at a time.
@@ -321,6 +324,7 @@ impl Mall {
             sender,
             push_bell: Arc::default(),
             relay: Relay::default(),
+            samples: Samples::default(),
             push_writes: Batcher::new(lanes),
             carrier_places,
             limits,

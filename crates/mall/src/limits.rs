@@ -179,7 +179,7 @@ fn passed_since(time: i64, now: Timestamp) -> Option<u64> {
     (passed >= -1_000_000).then(|| u64::try_from(passed).unwrap_or(0))
 }
 
-fn too_many(wait: Span) -> Error {
+pub(crate) fn too_many(wait: Span) -> Error {
     Refusal { retry_after: Some(wait), ..Refusal::new(Code::RateLimited) }.into()
 }
 

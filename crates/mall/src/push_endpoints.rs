@@ -22,7 +22,7 @@ use wire::endpoints::{
     IssuedEndpoint, IssuedKey, Key, RotateKey,
 };
 
-use crate::admin::{Change, Operator, held_partner, json, partner_of, pushes};
+use crate::admin::{Change, Operator, held_partner, partner_of, pushes};
 use crate::error::{Error, Refusal, Result};
 use crate::{Caller, Mall};
 
@@ -124,7 +124,7 @@ pub(crate) struct Shown {
     pub(crate) partner: String,
     /// Its keys that sign, the newest first.
     pub(crate) keys: Vec<PushKey>,
-    /// How many events wait.
+    /// How many events wait, once they were counted; 100,000 at most.
     pub(crate) waiting: i64,
 }
 
@@ -224,7 +224,8 @@ impl Mall {
         let whose = by.partner(&mut tx).await?;
         let mut all = Vec::new();
         for endpoint in tx.push_endpoints((whose.mode, whose.id)).await? {
-            all.push(self.shown(&mut tx, &whose, endpoint).await?);
+            let shown = self.shown(&mut tx, &whose, endpoint).await?;
+            all.push(counted(&mut tx, shown).await?);
         }
         Ok(all)
     }
@@ -234,15 +235,21 @@ impl Mall {
         let mut tx = self.store.read().await?;
         let whose = by.partner(&mut tx).await?;
         let endpoint = found(&mut tx, by, &whose, id).await?;
-        self.shown(&mut tx, &whose, endpoint).await
+        let shown = self.shown(&mut tx, &whose, endpoint).await?;
+        counted(&mut tx, shown).await
     }
 
+    /// An endpoint after a change: what waits for it is counted while nobody waits for that.
+    async fn now_counted(&self, shown: Shown) -> Result<Shown> {
+        counted(&mut self.store.read().await?, shown).await
+    }
+
+    /// An endpoint with what is told of it, but for what waits for it.
     async fn shown(&self, tx: &mut Tx, whose: &Whose, endpoint: PushEndpoint) -> Result<Shown> {
         let now = self.ctx.now();
         let mut keys = tx.push_keys(&endpoint).await?;
         keys.retain(|key| key.retires_at.is_none_or(|at| at > now));
-        let waiting = tx.waiting_pushes(endpoint.key()).await?;
-        Ok(Shown { endpoint, partner: whose.code.clone(), keys, waiting })
+        Ok(Shown { endpoint, partner: whose.code.clone(), keys, waiting: 0 })
     }
 
     /// Adds an endpoint with its first key.
@@ -285,7 +292,7 @@ impl Mall {
             let key = self.add_push_key(&mut tx, &endpoint).await?;
             let shown = self.shown(&mut tx, &whose, endpoint).await?;
             let of = ("push.add", &whose, shown.endpoint.id);
-            let after = json(&pushes::shown(&shown));
+            let after = pushes::audited(&shown);
             by.record(self, &mut tx, of, (Value::Null, after)).await?;
             tx.commit().await?;
             Ok((shown, key))
@@ -330,14 +337,14 @@ impl Mall {
                 let before = self.shown(&mut tx, &whose, before).await?;
                 let after = found(&mut tx, by, &whose, &change.endpoint_id).await?;
                 let after = self.shown(&mut tx, &whose, after).await?;
-                let both = (json(&pushes::shown(&before)), json(&pushes::shown(&after)));
+                let both = (pushes::audited(&before), pushes::audited(&after));
                 by.record(self, &mut tx, of, both).await?;
                 tx.commit().await?;
                 Ok(after)
             })
             .await?;
         self.push_bell.ring([shown.endpoint.key()]);
-        Ok(shown)
+        self.now_counted(shown).await
     }
 
     fn changed(
@@ -379,12 +386,18 @@ impl Mall {
             let shown = self.shown(&mut tx, &whose, endpoint).await?;
             tx.delete_push_endpoint(&shown.endpoint).await?;
             let of = ("push.delete", &whose, shown.endpoint.id);
-            let before = json(&pushes::shown(&shown));
+            let before = pushes::audited(&shown);
             by.record(self, &mut tx, of, (before, Value::Null)).await?;
             Ok(tx.commit().await?)
         })
         .await
     }
+}
+
+/// An endpoint with the number of events that wait for it.
+async fn counted(tx: &mut Tx, shown: Shown) -> Result<Shown> {
+    let waiting = tx.waiting_pushes(shown.endpoint.key()).await?;
+    Ok(Shown { waiting, ..shown })
 }
 
 /// An endpoint of a partner, or there is none. One of another partner or mode is none.

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::Mall;
 use crate::error::{Error, Result};
 use crate::push_relay::LaneBell;
-use crate::push_rules::{Consequence, Course, WIDTH_MAX};
+use crate::push_rules::{Consequence, Course, Decided, Tried, Verdict, WIDTH_MAX};
 use crate::push_tries::{Landed, Signer};
 use crate::push_writes::{PushWrite, Written};
 
@@ -59,7 +59,9 @@ pub(crate) struct Lane {
     is_dry: bool,
     vain_looks: u32,
     is_stopping: bool,
-    last_tried_at: Timestamp,
+    /// It is to be switched off, or was changed and could not be read again: until it is, nothing is sent, and no answer
+    /// counts for it.
+    is_shut: bool,
     noted_at: Timestamp,
 }
 
@@ -73,8 +75,6 @@ impl Lane {
         let (now, at) = (mall.ctx.now(), Instant::now());
         Ok(Self {
             course: Course::new(endpoint.health),
-            // No two tries of an endpoint are of the same time.
-            last_tried_at: endpoint.health.tried_at.unwrap_or(now - Span::seconds(1)),
             noted_at: now,
             prolong_at: at + mall.push_lease().to_std() / PROLONGED,
             write_after: at,
@@ -91,6 +91,7 @@ impl Lane {
             is_dry: false,
             vain_looks: 0,
             is_stopping: false,
+            is_shut: false,
         })
     }
 
@@ -98,8 +99,12 @@ impl Lane {
     pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<()> {
         loop {
             self.is_stopping |= *stop.borrow();
-            if self.wants_more() {
-                self.read().await?;
+            if self.wants_more()
+                && let Err(error) = self.read().await
+            {
+                // What is on its way lands and is written all the same; it is looked again in a while.
+                tracing::warn!(%error, endpoint = %self.endpoint.id, "no pushes can be read now");
+                self.is_dry = true;
             }
             self.launch();
             self.begin_to_write();
@@ -112,7 +117,7 @@ impl Lane {
                     self.land(landed.map_err(|error| Error::Internal(error.to_string()))?);
                 }
                 written = ended(&mut self.writing) => match written {
-                    Written::Held(version) => self.heed_written(version).await?,
+                    Written::Held(version) => self.heed_written(version).await,
                     Written::Failed => self.write_again(),
                     // Whoever has it now sends what was not written.
                     Written::Lost => return Ok(()),
@@ -142,7 +147,7 @@ impl Lane {
     }
 
     fn may_send(&self) -> bool {
-        self.endpoint.state == EndpointState::On && self.news.off.is_none() && !self.is_stopping
+        self.endpoint.state == EndpointState::On && !self.is_shut && !self.is_stopping
     }
 
     /// Whether a probe may go out, where the breaker is open.
@@ -161,16 +166,19 @@ impl Lane {
     }
 
     async fn read(&mut self) -> Result<()> {
-        let (due_by, wanted) = if self.course.is_open() {
-            // A probe is whatever waits, that which was tried longest ago.
-            (Timestamp::from_micros(i64::MAX), 1)
-        } else {
-            (self.mall.ctx.now(), READ_MAX)
-        };
+        let (key, is_open) = (self.lease.key, self.course.is_open());
+        let wanted = if is_open { 1 } else { READ_MAX };
         let limit = wanted + self.held.len();
         let asked = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut reader = self.mall.push_reader().await?;
-        let due = reader.tx.due_pushes(self.lease.key, (due_by, asked)).await?;
+        let due = if is_open && self.course.probes_newest() {
+            reader.tx.newest_pushes(key, asked).await?
+        } else {
+            // A probe is due whenever it is, that first which was tried longest ago.
+            let any_time = Timestamp::from_micros(i64::MAX);
+            let due_by = if is_open { any_time } else { self.mall.ctx.now() };
+            reader.tx.due_pushes(key, (due_by, asked)).await?
+        };
         drop(reader);
         self.is_dry = due.len() < limit;
         let before = self.queue.len();
@@ -200,29 +208,43 @@ impl Lane {
         while self.flying.len() < width && self.unwritten() < UNWRITTEN_MAX {
             let Some(push) = self.queue.pop_front() else { return };
             let signer = Signer::at(&mut self.signer, now);
-            self.last_tried_at = now.max(self.last_tried_at + Span::micros(1));
-            self.flying.spawn(signer.send(self.mall.sender.clone(), push, self.last_tried_at));
+            let tried_at = self.course.begin(now);
+            self.flying.spawn(signer.send(self.mall.sender.clone(), push, tried_at));
         }
     }
 
     fn land(&mut self, landed: Landed) {
         let now = self.mall.ctx.now();
-        let [jitter] = self.mall.ctx.random::<1>();
-        let (verdict, was_open) = (landed.verdict, self.course.is_open());
-        let (decided, consequence) = self.course.heed((verdict, landed.tries), now, jitter);
+        let was_open = self.course.is_open();
+        // What an endpoint said before it was changed says nothing of it as it is now.
+        let is_current = landed.version == self.endpoint.version && !self.is_shut;
+        let (decided, consequence) = if is_current {
+            let [jitter] = self.mall.ctx.random::<1>();
+            let (verdict, tries, at) = (landed.verdict, landed.tries, landed.tried_at);
+            self.course.heed(Tried { verdict, tries, at }, now, jitter)
+        } else {
+            (decide_alone(&landed, now), Consequence::None)
+        };
         self.mall.metrics.push_tried(self.endpoint.mode, &landed, decided.state);
         if decided.state == DeliveryState::Failed {
             let (endpoint, event) = (self.endpoint.id, landed.event_id);
             tracing::warn!(%endpoint, %event, "an event was tried often enough and is not told");
         }
-        self.course.health.tried_at = Some(self.last_tried_at);
         let outcome = PushOutcome {
             event_id: landed.event_id,
+            was: (landed.tries, landed.due_at),
             state: decided.state,
             tries: decided.tries,
             due_at: decided.due_at,
         };
         self.news.outcomes.push((outcome, landed.attempt()));
+        if is_current {
+            self.follow(consequence, was_open, now);
+        }
+    }
+
+    /// What follows from a try for the endpoint.
+    fn follow(&mut self, consequence: Consequence, was_open: bool, now: Timestamp) {
         match consequence {
             Consequence::None => {}
             Consequence::Closed => {
@@ -230,10 +252,10 @@ impl Lane {
                 self.news.closed = true;
             }
             Consequence::Gone => {
-                self.news.off = Some("it answered that it is gone for good (410)".to_owned());
+                self.give_up("it answered that it is gone for good (410)");
             }
             Consequence::Dead => {
-                self.news.off = Some("nothing but failures came of it for five days".to_owned());
+                self.give_up("nothing but failures came of it for five days");
             }
         }
         if self.course.is_open() {
@@ -247,6 +269,11 @@ impl Lane {
         if is_news {
             self.note_health(now);
         }
+    }
+
+    fn give_up(&mut self, reason: &str) {
+        self.is_shut = true;
+        self.news.off = Some(reason.to_owned());
     }
 
     /// What is at hand and was not sent is read again another time.
@@ -278,8 +305,8 @@ impl Lane {
         self.writing = Some((write, task));
     }
 
-    async fn heed_written(&mut self, version: i64) -> Result<()> {
-        let Some((write, _)) = self.writing.take() else { return Ok(()) };
+    async fn heed_written(&mut self, version: i64) {
+        let Some((write, _)) = self.writing.take() else { return };
         self.lease.until = write.lease.until;
         self.news.lease.until = write.lease.until;
         for (outcome, _) in &write.outcomes {
@@ -287,13 +314,17 @@ impl Lane {
         }
         // What comes next of their subjects is due now, and what waited for the breaker.
         self.is_dry &= write.outcomes.is_empty();
-        if version != self.endpoint.version {
-            self.reread().await?;
+        if version != self.endpoint.version
+            && let Err(error) = self.reread().await
+        {
+            // What is on its way lands and is written; then the lease is given back.
+            tracing::warn!(%error, endpoint = %self.endpoint.id, "an endpoint cannot be read now");
+            self.is_shut = true;
+            self.put_back();
         }
-        Ok(())
     }
 
-    /// Somebody changed the endpoint.
+    /// Somebody changed the endpoint: what was found out about it is forgotten.
     async fn reread(&mut self) -> Result<()> {
         let (mode, partner, id) = self.lease.key;
         let mut reader = self.mall.push_reader().await?;
@@ -302,12 +333,14 @@ impl Lane {
         match found {
             Some(endpoint) => {
                 self.signer = Arc::new(self.mall.push_signer(&endpoint).await?);
-                self.course = Course::new(endpoint.health);
+                self.course = self.course.anew(endpoint.health);
                 self.news.version = endpoint.version;
                 self.endpoint = endpoint;
+                self.is_shut = false;
             }
             None => self.endpoint.state = EndpointState::Off,
         }
+        (self.news.health, self.news.off, self.news.closed) = (None, None, false);
         self.put_back();
         Ok(())
     }
@@ -334,6 +367,17 @@ impl Lane {
         self.mall.write_push(Arc::new(self.news)).await;
         Ok(())
     }
+}
+
+/// What follows for the delivery alone: it was taken, or is due as before.
+fn decide_alone(landed: &Landed, now: Timestamp) -> Decided {
+    let (state, tries) = match landed.verdict {
+        Verdict::Taken => (DeliveryState::Delivered, landed.tries + 1),
+        Verdict::NotTaken | Verdict::NotNow(_) | Verdict::Gone => {
+            (DeliveryState::Waiting, landed.tries)
+        }
+    };
+    Decided { state, tries, due_at: now }
 }
 
 /// Waits for a write that was begun; for ever, if there is none.

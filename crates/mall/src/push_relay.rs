@@ -41,6 +41,11 @@ impl LaneBell {
     }
 }
 
+/// By what endpoints are held in one order.
+pub(crate) fn text_of((mode, partner, endpoint): &EndpointKey) -> (&'static str, String, String) {
+    (mode.as_str(), partner.to_string(), endpoint.to_string())
+}
+
 /// The lanes of this process.
 #[derive(Debug)]
 pub(crate) struct Relay {
@@ -159,7 +164,7 @@ impl Mall {
         (running, stop): (&mut JoinSet<()>, &watch::Receiver<bool>),
     ) -> Result<()> {
         let free = mall.free_lanes();
-        let wanted: Vec<EndpointKey> = {
+        let mut wanted: Vec<EndpointKey> = {
             let (lanes, refused) = (mall.relay.lanes(), mall.relay.refused());
             let is_new = |key: &EndpointKey| match lanes.get(key) {
                 Some(lane) => {
@@ -173,6 +178,8 @@ impl Mall {
         if wanted.is_empty() {
             return Ok(());
         }
+        // In one order on all nodes, so that none waits for another that waits for it.
+        wanted.sort_by_cached_key(text_of);
         let leased = mall
             .retry(|| async {
                 let now = mall.ctx.now();

@@ -1,7 +1,8 @@
 //! When a push is tried again, when an endpoint's breaker opens and closes, and when an endpoint is given up. Pure.
 //!
 //! An event that fails alone is given up after its last try. Where an endpoint as a whole fails, tries do not count and
-//! nothing is given up: a probe goes out now and then, and the first success lets all go that waited.
+//! nothing is given up: a probe goes out now and then, and the first success lets all go that waited. An endpoint that
+//! asks for time gets it: nothing is held against it.
 
 use domain::push::DeliveryState;
 use domain::{Span, Timestamp};
@@ -19,6 +20,12 @@ const PAUSES: [Span; 7] = [
 ];
 /// How many tries fail in a row, of whichever events, before the breaker opens.
 const FAILURES_MAX: i64 = 3;
+/// So many tries of an event count at most before the breaker opens.
+pub(crate) const HELD_TRIES_MAX: i64 = FAILURES_MAX;
+/// A receiver that asks for less time than this gets this much, so that nobody is tried without a pause.
+const ASKED_MIN: Span = Span::seconds(1);
+/// The longest time that a receiver gets.
+const ASKED_MAX: Span = Span::days(1);
 /// The longest pause between two probes of an open breaker.
 const PROBE_PAUSE: Span = Span::minutes(5);
 /// After so long of nothing but failures an endpoint is switched off.
@@ -33,10 +40,22 @@ pub(crate) const WIDTH_MAX: usize = 32;
 pub(crate) enum Verdict {
     /// It has it.
     Taken,
-    /// It does not, and asks for a pause perhaps.
-    NotTaken(Option<Span>),
+    /// It does not.
+    NotTaken,
+    /// It asks to be left alone for so long.
+    NotNow(Span),
     /// It says that it is gone for good.
     Gone,
+}
+
+/// A try that ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tried {
+    pub(crate) verdict: Verdict,
+    /// How many tries of the event had failed before.
+    pub(crate) tries: i64,
+    /// When it began, as [`Course::begin`] said.
+    pub(crate) at: Timestamp,
 }
 
 /// What follows for the delivery.
@@ -52,7 +71,7 @@ pub(crate) struct Decided {
 pub(crate) enum Consequence {
     /// Nothing.
     None,
-    /// Its breaker closed: all that waits is due.
+    /// Its breaker closed: what that held up is due.
     Closed,
     /// It is given up, because it said so.
     Gone,
@@ -66,85 +85,125 @@ pub(crate) struct Course {
     pub(crate) health: EndpointHealth,
     /// How many pushes may be on their way at once.
     pub(crate) width: usize,
+    /// The last try that had begun when a failure was counted.
+    counted_at: Option<Timestamp>,
+    /// The last try that had begun when it asked for time.
+    asked_at: Option<Timestamp>,
 }
 
 impl Course {
     /// An endpoint that was not sent to for a while is begun with gently.
     pub(crate) fn new(health: EndpointHealth) -> Self {
-        Self { health, width: 1 }
+        Self { health, width: 1, counted_at: None, asked_at: None }
     }
 
-    /// Whether its breaker is open.
+    /// Whether nothing but a probe may go out, and when: its breaker is open, or it asked for time.
     pub(crate) fn is_open(&self) -> bool {
         self.health.probe_at.is_some()
     }
 
-    /// A try ended; `health.tried_at` is that of the one before. `jitter` is any byte.
+    /// Whether so many tries failed that its breaker is open.
+    fn is_broken(&self) -> bool {
+        self.health.failures >= FAILURES_MAX
+    }
+
+    /// Whether the next probe is what happened last, and not what was tried longest ago: each comes in turn, so that a few
+    /// events that an endpoint cannot take do not keep it shut.
+    pub(crate) fn probes_newest(&self) -> bool {
+        self.health.failures % 2 == 0
+    }
+
+    /// The course of the same endpoint after somebody changed it.
+    pub(crate) fn anew(&self, health: EndpointHealth) -> Self {
+        // The times of tries go on.
+        let tried_at = self.health.tried_at.max(health.tried_at);
+        Self::new(EndpointHealth { tried_at, ..health })
+    }
+
+    /// A try begins. No two tries of an endpoint are of the same time.
+    pub(crate) fn begin(&mut self, now: Timestamp) -> Timestamp {
+        if self.health.tried_at.is_some_and(|last| now.since(last) > SILENCE_MAX) {
+            self.health.failing_since = None;
+        }
+        let after = |last: Timestamp| now.max(last + Span::micros(1));
+        let at = self.health.tried_at.map_or(now, after);
+        self.health.tried_at = Some(at);
+        at
+    }
+
+    /// A try ended. `jitter` is any byte.
     pub(crate) fn heed(
         &mut self,
-        (verdict, tries): (Verdict, i64),
+        tried: Tried,
         now: Timestamp,
         jitter: u8,
     ) -> (Decided, Consequence) {
-        match verdict {
-            Verdict::Taken => {
-                let was_open = self.is_open();
-                self.health.succeeded_at = Some(now);
-                (self.health.failing_since, self.health.failures) = (None, 0);
-                self.health.probe_at = None;
-                self.width = (self.width * 2).min(WIDTH_MAX);
-                let tries = if was_open { tries } else { tries + 1 };
-                let decided = Decided { state: DeliveryState::Delivered, tries, due_at: now };
-                (decided, if was_open { Consequence::Closed } else { Consequence::None })
-            }
-            Verdict::Gone => {
-                let decided = Decided { state: DeliveryState::Waiting, tries, due_at: now };
-                (decided, Consequence::Gone)
-            }
-            Verdict::NotTaken(after) => self.heed_failure((after, tries), now, jitter),
+        match tried.verdict {
+            Verdict::Taken => self.heed_success(tried, now),
+            Verdict::Gone => (waits(tried.tries, now), Consequence::Gone),
+            Verdict::NotNow(pause) => self.heed_plea(pause, tried.tries, now),
+            Verdict::NotTaken => self.heed_failure(tried, now, jitter),
         }
     }
 
-    fn heed_failure(
-        &mut self,
-        (after, tries): (Option<Span>, i64),
-        now: Timestamp,
-        jitter: u8,
-    ) -> (Decided, Consequence) {
-        let counts = !self.is_open();
-        let was_silent = self.health.tried_at.is_some_and(|at| now.since(at) > SILENCE_MAX);
-        if was_silent {
-            self.health.failing_since = None;
+    fn heed_success(&mut self, tried: Tried, now: Timestamp) -> (Decided, Consequence) {
+        let (was_open, was_broken) = (self.is_open(), self.is_broken());
+        self.health.succeeded_at = Some(now);
+        (self.health.failing_since, self.health.failures) = (None, 0);
+        // What was on its way already when it asked for time does not end that time.
+        if self.asked_at.is_none_or(|asked| tried.at > asked) {
+            self.health.probe_at = None;
         }
-        let since = *self.health.failing_since.get_or_insert(now);
-        self.health.failures = self.health.failures.saturating_add(1);
-        self.width = (self.width / 2).max(1);
-        if self.health.failures >= FAILURES_MAX {
-            let pause = shortened(PROBE_PAUSE, jitter);
-            let probe_at = now + after.map_or(pause, |after| after.max(pause));
-            self.health.probe_at = Some(match self.health.probe_at.filter(|at| *at > now) {
-                // What was on its way when it opened puts it off no further by itself.
-                Some(known) if after.is_none() => known,
-                Some(known) => known.max(probe_at),
-                None => probe_at,
-            });
-        }
-        let is_dead = now.since(since) >= OFF_AFTER;
-        let consequence = if is_dead { Consequence::Dead } else { Consequence::None };
-        let decided = match (counts, pause_after(tries, jitter)) {
-            // Behind those that were not tried yet, so that probes go round.
-            (false, _) => {
-                let due_at = self.health.probe_at.unwrap_or(now);
-                Decided { state: DeliveryState::Waiting, tries, due_at }
-            }
-            (true, Some(pause)) => {
-                let due_at = now + after.map_or(pause, |after| after.max(pause));
-                Decided { state: DeliveryState::Waiting, tries: tries + 1, due_at }
-            }
-            (true, None) => Decided { state: DeliveryState::Failed, tries: tries + 1, due_at: now },
-        };
-        (decided, consequence)
+        self.width = (self.width * 2).min(WIDTH_MAX);
+        let tries = if was_open { tried.tries } else { tried.tries + 1 };
+        let decided = Decided { state: DeliveryState::Delivered, tries, due_at: now };
+        (decided, if was_broken { Consequence::Closed } else { Consequence::None })
     }
+
+    /// It asks for time: that is no failure, neither of the event nor of the endpoint. One that has asked for nothing but
+    /// time for days is given up as any other.
+    fn heed_plea(&mut self, pause: Span, tries: i64, now: Timestamp) -> (Decided, Consequence) {
+        let since = *self.health.failing_since.get_or_insert(now);
+        let probe_at = now + pause.clamp(ASKED_MIN, ASKED_MAX);
+        let probe_at = self.health.probe_at.map_or(probe_at, |known| known.max(probe_at));
+        self.health.probe_at = Some(probe_at);
+        self.asked_at = self.health.tried_at;
+        self.width = (self.width / 2).max(1);
+        (waits(tries, probe_at), dead_or_not(since, now))
+    }
+
+    fn heed_failure(&mut self, tried: Tried, now: Timestamp, jitter: u8) -> (Decided, Consequence) {
+        let (was_open, tries) = (self.is_open(), tried.tries);
+        let since = *self.health.failing_since.get_or_insert(now);
+        // Those that were on their way together and fail are one failure.
+        if self.counted_at.is_none_or(|counted| tried.at > counted) {
+            self.health.failures = self.health.failures.saturating_add(1);
+            self.counted_at = self.health.tried_at;
+        }
+        self.width = (self.width / 2).max(1);
+        if self.is_broken() || was_open {
+            // What was on its way when it opened puts it off no further.
+            let known = self.health.probe_at.filter(|at| *at > now);
+            self.health.probe_at = Some(known.unwrap_or(now + shortened(PROBE_PAUSE, jitter)));
+        }
+        let decided = match (was_open, pause_after(tries, jitter)) {
+            // Behind those that were not tried yet, so that probes go round.
+            (true, _) => waits(tries, self.health.probe_at.unwrap_or(now)),
+            (false, Some(pause)) => waits(tries + 1, now + pause),
+            (false, None) => {
+                Decided { state: DeliveryState::Failed, tries: tries + 1, due_at: now }
+            }
+        };
+        (decided, dead_or_not(since, now))
+    }
+}
+
+fn waits(tries: i64, due_at: Timestamp) -> Decided {
+    Decided { state: DeliveryState::Waiting, tries, due_at }
+}
+
+fn dead_or_not(failing_since: Timestamp, now: Timestamp) -> Consequence {
+    if now.since(failing_since) >= OFF_AFTER { Consequence::Dead } else { Consequence::None }
 }
 
 /// The pause behind a try before which so many failed, ten per cent more or less; `None`: it was the last.
@@ -160,126 +219,4 @@ fn shortened(pause: Span, jitter: u8) -> Span {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
-
-    fn course() -> Course {
-        Course::new(EndpointHealth::default())
-    }
-
-    #[test]
-    fn pauses_are_the_published_ones_within_ten_per_cent() {
-        let seconds = [5, 300, 1_800, 7_200, 18_000, 36_000, 36_000];
-        for (tries, seconds) in (0..).zip(seconds) {
-            let span = |jitter| pause_after(tries, jitter).unwrap().as_micros();
-            let micros = seconds * 1_000_000;
-            assert_eq!(span(0), micros / 10 * 9);
-            assert!((micros / 10 * 11 - 1_000..=micros / 10 * 11).contains(&span(255)), "{tries}");
-        }
-        assert_eq!(pause_after(7, 0), None);
-    }
-
-    #[test]
-    fn an_event_that_fails_alone_fails_after_its_eighth_try() {
-        let (mut course, mut now, mut tries) = (course(), NOW, 0);
-        for no in 1..=8 {
-            let (decided, consequence) = course.heed((Verdict::NotTaken(None), tries), now, 128);
-            assert_eq!(consequence, Consequence::None);
-            let last = if no == 8 { DeliveryState::Failed } else { DeliveryState::Waiting };
-            assert_eq!((decided.state, decided.tries), (last, no));
-            (now, tries) = (decided.due_at, decided.tries);
-            // Another event is taken meanwhile.
-            course.heed((Verdict::Taken, 0), now, 0);
-            assert!(!course.is_open());
-        }
-    }
-
-    #[test]
-    fn three_failures_open_the_breaker_and_one_success_closes_it() {
-        let mut course = course();
-        for _ in 0..3 {
-            assert!(!course.is_open());
-            let (decided, _) = course.heed((Verdict::NotTaken(None), 0), NOW, 0);
-            assert_eq!(decided.tries, 1);
-        }
-        assert_eq!(course.health.probe_at, Some(NOW + PROBE_PAUSE));
-        // A try that does not count, however many there are.
-        let (decided, _) = course.heed((Verdict::NotTaken(None), 7), NOW, 255);
-        assert_eq!((decided.state, decided.tries), (DeliveryState::Waiting, 7));
-        assert_eq!(decided.due_at, NOW + PROBE_PAUSE);
-        let (_, consequence) = course.heed((Verdict::Taken, 7), NOW, 0);
-        assert_eq!(consequence, Consequence::Closed);
-        assert_eq!((course.health.failures, course.health.failing_since), (0, None));
-        assert!(!course.is_open());
-    }
-
-    #[test]
-    fn five_days_of_failures_are_the_end_and_a_success_begins_anew() {
-        let mut course = course();
-        let fail = |course: &mut Course, after: Span| {
-            course.heed((Verdict::NotTaken(None), 0), NOW + after, 0).1
-        };
-        fail(&mut course, Span::seconds(0));
-        assert_eq!(
-            fail(&mut course, Span::micros(Span::days(5).as_micros() - 1)),
-            Consequence::None
-        );
-        assert_eq!(fail(&mut course, Span::days(5)), Consequence::Dead);
-        course.heed((Verdict::Taken, 0), NOW + Span::days(5), 0);
-        assert_eq!(fail(&mut course, Span::days(6)), Consequence::None);
-        assert_eq!(fail(&mut course, Span::days(10)), Consequence::None);
-        assert_eq!(fail(&mut course, Span::days(11)), Consequence::Dead);
-    }
-
-    #[test]
-    fn days_on_which_nobody_tried_are_none_of_failure() {
-        let mut course = course();
-        let mut fail = |after: Span| {
-            let (_, consequence) = course.heed((Verdict::NotTaken(None), 0), NOW + after, 0);
-            course.health.tried_at = Some(NOW + after);
-            consequence
-        };
-        assert_eq!(fail(Span::seconds(0)), Consequence::None);
-        assert_eq!(fail(Span::days(6)), Consequence::None);
-        for day in 7..11 {
-            assert_eq!(fail(Span::days(day)), Consequence::None);
-        }
-        assert_eq!(fail(Span::days(11)), Consequence::Dead);
-    }
-
-    #[test]
-    fn what_the_receiver_asks_for_is_heard() {
-        let mut course = course();
-        let hour = Some(Span::minutes(60));
-        let (decided, _) = course.heed((Verdict::NotTaken(hour), 0), NOW, 0);
-        assert_eq!(decided.due_at, NOW + Span::minutes(60));
-        let (decided, _) = course.heed((Verdict::NotTaken(Some(Span::seconds(1))), 2), NOW, 0);
-        assert_eq!(decided.due_at, NOW + Span::minutes(27));
-        // It puts probes off too.
-        course.heed((Verdict::NotTaken(hour), 0), NOW, 0);
-        assert_eq!(course.health.probe_at, Some(NOW + Span::minutes(60)));
-        assert_eq!(course.heed((Verdict::Gone, 0), NOW, 0).1, Consequence::Gone);
-    }
-
-    proptest! {
-        #[test]
-        fn probes_come_within_five_minutes_and_the_width_stays_within_its_bounds(
-            tries in proptest::collection::vec((any::<bool>(), any::<u8>()), 1..60),
-        ) {
-            let (mut course, mut now) = (course(), NOW);
-            for (taken, jitter) in tries {
-                let verdict = if taken { Verdict::Taken } else { Verdict::NotTaken(None) };
-                course.heed((verdict, 0), now, jitter);
-                prop_assert!((1..=WIDTH_MAX).contains(&course.width));
-                prop_assert_eq!(course.is_open(), course.health.failures >= FAILURES_MAX);
-                if let Some(at) = course.health.probe_at {
-                    prop_assert!(at.since(now) <= PROBE_PAUSE && at > now);
-                    now = at;
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -43,7 +43,7 @@ pub async fn run_push_sweep(mall: Arc<Mall>, mut stop: watch::Receiver<bool>) {
 
 impl Mall {
     /// Deletes listeners that were left, what belongs to deleted endpoints, and what is older than is kept. What still
-    /// waits is not over, unless its endpoint was switched off. Gives how many rows went.
+    /// waits is not over, unless its endpoint is paused or off. Gives how many rows went.
     pub async fn sweep_pushes(&self) -> Result<u64> {
         let now = self.ctx.now();
         let left = self.store.read().await?.left_push_listeners(now - LISTENER_LEFT, ROWS).await?;
@@ -64,8 +64,12 @@ impl Mall {
         loop {
             let page = self.store.read().await?.old_push_events(after, before, ROWS).await?;
             let Some(last) = page.last() else { return Ok(swept) };
-            after = Some((last.1, last.0.2));
-            let keys: Vec<_> = page.iter().map(|(key, _)| *key).collect();
+            after = Some((last.recorded_at, last.key.2));
+            let untold = page.iter().filter(|event| !event.is_told);
+            let keys: Vec<_> = untold.map(|event| event.key).collect();
+            if keys.is_empty() {
+                continue;
+            }
             swept += self
                 .retry(|| async {
                     let mut tx = self.store.begin().await?;
@@ -84,7 +88,8 @@ impl Mall {
         before: Timestamp,
     ) -> Result<u64> {
         let mut swept = 0;
-        loop {
+        // Whoever has something to write waits for nothing that deletes nothing.
+        while self.store.read().await?.has_push_sweepings(endpoint, before).await? {
             let step = || async {
                 let mut tx = self.store.begin().await?;
                 let gone = tx.sweep_push_endpoint(endpoint, before, ROWS).await?;
@@ -98,5 +103,6 @@ impl Mall {
             swept += gone;
             tokio::time::sleep(PAUSE).await;
         }
+        Ok(swept)
     }
 }

@@ -22,6 +22,8 @@ const NOT_NOW: [u16; 2] = [429, 503];
 pub(crate) struct Signer {
     url: String,
     mode: Mode,
+    /// The version of the endpoint that this goes by.
+    version: i64,
     /// All keys, the newest first, with when they retire.
     all: Vec<(Key, Option<Timestamp>)>,
     /// Those that sign now.
@@ -34,8 +36,11 @@ pub(crate) struct Signer {
 #[derive(Debug)]
 pub(crate) struct Landed {
     pub(crate) event_id: EventId,
-    /// How many tries had failed before.
+    /// The version of the endpoint that was tried.
+    pub(crate) version: i64,
+    /// How many tries had failed before, and since when it was due.
     pub(crate) tries: i64,
+    pub(crate) due_at: Timestamp,
     pub(crate) tried_at: Timestamp,
     pub(crate) latency: Span,
     pub(crate) verdict: Verdict,
@@ -47,7 +52,8 @@ pub(crate) struct Landed {
 impl Signer {
     fn new(endpoint: &PushEndpoint, all: Vec<(Key, Option<Timestamp>)>, now: Timestamp) -> Self {
         let (url, mode) = (endpoint.url.clone(), endpoint.mode);
-        let mut signer = Self { url, mode, all, keys: Vec::new(), until: None };
+        let version = endpoint.version;
+        let mut signer = Self { url, mode, version, all, keys: Vec::new(), until: None };
         signer.choose(now);
         signer
     }
@@ -89,10 +95,12 @@ impl Signer {
         };
         let landed = Landed {
             event_id: push.event_id,
+            version: self.version,
             tries: push.tries,
+            due_at: push.due_at,
             tried_at,
             latency: Span::micros(0),
-            verdict: Verdict::NotTaken(None),
+            verdict: Verdict::NotTaken,
             status: None,
             failure: FailureKind::Push.as_str(),
             said: String::new(),
@@ -124,7 +132,7 @@ impl Landed {
                 let verdict = match answer.status {
                     _ if answer.is_success() => Verdict::Taken,
                     GONE => Verdict::Gone,
-                    _ => Verdict::NotTaken(asks),
+                    _ => asks.map_or(Verdict::NotTaken, Verdict::NotNow),
                 };
                 let status = Some(answer.status);
                 Self { latency, verdict, status, failure: "", said: answer.text, ..self }

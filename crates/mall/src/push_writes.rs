@@ -5,15 +5,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use domain::Timestamp;
+use domain::id::PartnerId;
+use domain::{Mode, Timestamp};
 use serde_json::json;
 use store::{EndpointHealth, EndpointKey, PushAttempt, PushEndpoint, PushLease, PushOutcome, Tx};
 use wire::push::EventType;
 
 use crate::Mall;
+use crate::cache::Known;
 use crate::error::Result;
 use crate::metrics::OfMode;
 use crate::push_events::{Told, Whom};
+use crate::push_relay::text_of;
+use crate::push_rules::HELD_TRIES_MAX;
 
 /// What one lane has to write.
 #[derive(Debug, Clone)]
@@ -25,7 +29,7 @@ pub(crate) struct PushWrite {
     pub(crate) outcomes: Vec<(PushOutcome, PushAttempt)>,
     /// How the endpoint does, if that is to be noted.
     pub(crate) health: Option<EndpointHealth>,
-    /// Its breaker closed: all that waits is due.
+    /// Its breaker closed: what that held up is due.
     pub(crate) closed: bool,
     /// Why it is given up, if it is.
     pub(crate) off: Option<String>,
@@ -91,7 +95,9 @@ impl Mall {
 
     async fn write_push_batch(&self, batch: &[Arc<PushWrite>]) -> Result<Vec<Written>> {
         let mut tx = self.store.begin().await?;
-        let leases: Vec<&PushLease> = batch.iter().map(|write| &write.lease).collect();
+        let told = self.touch_those_off(&mut tx, batch).await?;
+        let mut leases: Vec<&PushLease> = batch.iter().map(|write| &write.lease).collect();
+        leases.sort_by_cached_key(|lease| text_of(&lease.key));
         let held = tx.hold_push_leases(&leases).await?;
         let held: HashMap<EndpointKey, i64> =
             held.into_iter().map(|held| (held.key, held.version)).collect();
@@ -115,12 +121,14 @@ impl Mall {
         let now = self.ctx.now();
         for write in &writes {
             if write.closed {
-                tx.hasten_push_deliveries(write.lease.key, now).await?;
+                tx.hasten_push_deliveries(write.lease.key, (now, HELD_TRIES_MAX)).await?;
             }
             if let Some(reason) = &write.off
                 && version(write) == Some(write.version)
             {
-                self.switch_off(&mut tx, write, (reason, now)).await?;
+                let (mode, partner, _) = write.lease.key;
+                let known = told.get(&(mode, partner)).and_then(Option::clone);
+                self.switch_off(&mut tx, write, known, (reason, now)).await?;
             }
         }
         tx.commit().await?;
@@ -132,11 +140,34 @@ impl Mall {
         Ok(batch.iter().map(became).collect())
     }
 
+    /// Raises the version of each partner of whose endpoints one is to be switched off, and gives those of them who are told
+    /// so. They are read before that: what is read in a transaction that changed them is not to be remembered.
+    async fn touch_those_off(
+        &self,
+        tx: &mut Tx,
+        batch: &[Arc<PushWrite>],
+    ) -> Result<HashMap<(Mode, PartnerId), Option<Arc<Known>>>> {
+        let off = batch.iter().filter(|write| write.off.is_some());
+        let mut keys: Vec<EndpointKey> = off.map(|write| write.lease.key).collect();
+        keys.sort_by_cached_key(text_of);
+        let mut told = HashMap::new();
+        for (mode, partner, _) in &keys {
+            let known = self.listening(tx, (*mode, *partner), EventType::EndpointOff).await?;
+            told.insert((*mode, *partner), known);
+        }
+        keys.dedup_by_key(|(mode, partner, _)| (*mode, *partner));
+        for (mode, partner, _) in keys {
+            tx.touch_partner(mode, partner).await?;
+        }
+        Ok(told)
+    }
+
     /// Gives an endpoint up, and tells the partner where else it is told of things.
     async fn switch_off(
         &self,
         tx: &mut Tx,
         write: &PushWrite,
+        known: Option<Arc<Known>>,
         (reason, now): (&str, Timestamp),
     ) -> Result<()> {
         let (mode, partner, id) = write.lease.key;
@@ -149,9 +180,7 @@ impl Mall {
             counter.get_or_create(&OfMode::new(mode)).inc();
         });
         let event_type = EventType::EndpointOff;
-        let Some(known) = self.listening(tx, (mode, partner), event_type).await? else {
-            return Ok(());
-        };
+        let Some(known) = known else { return Ok(()) };
         let Some(endpoint) = tx.push_endpoint((mode, partner), id).await? else { return Ok(()) };
         let failing_since = endpoint.health.failing_since.map(Timestamp::as_millis);
         let data = json!({

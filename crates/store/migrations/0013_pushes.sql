@@ -89,7 +89,7 @@ CREATE INDEX push_deliveries_due ON push_deliveries (mode, partner_id, endpoint_
 -- Whether something earlier of the same subject still waits.
 CREATE INDEX push_deliveries_subject ON push_deliveries (mode, partner_id, endpoint_id, subject, sequence)
     WHERE state = 'waiting';
-CREATE INDEX push_deliveries_failed ON push_deliveries (mode, partner_id, endpoint_id, event_id)
+CREATE INDEX push_deliveries_failed ON push_deliveries (mode, partner_id, endpoint_id, subject, sequence)
     WHERE state = 'failed';
 
 -- Every try: when, how long it took, and what was answered.

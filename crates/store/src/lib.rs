@@ -76,7 +76,7 @@ pub use plans::{DatedPrice, Price};
 pub use push_endpoints::{EndpointHealth, EndpointKey, PushEndpoint, PushKey};
 pub use push_events::{PushAttempt, PushDelivery, PushEvent, SubjectKey};
 pub use push_relay::{DuePush, HeldEndpoint, PushLease, PushOutcome};
-pub use push_sweep::{EventKey, PushFigure};
+pub use push_sweep::{EventKey, OldPushEvent, PushFigure};
 pub use request_log::{LogFilter, LoggedRequest, SUCCESS};
 pub use seal::{Purpose, Sealer, SealerError};
 pub use sim_plans::{SimBook, SimKey, SimPlan, SimQueue};

@@ -33,6 +33,8 @@ statements! {
     /// As if nothing had been tried yet.
     FRESH = "UPDATE push_endpoints SET failing_since = NULL, failures = 0, probe_at = NULL
         WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3";
+    RAISE = "UPDATE push_endpoints SET version = version + 1
+        WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3 AND state <> 'deleted'";
     /// Whoever sends to it finds that its lease is lost.
     DELETE = "UPDATE push_endpoints SET state = 'deleted', fence = fence + 1, version = version + 1
         WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3 AND state <> 'deleted'";
@@ -237,7 +239,13 @@ impl Tx {
     ) -> Result<()> {
         let (mode, partner) = (endpoint.mode.as_str(), endpoint.partner_id.to_string());
         execute!(self, FRESH, mode, partner, endpoint.id.to_string())?;
-        self.hasten_push_deliveries(endpoint.key(), now).await
+        self.hasten_push_deliveries(endpoint.key(), (now, i64::MAX)).await
+    }
+
+    /// Lets whoever sends to an endpoint read anew what is due, and write nothing until this transaction ends.
+    pub async fn raise_push_endpoint(&mut self, endpoint: &PushEndpoint) -> Result<()> {
+        let (mode, partner) = (endpoint.mode.as_str(), endpoint.partner_id.to_string());
+        one_row(execute!(self, RAISE, mode, partner, endpoint.id.to_string())?, "the endpoint")
     }
 
     /// Deletes an endpoint with its keys. Its row stays, unseen, until all that was told to it is gone as well.

@@ -13,6 +13,7 @@ use crate::engine::{Tx, execute, fetch_all, fetch_optional, statements};
 use crate::error::{Result, Row};
 use crate::many::{execute_many, fetch_many, pieces};
 use crate::push_endpoints::EndpointKey;
+use crate::push_sweep::COUNTED_MAX;
 
 /// All columns of [`DeliveryRow`], with the event's.
 macro_rules! deliveries {
@@ -59,17 +60,18 @@ statements! {
     ATTEMPTS = "SELECT tried_at, latency_micros, status, failure, said FROM push_attempts
         WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3 AND event_id = $4
         ORDER BY tried_at DESC LIMIT $5";
-    RESEND_ONE = "UPDATE push_deliveries SET state = 'waiting', tries = 0, due_at = $5
-        WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3 AND event_id = $4";
+    /// An endpoint's samples are about itself. What is cut off comes behind what is not, subject by subject. `||` keeps
+    /// engines to the index of what failed.
     RESEND_FAILED = "UPDATE push_deliveries SET state = 'waiting', tries = 0, due_at = $5
         WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3 AND event_id IN (
         SELECT event_id FROM push_deliveries WHERE mode = $1 AND partner_id = $2
-        AND endpoint_id = $3 AND state = 'failed' AND event_id >= $4 ORDER BY event_id LIMIT $6)";
+        AND endpoint_id = $3 AND state = 'failed' AND due_at >= $4 AND subject <> $3
+        AND event_id || '' >= $7 ORDER BY subject, sequence LIMIT $6)";
     HASTEN = "UPDATE push_deliveries SET due_at = $4 WHERE mode = $1 AND partner_id = $2
-        AND endpoint_id = $3 AND state = 'waiting' AND due_at > $4";
-    /// So many at most: nobody waits for a long count.
-    WAITING = "SELECT COUNT(*) AS count FROM (SELECT event_id FROM push_deliveries WHERE mode = $1
-        AND partner_id = $2 AND endpoint_id = $3 AND state = 'waiting' LIMIT 10000) w";
+        AND endpoint_id = $3 AND state = 'waiting' AND due_at > $4 AND tries <= $5";
+    WAITING = "SELECT COUNT(*) AS count FROM (SELECT 1 FROM push_deliveries
+        WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3 AND state = 'waiting' LIMIT $4)
+        AS counted";
 }
 
 /// Something that happened, as partners are told of it.
@@ -294,7 +296,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Lets endpoints be told events from a time on. What an endpoint was told already it is told again.
+    /// Lets endpoints be told events from a time on. What an endpoint was told already it is told again, and is due at
+    /// another time than before: what came of an earlier try changes it no more.
     pub async fn insert_push_deliveries(
         &mut self,
         deliveries: &[(EndpointId, &PushEvent)],
@@ -305,7 +308,9 @@ impl Tx {
                 "INSERT INTO push_deliveries (mode, partner_id, endpoint_id, event_id, subject,
                 sequence, state, tries, due_at) {}
                 ON CONFLICT (mode, partner_id, endpoint_id, event_id) DO UPDATE
-                SET state = excluded.state, tries = excluded.tries, due_at = excluded.due_at",
+                SET state = excluded.state, tries = excluded.tries,
+                due_at = CASE WHEN push_deliveries.due_at = excluded.due_at
+                THEN excluded.due_at - 1 ELSE excluded.due_at END",
                 self.rows(9, piece.len())
             );
             execute_many!(self, sql.as_str(), piece, (endpoint, event) => [
@@ -458,46 +463,35 @@ impl Tx {
         rows.into_iter().map(|row| row.into_attempt(event)).collect()
     }
 
-    /// Lets an event be told to an endpoint again, from the first try on; whether it ever was to be.
-    pub async fn resend_push(
-        &mut self,
-        (mode, partner, endpoint): EndpointKey,
-        event: EventId,
-        now: Timestamp,
-    ) -> Result<bool> {
-        let (mode, partner, endpoint) = (mode.as_str(), partner.to_string(), endpoint.to_string());
-        let (event, now) = (event.to_string(), now.as_micros());
-        Ok(execute!(self, RESEND_ONE, mode, partner, endpoint, event, now)? == 1)
-    }
-
-    /// The same for what failed of the events that were written since a time, at most `limit` of them, the oldest first;
-    /// gives how many they were.
+    /// Lets what failed since a time, of events that were written from another time on, be told to an endpoint again, from
+    /// the first try on, but for its samples: at most `limit` events, what comes first of each subject first. Gives how
+    /// many they were.
     pub async fn resend_failed_pushes(
         &mut self,
         (mode, partner, endpoint): EndpointKey,
-        since: Timestamp,
+        (since, written_since): (Timestamp, Timestamp),
         (now, limit): (Timestamp, i64),
     ) -> Result<u64> {
         let (mode, partner, endpoint) = (mode.as_str(), partner.to_string(), endpoint.to_string());
-        let (first, now) = (first_id(since), now.as_micros());
-        Ok(execute!(self, RESEND_FAILED, mode, partner, endpoint, first, now, limit)?)
+        let (since, now, first) = (since.as_micros(), now.as_micros(), first_id(written_since));
+        Ok(execute!(self, RESEND_FAILED, mode, partner, endpoint, since, now, limit, first)?)
     }
 
-    /// Lets all that waits for an endpoint be due.
+    /// Lets what waits for an endpoint be due, if so many tries of it failed at most.
     pub async fn hasten_push_deliveries(
         &mut self,
         (mode, partner, endpoint): EndpointKey,
-        now: Timestamp,
+        (now, tries_max): (Timestamp, i64),
     ) -> Result<()> {
         let (mode, partner, endpoint) = (mode.as_str(), partner.to_string(), endpoint.to_string());
-        execute!(self, HASTEN, mode, partner, endpoint, now.as_micros())?;
+        execute!(self, HASTEN, mode, partner, endpoint, now.as_micros(), tries_max)?;
         Ok(())
     }
 
-    /// How much waits for an endpoint; of more than 10,000 that many.
+    /// How much waits for an endpoint; more than 100,000 is not counted.
     pub async fn waiting_pushes(&mut self, (mode, partner, endpoint): EndpointKey) -> Result<i64> {
         let (mode, partner, endpoint) = (mode.as_str(), partner.to_string(), endpoint.to_string());
-        let row = fetch_optional!(self, (i64,), WAITING, mode, partner, endpoint)?;
+        let row = fetch_optional!(self, (i64,), WAITING, mode, partner, endpoint, COUNTED_MAX)?;
         Ok(row.map_or(0, |(count,)| count))
     }
 }

@@ -36,12 +36,21 @@ statements! {
         ") ORDER BY COALESCE(e.tried_at, 0) LIMIT $2"
     );
     DUE = concat!(
-        "SELECT d.event_id, d.tries, e.body FROM push_deliveries d
+        "SELECT d.event_id, d.tries, d.due_at, e.body FROM push_deliveries d
         JOIN push_events e ON e.mode = d.mode AND e.partner_id = d.partner_id
         AND e.event_id = d.event_id WHERE d.mode = $1 AND d.partner_id = $2
         AND d.endpoint_id = $3 AND d.due_at <= $4 AND ",
         first_of_its_subject!(),
         " ORDER BY d.due_at, d.event_id LIMIT $5"
+    );
+    /// By the primary key from its end: what waits is not far from it.
+    NEWEST = concat!(
+        "SELECT d.event_id, d.tries, d.due_at, e.body FROM push_deliveries d
+        JOIN push_events e ON e.mode = d.mode AND e.partner_id = d.partner_id
+        AND e.event_id = d.event_id WHERE d.mode = $1 AND d.partner_id = $2
+        AND d.endpoint_id = $3 AND ",
+        first_of_its_subject!(),
+        " ORDER BY d.event_id DESC LIMIT $4"
     );
     SWITCH_OFF = "UPDATE push_endpoints SET state = 'off', off_reason = $4, version = version + 1
         WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3 AND state IN ('on', 'paused')";
@@ -74,6 +83,8 @@ pub struct DuePush {
     pub event_id: EventId,
     /// How many tries failed that count.
     pub tries: i64,
+    /// Since when it is due.
+    pub due_at: Timestamp,
     /// The bytes to sign and send.
     pub body: String,
 }
@@ -83,6 +94,8 @@ pub struct DuePush {
 pub struct PushOutcome {
     /// The event.
     pub event_id: EventId,
+    /// The tries that counted and the due time that were read before the try: who changed them since keeps his word.
+    pub was: (i64, Timestamp),
     /// How far the telling of it is.
     pub state: DeliveryState,
     /// Tries that count.
@@ -116,7 +129,17 @@ struct HeldRow {
 struct DueRow {
     event_id: String,
     tries: i64,
+    due_at: i64,
     body: String,
+}
+
+impl DueRow {
+    fn into_push(self) -> Result<DuePush> {
+        let row = Row { table: "push_deliveries", key: &self.event_id };
+        let event_id = row.parse("event_id", &self.event_id)?;
+        let due_at = Timestamp::from_micros(self.due_at);
+        Ok(DuePush { event_id, tries: self.tries, due_at, body: self.body })
+    }
 }
 
 impl KeyRow {
@@ -232,18 +255,15 @@ impl Tx {
         Ok(())
     }
 
-    /// Gives an endpoint up, for a reason that people are told; whether it was not given up before.
+    /// Gives an endpoint up, for a reason that people are told; whether it was not given up before. The partner's version
+    /// was raised in this transaction already, before any endpoint was held: whoever changes an endpoint begins there too.
     pub async fn switch_push_endpoint_off(
         &mut self,
         (mode, partner, endpoint): EndpointKey,
         reason: &str,
     ) -> Result<bool> {
         let (word, of, id) = (mode.as_str(), partner.to_string(), endpoint.to_string());
-        let changed = execute!(self, SWITCH_OFF, word, of, id, reason)?;
-        if changed == 1 {
-            self.touch_partner(mode, partner).await?;
-        }
-        Ok(changed == 1)
+        Ok(execute!(self, SWITCH_OFF, word, of, id, reason)? == 1)
     }
 
     /// What is to be told to an endpoint by a time, what has waited longest first, and of each subject only what comes
@@ -256,32 +276,42 @@ impl Tx {
         let (mode, partner, endpoint) = (mode.as_str(), partner.to_string(), endpoint.to_string());
         let due_by = due_by.as_micros();
         let rows = fetch_all!(self, DueRow, DUE, mode, partner, endpoint, due_by, limit)?;
-        let push = |due: DueRow| {
-            let row = Row { table: "push_deliveries", key: &due.event_id };
-            let event_id = row.parse("event_id", &due.event_id)?;
-            Ok(DuePush { event_id, tries: due.tries, body: due.body })
-        };
-        rows.into_iter().map(push).collect()
+        rows.into_iter().map(DueRow::into_push).collect()
     }
 
-    /// Writes what tries made of deliveries.
+    /// What waits for an endpoint, due or not, what happened last first, and of each subject only what comes first.
+    pub async fn newest_pushes(
+        &mut self,
+        (mode, partner, endpoint): EndpointKey,
+        limit: i64,
+    ) -> Result<Vec<DuePush>> {
+        let (mode, partner, endpoint) = (mode.as_str(), partner.to_string(), endpoint.to_string());
+        let rows = fetch_all!(self, DueRow, NEWEST, mode, partner, endpoint, limit)?;
+        rows.into_iter().map(DueRow::into_push).collect()
+    }
+
+    /// Writes what tries made of deliveries. What was made to wait anew after it was read is left as it is.
     pub async fn write_push_outcomes(
         &mut self,
         outcomes: &[(EndpointKey, &PushOutcome)],
     ) -> Result<()> {
         for piece in pieces(outcomes) {
             let sql = format!(
-                "WITH v (k_mode, k_partner, k_endpoint, k_event, n_state, n_tries, n_due) AS ({})
+                "WITH v (k_mode, k_partner, k_endpoint, k_event, k_tries, k_due, n_state, n_tries,
+                n_due) AS ({})
                 UPDATE push_deliveries SET state = n_state, tries = n_tries, due_at = n_due
                 FROM v WHERE mode = k_mode AND partner_id = k_partner AND endpoint_id = k_endpoint
-                AND event_id = k_event",
-                self.rows(7, piece.len())
+                AND event_id = k_event AND state = 'waiting' AND tries = k_tries
+                AND due_at = k_due",
+                self.rows(9, piece.len())
             );
             execute_many!(self, sql.as_str(), piece, (key, outcome) => [
                 key.0.as_str(),
                 key.1.to_string(),
                 key.2.to_string(),
                 outcome.event_id.to_string(),
+                outcome.was.0,
+                outcome.was.1.as_micros(),
                 outcome.state.as_str(),
                 outcome.tries,
                 outcome.due_at.as_micros(),

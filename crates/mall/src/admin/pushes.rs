@@ -1,12 +1,15 @@
 //! Partners' push endpoints, as operators manage them: by the same use-cases as the partners themselves.
 
+use std::sync::Arc;
+
 use domain::{Mode, Timestamp};
+use serde_json::Value;
 use store::{PushAttempt, PushKey};
 use wire::admin::{List, Problem, Secret, push as shape};
 use wire::endpoints::{AddEndpoint, Again, ChangeEndpoint, OVERLAP_HOURS, ResendPushes, RotateKey};
 use wire::push::Key;
 
-use super::{Operator, Page, text, time};
+use super::{Operator, Page, json, text, time};
 use crate::Mall;
 use crate::error::Result;
 use crate::push_endpoints::{Manager, Shown, Told, Wanted};
@@ -47,6 +50,15 @@ pub(crate) fn shown(shown: &Shown) -> shape::PushEndpoint {
         waiting: *waiting,
         keys: keys.iter().map(key).collect(),
     }
+}
+
+/// An endpoint as the audit log keeps it: what waits for it at that moment is no part of the change.
+pub(crate) fn audited(one: &Shown) -> Value {
+    let mut value = json(&shown(one));
+    if let Value::Object(members) = &mut value {
+        members.remove("waiting");
+    }
+    value
 }
 
 fn issued((endpoint, key): (Shown, Key)) -> shape::IssuedPushEndpoint {
@@ -173,7 +185,7 @@ impl Mall {
 
     /// Sends a sample to a push endpoint of a partner.
     pub async fn test_push_endpoint_for(
-        &self,
+        self: &Arc<Self>,
         by: &Operator,
         (mode, code, id): (Mode, &str, &str),
     ) -> Result<shape::TestedPush> {

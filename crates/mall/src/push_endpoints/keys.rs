@@ -7,7 +7,7 @@ use wire::push::{KEYS_MAX, Key};
 
 use super::{EndpointReason, Manager, Shown, found};
 use crate::Mall;
-use crate::admin::{json, pushes};
+use crate::admin::pushes;
 use crate::error::{Error, Result};
 
 impl Mall {
@@ -51,13 +51,13 @@ impl Mall {
                 let endpoint = found(&mut tx, by, &whose, &request.endpoint_id).await?;
                 let after = self.shown(&mut tx, &whose, endpoint).await?;
                 let of = ("push.rotate", &whose, after.endpoint.id);
-                let both = (json(&pushes::shown(&before)), json(&pushes::shown(&after)));
+                let both = (pushes::audited(&before), pushes::audited(&after));
                 by.record(self, &mut tx, of, both).await?;
                 tx.commit().await?;
                 Ok((after, key))
             })
             .await?;
         self.push_bell.ring([shown.endpoint.key()]);
-        Ok((shown, key))
+        Ok((self.now_counted(shown).await?, key))
     }
 }

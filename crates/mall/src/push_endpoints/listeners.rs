@@ -59,9 +59,9 @@ impl Mall {
         let (mut outcomes, mut attempts) = (Vec::new(), Vec::new());
         // One that is no id names nothing that waits.
         for event_id in ids.iter().filter_map(|id| id.parse::<EventId>().ok()) {
-            if let Some(tries) = waits(&mut tx, endpoint, event_id).await? {
-                let (state, tries) = (DeliveryState::Delivered, tries + 1);
-                outcomes.push(PushOutcome { event_id, state, tries, due_at: now });
+            if let Some(was) = waits(&mut tx, endpoint, event_id).await? {
+                let (state, tries) = (DeliveryState::Delivered, was.0 + 1);
+                outcomes.push(PushOutcome { event_id, was, state, tries, due_at: now });
                 attempts.push(PushAttempt {
                     event_id,
                     tried_at: now,
@@ -81,11 +81,15 @@ impl Mall {
     }
 }
 
-/// How often an event was tried that waits for an endpoint.
-async fn waits(tx: &mut Tx, endpoint: &PushEndpoint, event: EventId) -> Result<Option<i64>> {
+/// How often an event was tried that waits for an endpoint, and since when it is due.
+async fn waits(
+    tx: &mut Tx,
+    endpoint: &PushEndpoint,
+    event: EventId,
+) -> Result<Option<(i64, Timestamp)>> {
     let delivery = tx.push_delivery(endpoint.key(), event).await?;
     let waiting = delivery.filter(|delivery| delivery.state == DeliveryState::Waiting);
-    Ok(waiting.map(|delivery| delivery.tries))
+    Ok(waiting.map(|delivery| (delivery.tries, delivery.due_at)))
 }
 
 fn signed(keys: &[Key], push: DuePush, now: Timestamp) -> Result<SignedEvent> {

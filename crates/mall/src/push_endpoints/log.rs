@@ -20,6 +20,8 @@ const ATTEMPTS_MAX: i64 = 1_000;
 const LOOKED_AT: i64 = 5_000;
 /// How many deliveries one transaction lets wait again: no order waits long behind it.
 const BATCH: i64 = 500;
+/// What will be deleted within this time is not told again: it would be gone before it is told.
+const KEPT_MIN: Span = Span::minutes(60);
 /// How many batches one call does.
 const BATCHES_MAX: usize = 40;
 
@@ -73,17 +75,6 @@ fn shown(told: Told) -> Delivery {
         decided_at: decided_at.map(Timestamp::as_millis),
         attempts: attempts.iter().map(of_partner).collect(),
         body,
-    }
-}
-
-/// Leaves out the last events if more of their millisecond may follow: by their ids alone nobody knows in which order they
-/// go, so that they must begin to wait together.
-fn end_with_a_moment(events: &mut Vec<PushEvent>) {
-    let moment = |event: &PushEvent| event.id.bytes().first_chunk::<6>().copied();
-    let last = events.last().and_then(moment);
-    let before = events.iter().rposition(|event| moment(event) != last);
-    if let Some(place) = before {
-        events.truncate(place + 1);
     }
 }
 
@@ -205,6 +196,11 @@ impl Mall {
         Ok(resent)
     }
 
+    /// Events that were written earlier are about to be deleted, or are.
+    fn resent_from(&self) -> Timestamp {
+        self.ctx.now() - self.settings.push_log + KEPT_MIN
+    }
+
     /// One event, be it that the endpoint was never to be told it: it may be younger than the event.
     async fn resend_one(
         &self,
@@ -216,7 +212,9 @@ impl Mall {
         self.retry(|| async {
             let mut tx = self.store.begin().await?;
             let event = tx.push_event((endpoint.mode, endpoint.partner_id), id).await?;
+            let event = event.filter(|event| event.recorded_at >= self.resent_from());
             let event = event.ok_or_else(|| by.event_unknown("event_id"))?;
+            tx.raise_push_endpoint(endpoint).await?;
             tx.insert_push_deliveries(&[(endpoint.id, &event)], self.ctx.now()).await?;
             tx.commit().await?;
             Ok(Resent { count: 1, next_cursor: None })
@@ -224,15 +222,17 @@ impl Mall {
         .await
     }
 
-    /// What failed of the events since a time. What is made to wait is failed no more, so that a next call goes on by itself.
+    /// What failed since a time. What is made to wait is failed no more, so that a next call goes on by itself.
     async fn resend_failed(&self, endpoint: &PushEndpoint, since: Timestamp) -> Result<Resent> {
         let mut count = 0;
         for _ in 0..BATCHES_MAX {
             let batch = self
                 .retry(|| async {
                     let mut tx = self.store.begin().await?;
+                    let (key, times) = (endpoint.key(), (since, self.resent_from()));
+                    tx.raise_push_endpoint(endpoint).await?;
                     let window = (self.ctx.now(), BATCH);
-                    let batch = tx.resend_failed_pushes(endpoint.key(), since, window).await?;
+                    let batch = tx.resend_failed_pushes(key, times, window).await?;
                     tx.commit().await?;
                     Ok(i64::try_from(batch).unwrap_or(BATCH))
                 })
@@ -258,31 +258,44 @@ impl Mall {
             let is_sample = event.event_type == EventType::PushSample.as_str();
             endpoint.wants(&event.event_type) && !is_sample
         };
+        let span = (span.0.max(self.resent_from()), span.1);
         let mut count = 0;
         for _ in 0..BATCHES_MAX {
-            let (is_last, resent, last) = self
+            let (is_all, resent, last) = self
                 .retry(|| async {
                     let mut tx = self.store.begin().await?;
                     let of = (whose.mode, whose.id);
                     let mut events = tx.push_events(of, span, (after, BATCH)).await?;
-                    let is_last = i64::try_from(events.len()).is_ok_and(|seen| seen < BATCH);
-                    if !is_last {
-                        end_with_a_moment(&mut events);
+                    let is_all = i64::try_from(events.len()).is_ok_and(|seen| seen < BATCH);
+                    if !is_all {
+                        leave_out_last(&mut events);
                     }
+                    tx.raise_push_endpoint(endpoint).await?;
                     let again: Vec<_> =
                         events.iter().filter(wanted).map(|event| (endpoint.id, event)).collect();
                     tx.insert_push_deliveries(&again, self.ctx.now()).await?;
                     let resent = again.len();
                     tx.commit().await?;
-                    Ok((is_last, resent, events.last().map(|event| event.id)))
+                    Ok((is_all, resent, events.last().map(|event| event.id)))
                 })
                 .await?;
             count += i64::try_from(resent).unwrap_or(BATCH);
             after = last.or(after);
-            if is_last {
+            if is_all {
                 return Ok(Resent { count, next_cursor: None });
             }
         }
         Ok(Resent { count, next_cursor: after.map(|id| id.to_string()) })
+    }
+}
+
+/// Leaves out those at the end that were written together: of one subject the earlier may be missing. The next batch has
+/// them all.
+fn leave_out_last(events: &mut Vec<PushEvent>) {
+    let last = events.last().map(|event| event.recorded_at);
+    let together = events.iter().rev().take_while(|event| Some(event.recorded_at) == last).count();
+    // Where they are a whole batch, there is nothing else to begin with.
+    if together < events.len() {
+        events.truncate(events.len() - together);
     }
 }

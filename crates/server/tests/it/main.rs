@@ -30,6 +30,7 @@ mod proxies;
 mod published;
 mod pushes;
 mod pushes_api;
+mod pushes_mended;
 mod raw;
 mod reconciling;
 mod refunds;
