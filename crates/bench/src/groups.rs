@@ -116,10 +116,10 @@ async fn prepare(ctx: &Ctx, database: &Database, members: u64) -> anyhow::Result
     let mall = mall::Mall::new(store.clone(), ctx.clone(), none, sealer, mall::Settings::default());
     for id in [MOVED, LARGE] {
         let new = NewGroup {
-            group_id: Some(id.to_owned()),
+            group_id: id.to_owned(),
             name: id.to_owned(),
             sim_limit: 10_000_000,
-            carrier_group: None,
+            carrier_group: Some(id.to_owned()),
             bundle: BundleWish {
                 plan_code: PLAN.to_owned(),
                 periods: 1,

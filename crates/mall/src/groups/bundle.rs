@@ -72,6 +72,7 @@ impl Mall {
         let turned = self.retry(|| async {
             let mut tx = self.store.begin().await?;
             let whose = (job.mode, job.partner_id, job.subject.as_str());
+            tx.hold_group(whose).await?;
             let Some(mut group) = tx.group(whose).await? else {
                 tx.finish_job(job).await?;
                 tx.commit().await?;
@@ -192,6 +193,6 @@ impl Mall {
 
     /// Whether the carrier does with a group's data what it should.
     pub(super) fn is_policy_applied(group: &Group) -> bool {
-        group.carrier_policy == group.wanted_policy()
+        group.carrier_policy == Some(group.wanted_policy())
     }
 }

@@ -36,6 +36,8 @@ pub(super) struct Part<'a> {
     pub(super) job: &'a Job,
     pub(super) id: GroupOperationId,
     pub(super) no: i64,
+    /// The carrier that the group had when the turn began.
+    pub(super) carrier: &'a str,
 }
 
 /// What a step has written down before it asks.
@@ -68,7 +70,6 @@ impl Mall {
         let (id, no) = job.subject.split_once(' ').ok_or_else(|| broken(job))?;
         let id: GroupOperationId = id.parse().map_err(|_| broken(job))?;
         let no = no.parse().map_err(|_| broken(job))?;
-        let part = Part { job, id, no };
         let whose = (job.mode, job.partner_id);
         let mut tx = self.store.read().await?;
         // It is gone if its result was kept long enough.
@@ -76,6 +77,7 @@ impl Mall {
         let group = tx.group((whose.0, whose.1, &operation.group_id)).await?;
         drop(tx);
         let carrier_code = group.ok_or_else(|| broken(job))?.bundle.carrier;
+        let part = Part { job, id, no, carrier: &carrier_code };
         let carrier = self.carrier(job.mode, &carrier_code).map(Arc::clone);
         let outside = carrier.as_ref().is_some_and(|one| !one.capabilities().in_process);
         let _place = match self.carrier_places.get(&carrier_code) {
@@ -122,6 +124,8 @@ impl Mall {
         let operation = tx.operation(whose, part.id).await?.ok_or_else(|| broken(part.job))?;
         let group = tx.group((whose.0, whose.1, &operation.group_id)).await?;
         let group = group.ok_or_else(|| broken(part.job))?;
+        // A group without SIMs may have got another meanwhile.
+        let carrier = carrier.filter(|_| group.bundle.carrier == part.carrier);
         let chunk = tx.chunk(whose, (part.id, part.no)).await?;
         let mut chunk = chunk.ok_or_else(|| broken(part.job))?;
         let moved = tx.members_moved(whose, (part.id, part.no)).await?;
@@ -156,12 +160,12 @@ impl Mall {
         if counts != ItemCounts::default() {
             self.count_items(&mut tx, &operation, counts).await?;
         }
+        tx.begin_operation(&operation).await?;
         let is_over = ask.is_empty() && look.is_empty();
         if is_over && !has_more(&chunk, &moved, now) {
             let moved = (moved.as_slice(), carrier.is_some());
             return self.put_off_part(tx, part, (&operation, chunk), moved).await;
         }
-        tx.begin_operation(&operation).await?;
         tx.update_chunk(whose, part.id, &mut chunk).await?;
         let call = sent_until.since(now);
         // It is looked at, asked for, and looked at again.

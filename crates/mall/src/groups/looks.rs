@@ -111,9 +111,14 @@ impl Weighing<'_> {
             _ => MemberStep::Unclear,
         };
         let said = if said.is_empty() { why.to_owned() } else { format!("{said}; {why}") };
+        // What may still be on its way must have come by the next look.
+        let pause = match step {
+            MemberStep::Unclear => self.pause.max(self.call),
+            _ => self.pause,
+        };
         match self.overdue {
             true => Heard::Review(said),
-            false => self.open(step, ItemCode::CarrierUnclear, said, self.pause),
+            false => self.open(step, ItemCode::CarrierUnclear, said, pause),
         }
     }
 
@@ -134,8 +139,8 @@ impl Weighing<'_> {
             None if self.step == MemberStep::Accepted => {
                 Heard::Not(ItemCode::CarrierDidNot, String::new())
             }
-            _ if self.overdue => Heard::Not(ItemCode::CarrierUnavailable, String::new()),
-            // What was sent just now may still be on its way; after that it is asked for again.
+            None if self.overdue => Heard::Not(ItemCode::CarrierUnavailable, String::new()),
+            // What was sent just now may still be on its way; after that it is asked for again, if there is time for it.
             _ => self.open(MemberStep::Unclear, ItemCode::CarrierUnavailable, said, self.call),
         }
     }
@@ -303,5 +308,54 @@ pub(super) fn state_of(heard: &Heard) -> ItemState {
         Heard::Not(..) => ItemState::Failed,
         Heard::PutOff(..) | Heard::Open(..) => ItemState::Waiting,
         Heard::Review(_) => ItemState::Review,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAUSE: Span = Span::seconds(1);
+    const CALL: Span = Span::seconds(30);
+
+    fn weighing(overdue: bool, answer: &Answer) -> Weighing<'_> {
+        Weighing {
+            kind: OperationKind::AddSims,
+            pause: PAUSE,
+            call: CALL,
+            before: true,
+            overdue,
+            answer,
+            step: MemberStep::Unclear,
+        }
+    }
+
+    fn lost() -> Answer {
+        Some(Err(ControlError::Unclear { message: "no answer".to_owned() }))
+    }
+
+    #[test]
+    fn what_was_sent_just_now_may_still_arrive_however_late_it_is() {
+        for overdue in [false, true] {
+            let heard = weighing(overdue, &lost()).weigh(Ok(&Membership::Out));
+            let Heard::Open(MemberStep::Unclear, ItemCode::CarrierUnavailable, _, pause) = heard
+            else {
+                panic!("{heard:?}")
+            };
+            assert_eq!(pause, CALL);
+        }
+        let heard = weighing(true, &None).weigh(Ok(&Membership::Out));
+        assert_eq!(heard, Heard::Not(ItemCode::CarrierUnavailable, String::new()));
+    }
+
+    #[test]
+    fn nobody_looks_again_before_what_was_sent_is_over() {
+        let heard = weighing(false, &lost()).weigh(Err("no answer"));
+        let Heard::Open(MemberStep::Unclear, _, _, pause) = heard else { panic!("{heard:?}") };
+        assert_eq!(pause, CALL);
+        let accepted = Some(Ok(Accepted { request_id: None, said: String::new() }));
+        let heard = weighing(false, &accepted).weigh(Err("no answer"));
+        let Heard::Open(MemberStep::Accepted, _, _, pause) = heard else { panic!("{heard:?}") };
+        assert_eq!(pause, PAUSE);
     }
 }

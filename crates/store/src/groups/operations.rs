@@ -322,7 +322,7 @@ impl Tx {
     pub async fn count_operation(
         &mut self,
         operation: &Operation,
-        more: ItemCounts,
+        news: ItemCounts,
     ) -> Result<ItemCounts> {
         let (mode, partner) = (operation.mode.as_str(), operation.partner_id.to_string());
         let id = operation.id.to_string();
@@ -333,10 +333,10 @@ impl Tx {
             mode,
             partner,
             &id,
-            more.succeeded,
-            more.failed,
-            more.cancelled,
-            more.review,
+            news.succeeded,
+            news.failed,
+            news.cancelled,
+            news.review,
         )?;
         let row = Row { table: "group_operations", key: &id };
         let counts = row.needed("request_id", counts)?;
