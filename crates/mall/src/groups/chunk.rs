@@ -4,12 +4,13 @@
 //! job's fence, with the time by which whatever it sends must be over. Only then the carrier is asked (`looks.rs`), and what
 //! came of it is written (`write.rs`). Whoever takes over, after a death at any point, finds each SIM where it was left.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use carriers::{Carrier, Feature};
 use domain::group::{Group, Item, ItemCounts, ItemState, Member, Operation};
 use domain::id::GroupOperationId;
-use domain::{Span, Timestamp};
+use domain::{Iccid, Span, Timestamp};
 use store::{Chunk, Job, Tx};
 
 use super::accept::{LANES, chunk_count, chunk_job};
@@ -110,13 +111,21 @@ impl Mall {
     async fn prepare(&self, part: &Part<'_>, carrier: Option<&Arc<dyn Carrier>>) -> Result<Step> {
         // Orders are many and short: of this there is little at a time.
         let _turn = self.group_turns.acquire().await;
-        self.retry(|| self.prepare_once(part, carrier)).await
+        self.retry(|| async {
+            let mut tx = self.store.read().await?;
+            let whose = (part.job.mode, part.job.partner_id);
+            let operation = tx.operation(whose, part.id).await?.ok_or_else(|| broken(part.job))?;
+            let earlier = tx.undecided_before(&operation).await?;
+            drop(tx);
+            self.prepare_once(part, (carrier, &earlier)).await
+        })
+        .await
     }
 
     async fn prepare_once(
         &self,
         part: &Part<'_>,
-        carrier: Option<&Arc<dyn Carrier>>,
+        (carrier, earlier): (Option<&Arc<dyn Carrier>>, &HashSet<Iccid>),
     ) -> Result<Step> {
         let whose = (part.job.mode, part.job.partner_id);
         let mut tx = self.store.begin().await?;
@@ -143,6 +152,7 @@ impl Mall {
             operation: &operation,
             group: &group,
             can: carrier.map(|one| one.capabilities().has(Feature::Groups)),
+            earlier,
             room: size - look.len(),
             waits_max: self.settings.provisioning_deadline,
             sent_until,

@@ -26,13 +26,6 @@ pub(super) enum Judged {
     Later(ItemCode),
 }
 
-impl Judged {
-    /// Whether an earlier operation on the group that has not ended may make it another.
-    pub(super) fn may_change(self) -> bool {
-        matches!(self, Self::Done(ItemCode::AlreadyInGroup) | Self::Cannot(ItemCode::SimNotInGroup))
-    }
-}
-
 /// What is written down of some SIMs.
 pub(super) struct Known {
     pub(super) sims: HashMap<SimKey, Sim>,

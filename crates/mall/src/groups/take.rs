@@ -20,6 +20,9 @@ pub(super) struct Taking<'a> {
     pub(super) group: &'a Group,
     /// Whether the carrier has groups; `None`: this node does not know it.
     pub(super) can: Option<bool>,
+    /// SIMs that earlier operations on the group have not decided. They were read before all else: what these have decided
+    /// since is there to be read.
+    pub(super) earlier: &'a HashSet<Iccid>,
     /// How many SIMs at most.
     pub(super) room: usize,
     /// How long a SIM waits for others before it fails.
@@ -61,15 +64,11 @@ impl Taking<'_> {
         let iccids: Vec<Iccid> = items.iter().map(|item| item.iccid.clone()).collect();
         let known = Known::read(tx, self.group, &iccids.iter().collect::<Vec<_>>()).await?;
         let mut ready = Vec::new();
-        let mut follows = None;
         for item in items {
             let judged = known.judge(self.group, self.operation.kind, (&item.iccid, can));
-            if judged.may_change() && follows.is_none() {
-                follows = Some(tx.follows_another(self.operation).await?);
-            }
             match judged {
-                // What an earlier operation has not come to yet decides.
-                judged if judged.may_change() && follows == Some(true) => {
+                // What earlier operations make of it comes first.
+                _ if self.earlier.contains(&item.iccid) => {
                     self.put_off(item, ItemCode::SimBusy, BUSY_PAUSE);
                 }
                 Judged::Ask => ready.push(item),

@@ -102,14 +102,14 @@ pub(super) struct Bundle {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum AtLimit {
+pub(super) enum AtLimit {
     Stop,
     Throttle,
     Renew,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum AtEnd {
+pub(super) enum AtEnd {
     Renew,
     End,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::Mode;
+use domain::{Mode, Span};
 use sdk::{Accepted, Client, OperationResult};
 use testkit::{Engine, TestMall, TestPartner};
 
@@ -21,6 +21,8 @@ struct Fleet {
 
 /// The group's code.
 const GROUP: &str = "FLEET-1";
+/// How often it is waited for an operation to end.
+const STEPS_MAX: u32 = 600;
 /// A number of a card that nobody has.
 const NOBODYS: &str = "8900100000000000000";
 
@@ -50,10 +52,17 @@ impl Fleet {
     /// What became of an operation, once nothing more is to be done.
     async fn ended(&self, accepted: &Accepted) -> OperationResult {
         assert_eq!(accepted.status, "ACCEPTED");
-        self.mall.settle().await;
-        let result = self.client.async_result(&accepted.request_id, false, 1).await.unwrap();
-        assert!(result.finished_at.is_some(), "{result:?}");
-        result
+        for _ in 0..STEPS_MAX {
+            self.mall.settle().await;
+            let result = self.client.async_result(&accepted.request_id, false, 1).await.unwrap();
+            if result.finished_at.is_some() {
+                return result;
+            }
+            assert_eq!(result.status, "RUNNING");
+            // Many SIMs are done in many turns.
+            self.mall.advance(Span::millis(100)).await;
+        }
+        panic!("the operation does not end")
     }
 
     /// Adds SIMs, and insists that all of them came in.

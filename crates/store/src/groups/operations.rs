@@ -1,9 +1,11 @@
 //! Operations on the SIMs of groups, and their parts. A part keeps its SIMs and what came of each as lines of one text: it is
 //! written by whoever has its job, and by a person's decision, each by compare-and-set.
 
+use std::collections::HashSet;
+
 use domain::group::{Item, ItemCounts, ItemState, Operation, OperationState};
 use domain::id::{GroupOperationId, PartnerId};
-use domain::{Mode, Timestamp};
+use domain::{Iccid, Mode, Timestamp};
 
 use super::GroupKey;
 use crate::engine::{Tx, execute, fetch_all, fetch_optional, one_row, statements};
@@ -32,8 +34,11 @@ statements! {
     NEWEST = select!("AND partner_id = $2 AND group_id = $3 ORDER BY operation_no DESC LIMIT 1");
     OF_GROUP = select!("AND partner_id = $2 AND group_id = $3 AND operation_no < $4
         ORDER BY operation_no DESC LIMIT $5");
-    EARLIER = "SELECT operation_no FROM group_operations WHERE mode = $1 AND partner_id = $2
-        AND group_id = $3 AND operation_no < $4 AND finished_at IS NULL LIMIT 1";
+    /// Parts of earlier operations on a group that have SIMs which are not decided.
+    EARLIER = "SELECT c.request_id, c.lines FROM group_operations o JOIN group_chunks c ON c.mode = o.mode
+        AND c.partner_id = o.partner_id AND c.request_id = o.request_id WHERE o.mode = $1
+        AND o.partner_id = $2 AND o.group_id = $3 AND o.operation_no < $4 AND o.finished_at IS NULL
+        AND c.open > 0";
     ANYBODYS = select!("AND request_id = $2");
     /// Ids sort by their time.
     OLD = select!("AND request_id < $2 AND finished_at IS NOT NULL ORDER BY request_id LIMIT $3");
@@ -281,12 +286,19 @@ impl Tx {
         rows.into_iter().map(|row| row.into_operation(mode)).collect()
     }
 
-    /// Whether an earlier operation on the same group has not ended.
-    pub async fn follows_another(&mut self, operation: &Operation) -> Result<bool> {
+    /// The SIMs that earlier operations on the same group have not decided.
+    pub async fn undecided_before(&mut self, operation: &Operation) -> Result<HashSet<Iccid>> {
         let (mode, partner) = (operation.mode.as_str(), operation.partner_id.to_string());
         let (group, no) = (&operation.group_id, operation.no);
-        let earlier = fetch_optional!(self, (i64,), EARLIER, mode, partner, group, no)?;
-        Ok(earlier.is_some())
+        let mut undecided = HashSet::new();
+        for (request, lines) in
+            fetch_all!(self, (String, String), EARLIER, mode, partner, group, no)?
+        {
+            let waiting = items(&request, &lines)?.into_iter();
+            let waiting = waiting.filter(|item| item.state == ItemState::Waiting);
+            undecided.extend(waiting.map(|item| item.iccid));
+        }
+        Ok(undecided)
     }
 
     /// An operation by its id, whosever it is.

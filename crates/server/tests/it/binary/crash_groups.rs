@@ -27,6 +27,8 @@ on_both_engines!(killed_while_sims_join_and_leave);
 
 /// The groups: the first gets all SIMs, the second a part of the same.
 const GROUPS: [&str; 2] = ["FLEET-1", "FLEET-2"];
+/// What a killed server had in hand is taken over after so long.
+const LEASE: &str = "--lease-seconds=5";
 /// Clients that order meanwhile.
 const CLIENTS: usize = 2;
 /// How many SIMs a request names at most.
@@ -256,7 +258,7 @@ async fn lives(
         if kill == kills.div_ceil(2) {
             open.lock().unwrap().extend(removes.iter().cloned());
         }
-        let mut server = Server::start(&mut installation.serve([&network.option()]));
+        let mut server = Server::start(&mut installation.serve([&network.option(), LEASE]));
         let mut clients = JoinSet::new();
         for _ in 0..CLIENTS {
             let client = demo_client(&server.url);
@@ -272,7 +274,7 @@ async fn lives(
     if kills < 2 {
         open.lock().unwrap().extend(removes);
     }
-    let server = Server::start(&mut installation.serve([&network.option()]));
+    let server = Server::start(&mut installation.serve([&network.option(), LEASE]));
     ask(demo_client(&server.url), Arc::clone(&open), Arc::clone(sent)).await;
     assert!(open.lock().unwrap().is_empty());
     assert_eq!(server.stop().code, Some(0));
@@ -289,7 +291,7 @@ async fn killed_while_sims_join_and_leave(engine: Engine) {
     let (book, sent) = (Arc::new(Mutex::new(Book::default())), Arc::default());
     lives((&installation, &network), (&book, &sims), &sent).await;
     let mut wrong = Vec::new();
-    let server = Server::start(&mut installation.serve([&network.option()]));
+    let server = Server::start(&mut installation.serve([&network.option(), LEASE]));
     let client = demo_client(&server.url);
     let unsure = std::mem::take(&mut book.lock().unwrap().unsure);
     for order in unsure {
