@@ -162,8 +162,8 @@ impl Mall {
                     let jobs =
                         (1..=chunk_count(&operation)).map(|no| self.waiting_job(&operation, no));
                     for job in jobs {
-                        // Parts that nobody has begun end at once; those that run see it at their next step.
-                        tx.add_missing_job(&job, self.ctx.now()).await?;
+                        // Parts that nobody has begun or that were given up end at once; those that run see it at their next step.
+                        tx.add_or_revive_job(&job, self.ctx.now()).await?;
                     }
                 }
                 let after = self.known_operation(&mut tx, partner, request_id).await?;

@@ -211,9 +211,10 @@ impl Mall {
             let waits = waits.filter_map(|item| item.waits.map(|(_, until)| until));
             let looks = moved.iter().filter_map(|member| member.look_at);
             let at = waits.chain(looks).min().unwrap_or(now).max(now + BUSY_PAUSE);
-            let (at, why) = match has_carrier {
-                true => (at, "its SIMs are busy, or their carrier works on them"),
-                false => (now + NO_CARRIER_PAUSE, "this node does not know the group's carrier"),
+            let (at, why) = if has_carrier {
+                (at, "its SIMs are busy, or their carrier works on them")
+            } else {
+                (now + NO_CARRIER_PAUSE, "this node does not know the group's carrier")
             };
             tx.reschedule_job(job, at, 0, why).await?;
         }

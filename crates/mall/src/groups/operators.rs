@@ -227,14 +227,11 @@ impl Mall {
             return Err(credit_exceeded().into());
         }
         if !tx.insert_group(&group).await? {
-            return Err(match tx.group(key(&group)).await? {
-                None => carrier_group_taken(&group.bundle),
-                Some(_) => {
-                    let detail = format!("the partner has a group {} already", group.id);
-                    Problem::conflict("GROUP_EXISTS", detail)
-                }
+            if tx.group(key(&group)).await?.is_none() {
+                return Err(carrier_group_taken(&group.bundle).into());
             }
-            .into());
+            let detail = format!("the partner has a group {} already", group.id);
+            return Err(Problem::conflict("GROUP_EXISTS", detail).into());
         }
         self.write_bundle_jobs(&mut tx, &group).await?;
         self.record_group(&mut tx, by, ("group.create", partner), (None, &group)).await?;
@@ -361,18 +358,15 @@ impl Mall {
         (after, limit): (Option<&GroupPlace>, i64),
     ) -> Result<Vec<GroupPlace>> {
         let mut tx = self.store.read().await?;
-        let groups = match partner {
-            Some(code) => {
-                let owner = partner_of(&mut tx, mode, code).await?;
-                let after = after.map_or("", |after| after.group.id.as_str());
-                tx.groups((mode, owner.id, after), limit).await?
-            }
-            None => {
-                let whose = after.map(|after| after.group.partner_id.to_string());
-                let after = after.map_or("", |after| after.group.id.as_str());
-                let after = (whose.as_deref().unwrap_or_default(), after);
-                tx.groups_of_all(mode, after, limit).await?
-            }
+        let groups = if let Some(code) = partner {
+            let owner = partner_of(&mut tx, mode, code).await?;
+            let after = after.map_or("", |after| after.group.id.as_str());
+            tx.groups((mode, owner.id, after), limit).await?
+        } else {
+            let whose = after.map(|after| after.group.partner_id.to_string());
+            let after = after.map_or("", |after| after.group.id.as_str());
+            let after = (whose.as_deref().unwrap_or_default(), after);
+            tx.groups_of_all(mode, after, limit).await?
         };
         let mut places = Vec::with_capacity(groups.len());
         for group in groups {

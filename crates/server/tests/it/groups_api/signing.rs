@@ -39,7 +39,9 @@ impl Fleet {
     /// Insists that a call is taken however the MD5 schemes may sign it, and in the published form alone under HMAC.
     async fn is_tolerant(&self, call: &Call, more: Value) {
         let without = |names: &'static [&'static str]| {
-            move |over: &mut Map<String, Value>| over.retain(|name, _| !names.iter().any(|one| one == name))
+            move |over: &mut Map<String, Value>| {
+                over.retain(|name, _| !names.iter().any(|one| one == name))
+            }
         };
         for scheme in Scheme::ALL {
             for (form, left_out) in [
