@@ -149,7 +149,9 @@ async fn fill_members(
     let key = (Mode::Test, partner, LARGE);
     let many = i64::try_from(count)?;
     let mut tx = store.begin().await?;
-    let place = tx.take_group_places(key, many).await?.context("the group is full")?;
+    let group = tx.group(key).await?.context("the group is gone")?;
+    let carrier = &group.bundle.carrier;
+    let place = tx.take_group_places(key, carrier, many).await?.context("the group is full")?;
     let mut members = Vec::new();
     for (number, place) in (MEMBERS_FROM + first..).zip(place..place + many) {
         members.push(Member {

@@ -206,7 +206,7 @@ impl Mall {
                 let now = self.now(group.mode);
                 let zone = self.zone_of(tx, (group.mode, group.partner_id)).await?;
                 let next = Period::begin(group.period.no + 1, now, group.bundle.length, &zone);
-                if self.begin_period(tx, group, next).await? {
+                if self.renew_bundle(tx, group, next).await?.is_none() {
                     let run_at = self.real(group.mode, next.expire_at);
                     let job = group_job(group, JobKind::TurnGroup, run_at);
                     tx.insert_job(&job, self.ctx.now()).await?;
