@@ -116,10 +116,10 @@ async fn prepare(ctx: &Ctx, database: &Database, members: u64) -> anyhow::Result
     let mall = mall::Mall::new(store.clone(), ctx.clone(), none, sealer, mall::Settings::default());
     for id in [MOVED, LARGE] {
         let new = NewGroup {
-            group_id: Some(id.to_owned()),
+            group_id: id.to_owned(),
             name: id.to_owned(),
             sim_limit: 10_000_000,
-            carrier_group: None,
+            carrier_group: Some(id.to_owned()),
             bundle: BundleWish {
                 plan_code: PLAN.to_owned(),
                 periods: 1,
@@ -149,7 +149,9 @@ async fn fill_members(
     let key = (Mode::Test, partner, LARGE);
     let many = i64::try_from(count)?;
     let mut tx = store.begin().await?;
-    let place = tx.take_group_places(key, many).await?.context("the group is full")?;
+    let group = tx.group(key).await?.context("the group is gone")?;
+    let carrier = &group.bundle.carrier;
+    let place = tx.take_group_places(key, carrier, many).await?.context("the group is full")?;
     let mut members = Vec::new();
     for (number, place) in (MEMBERS_FROM + first..).zip(place..place + many) {
         members.push(Member {

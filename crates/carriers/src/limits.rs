@@ -34,6 +34,27 @@ pub(crate) enum Purpose {
     Question,
     /// It orders or changes something.
     Change,
+    /// A question about a group's SIMs, of which there are many.
+    GroupQuestion,
+    /// It moves a group's SIM, of which there are many.
+    GroupChange,
+}
+
+impl Purpose {
+    fn is_question(self) -> bool {
+        matches!(self, Self::Question | Self::GroupQuestion)
+    }
+
+    fn is_of_group(self) -> bool {
+        matches!(self, Self::GroupQuestion | Self::GroupChange)
+    }
+}
+
+/// A call's place, taken until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    _place: OwnedSemaphorePermit,
+    _of_groups: Option<OwnedSemaphorePermit>,
 }
 
 /// Not now; nothing was sent.
@@ -49,12 +70,15 @@ pub(crate) struct Limiter {
     ctx: Ctx,
     limits: Limits,
     places: Arc<Semaphore>,
+    /// Half of the places: what is done for groups leaves the rest to orders, which stand in no line behind it.
+    group_places: Arc<Semaphore>,
     count: Mutex<Count>,
 }
 
 #[derive(Debug)]
 struct Count {
     next_start: Timestamp,
+    next_group_start: Timestamp,
     day: i64,
     calls: u32,
 }
@@ -62,25 +86,55 @@ struct Count {
 impl Limiter {
     pub fn new(ctx: Ctx, limits: Limits) -> Self {
         let places = usize::try_from(limits.in_flight.max(1)).unwrap_or(1);
-        let count = Count { next_start: ctx.now(), day: 0, calls: 0 };
-        Self { ctx, limits, places: Arc::new(Semaphore::new(places)), count: Mutex::new(count) }
+        let now = ctx.now();
+        let count = Count { next_start: now, next_group_start: now, day: 0, calls: 0 };
+        let (places, group_places) = (Semaphore::new(places), Semaphore::new((places / 2).max(1)));
+        let (places, group_places) = (Arc::new(places), Arc::new(group_places));
+        Self { ctx, limits, places, group_places, count: Mutex::new(count) }
     }
 
     /// Waits for a call's turn. The place is taken until the permit is dropped.
-    pub async fn start(&self, purpose: Purpose) -> Result<OwnedSemaphorePermit, PutOff> {
+    pub async fn start(&self, purpose: Purpose) -> Result<Place, PutOff> {
         let crowded = PutOff { after: CROWDED_RETRY, message: "too many calls to the carrier" };
         let (begun, wait_max) = (Instant::now(), self.limits.wait_max.to_std());
-        let place = timeout(wait_max, Arc::clone(&self.places).acquire_owned()).await;
+        // All waits together are a call's wait: its caller counts on that.
+        let left = || wait_max.saturating_sub(begun.elapsed());
+        let span = |left: std::time::Duration| {
+            Span::micros(i64::try_from(left.as_micros()).unwrap_or(i64::MAX))
+        };
+        let mut of_groups = None;
+        if purpose.is_of_group() {
+            let place = timeout(left(), Arc::clone(&self.group_places).acquire_owned()).await;
+            let Ok(Ok(place)) = place else { return Err(crowded) };
+            of_groups = Some(place);
+            let wait = self.group_turn(span(left()), crowded.clone())?;
+            if wait.as_micros() > 0 {
+                sleep(wait.to_std()).await;
+            }
+        }
+        let place = timeout(left(), Arc::clone(&self.places).acquire_owned()).await;
         // The semaphore is never closed.
         let Ok(Ok(place)) = place else { return Err(crowded) };
-        // Both waits together are a call's wait: its caller counts on that.
-        let left = wait_max.saturating_sub(begun.elapsed()).as_micros();
-        let left = Span::micros(i64::try_from(left).unwrap_or(i64::MAX));
-        let wait = self.turn(purpose, left, crowded)?;
+        let wait = self.turn(purpose, span(left()), crowded)?;
         if wait.as_micros() > 0 {
             sleep(wait.to_std()).await;
         }
-        Ok(place)
+        Ok(Place { _place: place, _of_groups: of_groups })
+    }
+
+    /// How long a call for a group waits before it stands in line with all others: at most half of all starts are groups'.
+    fn group_turn(&self, left: Span, crowded: PutOff) -> Result<Span, PutOff> {
+        let (now, pace) = (self.ctx.now(), self.pace() + self.pace());
+        // The count is valid between any two statements that change it.
+        let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
+        let start = count.next_group_start.max(now);
+        let start = if start > now + self.limits.wait_max + pace { now } else { start };
+        let wait = start.since(now);
+        if wait > left {
+            return Err(crowded);
+        }
+        count.next_group_start = start + pace;
+        Ok(wait)
     }
 
     /// How long to wait for the next start, which is then taken; `left` at most.
@@ -93,7 +147,7 @@ impl Limiter {
             (count.day, count.calls) = (day, 0);
         }
         let spent = self.limits.calls_per_day.is_some_and(|most| count.calls >= most);
-        if spent && purpose == Purpose::Question {
+        if spent && purpose.is_question() {
             let message = "today's questions to the carrier are used up";
             return Err(PutOff { after: SPENT_RETRY, message });
         }
@@ -159,6 +213,31 @@ mod tests {
         // The clock is put back.
         clock.0.store(0, Ordering::Relaxed);
         assert_eq!(turn(&limiter, Purpose::Change), Ok(Span::micros(0)));
+    }
+
+    #[tokio::test]
+    async fn groups_leave_half_of_the_places_and_of_the_pace_to_orders() {
+        let limits = Limits { in_flight: 4, starts_per_second: 1_000_000, ..LIMITS };
+        let (_, crowd) = limiter(Limits { wait_max: Span::millis(10), ..limits });
+        let mut taken = Vec::new();
+        for _ in 0..2 {
+            taken.push(crowd.start(Purpose::GroupChange).await.unwrap());
+        }
+        assert!(crowd.start(Purpose::GroupQuestion).await.is_err());
+        for _ in 0..2 {
+            taken.push(crowd.start(Purpose::Change).await.unwrap());
+        }
+        assert!(crowd.start(Purpose::Question).await.is_err());
+        drop(taken);
+        assert!(crowd.start(Purpose::GroupChange).await.is_ok());
+        // Ten starts a second, of which five are groups': each of theirs waits, and holds up no other.
+        let (_, paced) = limiter(LIMITS);
+        let crowded = PutOff { after: CROWDED_RETRY, message: "" };
+        let group_turn = || paced.group_turn(LIMITS.wait_max, crowded.clone()).ok();
+        assert_eq!(group_turn(), Some(Span::millis(0)));
+        assert_eq!(group_turn(), Some(Span::millis(200)));
+        assert_eq!(group_turn(), None);
+        assert_eq!(turn(&paced, Purpose::Change), Ok(Span::millis(0)));
     }
 
     #[test]

@@ -95,7 +95,25 @@ impl Plain {
         path: String,
         body: Option<Value>,
     ) -> Result<Value, QueryError> {
-        let answer = self.send(Purpose::Question, (method, path), body).await?;
+        self.question(Purpose::Question, (method, path), body).await
+    }
+
+    async fn ask_of_group(
+        &self,
+        method: Method,
+        path: String,
+        body: Option<Value>,
+    ) -> Result<Value, QueryError> {
+        self.question(Purpose::GroupQuestion, (method, path), body).await
+    }
+
+    async fn question(
+        &self,
+        purpose: Purpose,
+        call: (Method, String),
+        body: Option<Value>,
+    ) -> Result<Value, QueryError> {
+        let answer = self.send(purpose, call, body).await?;
         let unreadable = || QueryError { message: answer.said() };
         if answer.status != 200 {
             return Err(unreadable());
@@ -104,13 +122,13 @@ impl Plain {
     }
 
     /// Changes something that may be changed twice without harm.
-    async fn change(
+    async fn change_group(
         &self,
         method: Method,
         path: String,
         body: Option<Value>,
     ) -> Result<Accepted, ControlError> {
-        let answer = self.send(Purpose::Change, (method, path), body).await?;
+        let answer = self.send(Purpose::GroupChange, (method, path), body).await?;
         match meant(&answer) {
             Meant::Taken(_) => Ok(Accepted { request_id: None, said: answer.said() }),
             Meant::Refused { code, message } => Err(ControlError::Refused { code, message }),
@@ -269,11 +287,13 @@ impl Carrier for Plain {
     }
 
     async fn join_group(&self, group: &str, iccid: &Iccid) -> Result<Accepted, ControlError> {
-        self.change(Method::PUT, format!("/groups/{group}/sims/{}", iccid.as_str()), None).await
+        self.change_group(Method::PUT, format!("/groups/{group}/sims/{}", iccid.as_str()), None)
+            .await
     }
 
     async fn leave_group(&self, group: &str, iccid: &Iccid) -> Result<Accepted, ControlError> {
-        self.change(Method::DELETE, format!("/groups/{group}/sims/{}", iccid.as_str()), None).await
+        self.change_group(Method::DELETE, format!("/groups/{group}/sims/{}", iccid.as_str()), None)
+            .await
     }
 
     async fn group_members(
@@ -283,7 +303,7 @@ impl Carrier for Plain {
     ) -> Result<Vec<Membership>, QueryError> {
         let asked: Vec<&str> = iccids.iter().map(Iccid::as_str).collect();
         let path = format!("/groups/{group}/members");
-        let body = self.ask(Method::POST, path, Some(json!({ "iccids": asked }))).await?;
+        let body = self.ask_of_group(Method::POST, path, Some(json!({ "iccids": asked }))).await?;
         let members = tolerant::list(&body, "members");
         if members.len() != iccids.len() {
             return Err(unreadable("a list of members"));
@@ -299,7 +319,7 @@ impl Carrier for Plain {
 
     async fn group_usage(&self, group: &str, from: Timestamp) -> Result<GroupUsage, QueryError> {
         let path = format!("/groups/{group}/usage?from={}", from.as_micros());
-        let body = self.ask(Method::GET, path, None).await?;
+        let body = self.ask_of_group(Method::GET, path, None).await?;
         let used = tolerant::count(&body, &["used"]).ok_or_else(|| unreadable("bytes used"))?;
         let as_of = tolerant::number(&body, &["as_of"]).map(Timestamp::from_micros);
         Ok(GroupUsage { used, as_of })
@@ -311,6 +331,6 @@ impl Carrier for Plain {
         policy: CarrierPolicy,
     ) -> Result<Accepted, ControlError> {
         let body = json!({ "policy": policy.as_str() });
-        self.change(Method::PUT, format!("/groups/{group}/policy"), Some(body)).await
+        self.change_group(Method::PUT, format!("/groups/{group}/policy"), Some(body)).await
     }
 }

@@ -276,8 +276,8 @@ pub struct Group {
     pub used_at: Option<Timestamp>,
     /// The highest part of the volume, of a hundred, that was told in this period.
     pub told: u32,
-    /// What the carrier was last asked to do with its data.
-    pub carrier_policy: CarrierPolicy,
+    /// What the carrier does with its data; `None` while it is asked, until that is known.
+    pub carrier_policy: Option<CarrierPolicy>,
     /// Raised by every change but those of its counts.
     pub version: i64,
     /// When it was made.

@@ -12,6 +12,7 @@ mod looks;
 mod operators;
 mod results;
 mod reviews;
+mod standing;
 mod take;
 mod watch;
 mod write;
@@ -146,12 +147,11 @@ impl Mall {
         let after = wish.cursor.as_deref().map(read_cursor).transpose()?;
         let mut tx = self.store.read().await?;
         let group = tx.group(key).await?.ok_or(Code::GroupUnknown)?;
-        let mut sims = match after {
-            Some(after) => tx.members_after(key, after, size + 1).await?,
-            None => {
-                let skipped = i64::from(wish.page_no.saturating_sub(1)) * size;
-                tx.members_at(key, skipped, size + 1).await?
-            }
+        let mut sims = if let Some(after) = after {
+            tx.members_after(key, after, size + 1).await?
+        } else {
+            let skipped = i64::from(wish.page_no.saturating_sub(1)) * size;
+            tx.members_at(key, skipped, size + 1).await?
         };
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         let more = sims.len() > size;

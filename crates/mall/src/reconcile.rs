@@ -84,6 +84,7 @@ impl Mall {
     pub async fn reconcile(&self) -> Result<Reconciled> {
         let mut done = Reconciled::default();
         self.review_given_up(&mut done).await?;
+        done.jobs_added += self.revive_group_jobs().await?;
         self.hasten_put_off(&mut done).await?;
         for mode in Mode::ALL {
             self.sweep_mode(mode, &mut done).await?;
@@ -132,6 +133,7 @@ impl Mall {
             self.forget_old_events().await?;
             self.forget_old_operations(mode).await?;
             done.jobs_added += self.await_all_renewals(mode).await?;
+            done.jobs_added += self.add_missing_group_jobs(mode).await?;
         }
         for _ in 0..PARTS_MAX {
             let part = self.store.sweep_orders(mode, &place.after, PART).await?;

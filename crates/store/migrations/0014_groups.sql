@@ -37,12 +37,14 @@ CREATE TABLE sim_groups (
     used_at BIGINT,
     -- The highest part of the volume, of a hundred, that was told in this period.
     told BIGINT NOT NULL,
-    -- What the carrier was last asked to do with the group's data.
-    carrier_policy TEXT NOT NULL CHECK (carrier_policy IN ('open', 'throttled', 'stopped')),
+    -- What the carrier does with the group's data; NULL while it is asked, until that is known.
+    carrier_policy TEXT CHECK (carrier_policy IN ('open', 'throttled', 'stopped')),
     version BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     PRIMARY KEY (mode, partner_id, group_id)
 );
+-- No two groups are one at a carrier, whosever they are.
+CREATE UNIQUE INDEX sim_groups_at_carrier ON sim_groups (carrier, carrier_group);
 
 -- A SIM in a group, on its way in or out, or in doubt: the key lets a SIM be in one at most. Written before the carrier is
 -- asked.

@@ -7,7 +7,7 @@
 mod members;
 mod operations;
 
-use domain::group::{Bundle, Group, Period};
+use domain::group::{Bundle, CarrierPolicy, Group, Period};
 use domain::id::PartnerId;
 use domain::package::{PlanLength, Volume};
 use domain::{Mode, Timestamp};
@@ -51,15 +51,21 @@ statements! {
         carrier_group = $15, period_no = $16, counted_from = $17, effective_at = $18, expire_at = $19,
         metered_from = $20, at_limit = $21, at_end = $22, used_bytes = $23, used_at = $24, told = $25,
         carrier_policy = $26, version = version + 1
-        WHERE mode = $1 AND partner_id = $2 AND group_id = $3 AND version = $4";
+        WHERE mode = $1 AND partner_id = $2 AND group_id = $3 AND version = $4
+        AND (carrier = $14 OR held_count = 0)";
     FIND = select!("AND partner_id = $2 AND group_id = $3");
     OF_PARTNER = select!("AND partner_id = $2 AND group_id > $3 ORDER BY group_id LIMIT $4");
     OF_MODE = select!("AND (partner_id, group_id) > ($2, $3) ORDER BY partner_id, group_id LIMIT $4");
+    AT_CARRIER = "SELECT group_id FROM sim_groups WHERE carrier = $1 AND carrier_group = $2
+        AND NOT (mode = $3 AND partner_id = $4 AND group_id = $5)";
+    COUNT_OF_PARTNER = "SELECT COUNT(*) AS count FROM sim_groups WHERE mode = $1 AND partner_id = $2";
+    /// Whoever changes the group waits from here on.
+    HOLD = "UPDATE sim_groups SET state = state WHERE mode = $1 AND partner_id = $2 AND group_id = $3";
     ANY = "SELECT group_id FROM sim_groups WHERE mode = $1 AND partner_id = $2 LIMIT 1";
     /// The row is locked by it: whoever takes places at the same time waits, and sees what is left.
     TAKE_PLACES = "UPDATE sim_groups SET held_count = held_count + $4, next_place = next_place + $4
         WHERE mode = $1 AND partner_id = $2 AND group_id = $3 AND held_count + $4 <= sim_limit
-        AND state <> 'ended' RETURNING next_place";
+        AND state <> 'ended' AND carrier = $5 RETURNING next_place";
     COUNT = "UPDATE sim_groups SET sim_count = sim_count + $4, held_count = held_count + $5
         WHERE mode = $1 AND partner_id = $2 AND group_id = $3";
     NEXT_OPERATION = "UPDATE sim_groups SET operation_no = operation_no + 1
@@ -112,7 +118,7 @@ struct GroupRow {
     used_bytes: i64,
     used_at: Option<i64>,
     told: i64,
-    carrier_policy: String,
+    carrier_policy: Option<String>,
     version: i64,
     created_at: i64,
 }
@@ -162,7 +168,10 @@ impl GroupRow {
             used_bytes: bytes(self.used_bytes).map_err(|why| row.corrupt("used_bytes", why))?,
             used_at: self.used_at.map(Timestamp::from_micros),
             told: u32::try_from(self.told).map_err(|why| row.corrupt("told", why))?,
-            carrier_policy: row.parse("carrier_policy", &self.carrier_policy)?,
+            carrier_policy: match &self.carrier_policy {
+                None => None,
+                Some(policy) => Some(row.parse("carrier_policy", policy)?),
+            },
             id: self.group_id,
             name: self.name,
             sim_limit: self.sim_limit,
@@ -187,7 +196,7 @@ fn signed(bytes: u64) -> i64 {
 }
 
 impl Tx {
-    /// Adds a group; `false` where the partner has one of that code.
+    /// Adds a group; `false` where the partner has one of that code, or the carrier one of that name.
     pub async fn insert_group(&mut self, group: &Group) -> Result<bool> {
         let (bundle, period) = (&group.bundle, group.period);
         let added = execute!(
@@ -217,13 +226,14 @@ impl Tx {
             signed(group.used_bytes),
             group.used_at.map(Timestamp::as_micros),
             i64::from(group.told),
-            group.carrier_policy.as_str(),
+            group.carrier_policy.map(CarrierPolicy::as_str),
             group.created_at.as_micros(),
         )?;
         Ok(added == 1)
     }
 
-    /// Writes a group but for its counts, provided that nobody changed it since it was read.
+    /// Writes a group but for its counts, provided that nobody changed it since it was read, and that no place is taken
+    /// where its carrier is to be another.
     pub async fn update_group(&mut self, group: &mut Group) -> Result<()> {
         let (bundle, period) = (&group.bundle, group.period);
         let changed = execute!(
@@ -254,7 +264,7 @@ impl Tx {
             signed(group.used_bytes),
             group.used_at.map(Timestamp::as_micros),
             i64::from(group.told),
-            group.carrier_policy.as_str(),
+            group.carrier_policy.map(CarrierPolicy::as_str),
         )?;
         one_row(changed, "the group")?;
         group.version += 1;
@@ -289,21 +299,47 @@ impl Tx {
         rows.into_iter().map(GroupRow::into_group).collect()
     }
 
+    /// Whether a carrier has another group of a name, whosever it is.
+    pub async fn is_carrier_group_taken(
+        &mut self,
+        (mode, partner, id): GroupKey<'_>,
+        (carrier, name): (&str, &str),
+    ) -> Result<bool> {
+        let (mode, partner) = (mode.as_str(), partner.to_string());
+        let other = fetch_optional!(self, (String,), AT_CARRIER, carrier, name, mode, partner, id)?;
+        Ok(other.is_some())
+    }
+
+    /// How many groups a partner has.
+    pub async fn group_count(&mut self, mode: Mode, partner: PartnerId) -> Result<i64> {
+        let (mode, partner) = (mode.as_str(), partner.to_string());
+        let count = fetch_optional!(self, (i64,), COUNT_OF_PARTNER, mode, partner)?;
+        Ok(count.map_or(0, |(count,)| count))
+    }
+
+    /// Takes a group's row before anything else is written: whoever else changes it waits for this transaction.
+    pub async fn hold_group(&mut self, (mode, partner, id): GroupKey<'_>) -> Result<()> {
+        execute!(self, HOLD, mode.as_str(), partner.to_string(), id)?;
+        Ok(())
+    }
+
     /// Whether a partner has groups.
     pub async fn has_groups(&mut self, mode: Mode, partner: PartnerId) -> Result<bool> {
         let any = fetch_optional!(self, (String,), ANY, mode.as_str(), partner.to_string())?;
         Ok(any.is_some())
     }
 
-    /// Takes so many of a group's places; gives the first of them. `None`, and nothing taken, where there are fewer or
-    /// its bundle is over. Whoever else counts at the group waits for this transaction.
+    /// Takes so many of a group's places; gives the first of them. `None`, and nothing taken, where there are fewer, its
+    /// bundle is over, or its carrier is another than the one given. Whoever else counts at the group waits for this transaction.
     pub async fn take_group_places(
         &mut self,
         (mode, partner, id): GroupKey<'_>,
+        carrier: &str,
         count: i64,
     ) -> Result<Option<i64>> {
         let partner = partner.to_string();
-        let next = fetch_optional!(self, (i64,), TAKE_PLACES, mode.as_str(), partner, id, count)?;
+        let next =
+            fetch_optional!(self, (i64,), TAKE_PLACES, mode.as_str(), partner, id, count, carrier)?;
         Ok(next.map(|(next,)| next - count))
     }
 

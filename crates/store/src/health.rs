@@ -4,6 +4,7 @@
 //! What is asked of the engine itself stands in `engine`.
 
 mod engine;
+pub(crate) mod groups;
 pub(crate) mod pushes;
 
 use domain::{Mode, Timestamp};
@@ -239,9 +240,12 @@ impl Tx {
         self.faults(&LEDGER_CHECKS).await
     }
 
-    /// Where an order lacks what its state needs: at most [`FAULTS_MAX`] of each kind.
+    /// Where an order lacks what its state needs, or a group counts something else than there is: at most [`FAULTS_MAX`]
+    /// of each kind.
     pub async fn order_faults(&mut self) -> Result<Vec<Fault>> {
-        self.faults(&ORDER_CHECKS).await
+        let mut faults = self.faults(&ORDER_CHECKS).await?;
+        faults.extend(self.faults(&groups::CHECKS).await?);
+        Ok(faults)
     }
 
     pub(super) async fn faults(&mut self, checks: &[&'static str]) -> Result<Vec<Fault>> {

@@ -21,6 +21,12 @@ statements! {
     ADD_JOB = "INSERT INTO jobs (mode, partner_id, job_id, kind, subject, trace, state, run_at, fence,
         failures, last_error, first_run_at, created_at)
         VALUES ($1, $2, $3, $4, $5, $6, 'ready', $7, 0, 0, '', NULL, $8) ON CONFLICT DO NOTHING";
+    /// The same, and a job that was given up runs again.
+    ADD_OR_REVIVE = "INSERT INTO jobs (mode, partner_id, job_id, kind, subject, trace, state, run_at, fence,
+        failures, last_error, first_run_at, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, 'ready', $7, 0, 0, '', NULL, $8)
+        ON CONFLICT (mode, partner_id, job_id) DO UPDATE SET state = 'ready', run_at = excluded.run_at,
+        leased = FALSE, fence = jobs.fence + 1, failures = 0, first_run_at = NULL WHERE jobs.state = 'dead'";
     /// A job that was put off beyond $2 and is older than $1 is not being run: leases are shorter.
     PUT_OFF = "SELECT mode, partner_id, job_id, subject, fence FROM jobs
         WHERE state = 'ready' AND kind = 'provision' AND run_at > $2 AND created_at < $1 LIMIT 100";
@@ -28,6 +34,8 @@ statements! {
         AND fence = $4 AND state = 'ready' AND run_at > $6";
     DEAD = "SELECT mode, partner_id, job_id, subject, fence FROM jobs
         WHERE state = 'dead' AND kind = 'provision' LIMIT 100";
+    GIVEN_UP = "SELECT mode, partner_id, job_id, subject, fence FROM jobs
+        WHERE state = 'dead' AND kind = $1 LIMIT 100";
     /// The last condition on states is that of the index `orders_unsettled`, as its migration has it.
     NOT_GIVEN_BACK = "SELECT o.mode, COUNT(*) AS count FROM orders o WHERE o.mode IN ('live', 'test')
         AND o.state = 'FAILED' AND o.state IN ('AWAITING_PAYMENT', 'CLOSED', 'FAILED', 'REVIEW',
@@ -67,7 +75,7 @@ pub struct SweptOrder {
     pub has_plan: bool,
 }
 
-/// A provisioning job that nobody runs.
+/// A job that nobody runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdleJob {
     /// Live or test.
@@ -76,7 +84,7 @@ pub struct IdleJob {
     pub partner_id: PartnerId,
     /// Its id.
     pub id: JobId,
-    /// The order's id.
+    /// What it is about: the order's id, for one.
     pub subject: String,
     /// The number of its last claim.
     pub fence: i64,
@@ -187,6 +195,12 @@ impl Store {
         let mut reader = self.read().await?;
         idle(fetch_all!(reader, IdleRow, DEAD)?)
     }
+
+    /// Jobs of a kind that were given up.
+    pub async fn jobs_given_up(&self, kind: JobKind) -> Result<Vec<IdleJob>> {
+        let mut reader = self.read().await?;
+        idle(fetch_all!(reader, IdleRow, GIVEN_UP, kind.as_str())?)
+    }
 }
 
 impl Tx {
@@ -195,6 +209,23 @@ impl Tx {
         let changed = execute!(
             self,
             ADD_JOB,
+            job.mode.as_str(),
+            job.partner_id.to_string(),
+            job.kind.job_id(&job.subject).to_string(),
+            job.kind.as_str(),
+            &job.subject,
+            &job.trace,
+            job.run_at.as_micros(),
+            now.as_micros(),
+        )?;
+        Ok(changed == 1)
+    }
+
+    /// The same, and revives one that was given up; whether either was needed.
+    pub async fn add_or_revive_job(&mut self, job: &NewJob, now: Timestamp) -> Result<bool> {
+        let changed = execute!(
+            self,
+            ADD_OR_REVIVE,
             job.mode.as_str(),
             job.partner_id.to_string(),
             job.kind.job_id(&job.subject).to_string(),

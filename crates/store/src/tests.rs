@@ -22,6 +22,7 @@ const MODULES: &[&[&str]] = &[
     crate::groups::OPERATION_STATEMENTS,
     crate::bulk::ALL,
     crate::health::ALL,
+    crate::health::groups::ALL,
     crate::health::pushes::ALL,
     crate::cashier::ALL,
     crate::clocks::ALL,

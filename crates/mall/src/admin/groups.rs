@@ -67,7 +67,7 @@ fn shown(GroupPlace { partner, group }: GroupPlace) -> shape::Group {
         expires_at: text(group.period.expire_at),
         used_bytes: bytes(group.used_bytes),
         used_at: group.used_at.map(text),
-        carrier_policy: group.carrier_policy.as_str().to_owned(),
+        carrier_policy: group.carrier_policy.map(|policy| policy.as_str().to_owned()),
         created_at: text(group.created_at),
     }
 }
@@ -206,8 +206,8 @@ impl Mall {
         wish: &shape::PutBundle,
     ) -> Result<shape::Group> {
         let policies = (wish.at_limit.as_deref(), wish.at_end.as_deref());
-        let wish = bundle((&wish.plan_code, wish.periods), policies)?;
-        Ok(shown(self.set_group_bundle(by, place, &wish).await?))
+        let (bundle, no) = (bundle((&wish.plan_code, wish.periods), policies)?, wish.period_no);
+        Ok(shown(self.set_group_bundle(by, place, (&bundle, no)).await?))
     }
 
     /// Operations on a group, the newest first.

@@ -117,6 +117,10 @@ impl Mall {
                         let detail = "the SIM has plans of its carrier, running or waiting";
                         return Err(Problem::conflict("SIM_IN_USE", detail).into());
                     }
+                    if moves && tx.member(whose, iccid).await?.is_some() {
+                        let detail = "the SIM is in a group of its carrier, or on its way";
+                        return Err(Problem::conflict("SIM_IN_USE", detail).into());
+                    }
                     let sim = Sim { id: before.sim.id, ..new };
                     tx.update_sim(whose, &sim).await?;
                     SimRecord { sim, created_at: before.created_at }

@@ -35,12 +35,18 @@ struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// What it is about, reduced so that the order of its SIMs does not matter.
+    /// What it is about, reduced so that the order of its SIMs does not matter. Trying again what failed is another thing
+    /// than asking for the same SIMs anew: it is about the operation.
     fn hash(&self) -> Vec<u8> {
         let mut hash = Sha256::new();
         hash.update(self.kind.as_str());
         hash.update([0]);
         hash.update(self.group_id);
+        if let Some(id) = self.retry_of {
+            hash.update([1]);
+            hash.update(id.to_string());
+            return hash.finalize().to_vec();
+        }
         let mut iccids: Vec<&str> = self.iccids.iter().map(Iccid::as_str).collect();
         iccids.sort_unstable();
         for iccid in iccids {
@@ -156,8 +162,8 @@ impl Mall {
                     let jobs =
                         (1..=chunk_count(&operation)).map(|no| self.waiting_job(&operation, no));
                     for job in jobs {
-                        // Parts that nobody has begun end at once; those that run see it at their next step.
-                        tx.add_missing_job(&job, self.ctx.now()).await?;
+                        // Parts that nobody has begun or that were given up end at once; those that run see it at their next step.
+                        tx.add_or_revive_job(&job, self.ctx.now()).await?;
                     }
                 }
                 let after = self.known_operation(&mut tx, partner, request_id).await?;
@@ -218,7 +224,7 @@ impl Mall {
     }
 
     /// The operation that a request repeats. Without a key it is the group's newest one or none: whatever came between may
-    /// have changed what an equal request means.
+    /// have changed what an equal request means, and whoever cancelled it and asks again means it.
     async fn same_operation(
         &self,
         tx: &mut Tx,
@@ -239,8 +245,10 @@ impl Mall {
         }
         let newest = tx.newest_operation(key(group)).await?;
         let now = self.ctx.now();
-        Ok(newest
-            .filter(|same| same.content_hash == hash && now.since(same.asked_at) < SAME_WITHIN))
+        Ok(newest.filter(|same| {
+            let is_same = same.content_hash == hash && !same.cancelled;
+            is_same && now.since(same.asked_at) < SAME_WITHIN
+        }))
     }
 
     fn new_operation(&self, group: &Group, wanted: &Wanted<'_>, hash: &[u8]) -> Operation {

@@ -6,7 +6,7 @@ use domain::group::{AtEnd, Group, GroupState, Period};
 use domain::id::PartnerId;
 use domain::ledger::{Account, Posting, PostingKind};
 use domain::plan::PriceKind;
-use domain::{Mode, Timestamp, Zone};
+use domain::{Mode, Money, Timestamp, Zone};
 use serde_json::{Value, json};
 use store::{GroupEvent, GroupKey, Job, JobKind, NewJob, StoreError, Tx};
 use wire::push::EventType;
@@ -41,6 +41,11 @@ pub(super) fn times(period: &Period) -> Value {
     })
 }
 
+/// The reference of a period's charge in the books.
+fn charged_as(group: &Group, no: i64) -> String {
+    format!("{}/{no}", group.id)
+}
+
 impl Mall {
     /// Something became true of a group, in the transaction that makes it so. If it is news, the partner is told: `data`
     /// and the group's id.
@@ -72,6 +77,7 @@ impl Mall {
         let turned = self.retry(|| async {
             let mut tx = self.store.begin().await?;
             let whose = (job.mode, job.partner_id, job.subject.as_str());
+            tx.hold_group(whose).await?;
             let Some(mut group) = tx.group(whose).await? else {
                 tx.finish_job(job).await?;
                 tx.commit().await?;
@@ -85,9 +91,12 @@ impl Mall {
                 }
                 let zone = self.zone_of(&mut tx, (job.mode, job.partner_id)).await?;
                 let next = group.period.next(group.bundle.length, &zone);
-                let goes_on = group.bundle.at_end == AtEnd::Renew;
-                if !goes_on || !self.begin_period(&mut tx, &mut group, next).await? {
-                    self.end_bundle(&mut tx, &mut group, goes_on).await?;
+                let why_not = match group.bundle.at_end {
+                    AtEnd::Renew => self.renew_bundle(&mut tx, &mut group, next).await?,
+                    AtEnd::End => Some("period"),
+                };
+                if let Some(why) = why_not {
+                    self.end_bundle(&mut tx, &mut group, why).await?;
                 }
             }
             let changed = group != before;
@@ -148,29 +157,51 @@ impl Mall {
         Ok(true)
     }
 
+    /// Begins the period that follows, or says why not: `credit` does not bear it, or the plan of a bundle that was paid for
+    /// has no `price` any more: it does not become free by that.
+    pub(super) async fn renew_bundle(
+        &self,
+        tx: &mut Tx,
+        group: &mut Group,
+        next: Period,
+    ) -> Result<Option<&'static str>> {
+        let whose = (group.mode, group.partner_id);
+        let reference = charged_as(group, group.period.no);
+        if self.unit_price(tx, group).await?.is_none()
+            && tx.partner_posting(whose, (PostingKind::Sale, &reference)).await?.is_some()
+        {
+            return Ok(Some("price"));
+        }
+        let has_begun = self.begin_period(tx, group, next).await?;
+        Ok(if has_begun { None } else { Some("credit") })
+    }
+
     /// The bundle is over; its SIMs stay in the group.
-    async fn end_bundle(&self, tx: &mut Tx, group: &mut Group, unpaid: bool) -> Result<()> {
+    async fn end_bundle(&self, tx: &mut Tx, group: &mut Group, why: &str) -> Result<()> {
         group.state = GroupState::Ended;
-        let why = if unpaid { "credit" } else { "period" };
         let what = (EventType::GroupBundleEnded, group.period.no.to_string());
         let mut data = times(&group.period);
         data["reason"] = json!(why);
         self.group_event(tx, key(group), what, (format!("reason={why}"), data)).await
     }
 
-    /// Charges the partner for a period, once, where the bundle's plan has a settlement price; `false`, and nothing is
-    /// booked, if its credit does not bear it.
-    async fn charge_period(&self, tx: &mut Tx, group: &Group, no: i64) -> Result<bool> {
-        let whose = (group.mode, group.partner_id);
-        let known = self.partner_by_id(tx, whose.0, whose.1).await?;
+    /// What a unit of the bundle costs its partner now, if it has a price.
+    async fn unit_price(&self, tx: &mut Tx, group: &Group) -> Result<Option<Money>> {
+        let known = self.partner_by_id(tx, group.mode, group.partner_id).await?;
         let known = known.ok_or_else(|| Error::Internal("a group has no partner".to_owned()))?;
         let now = self.now(group.mode);
         let mut prices = known.prices(&group.bundle.plan_code, (now, now));
-        let unit = prices.find(|(kind, _)| *kind == PriceKind::Settlement).map(|(_, unit)| unit);
-        let Some(unit) = unit else { return Ok(true) };
+        Ok(prices.find(|(kind, _)| *kind == PriceKind::Settlement).map(|(_, unit)| unit))
+    }
+
+    /// Charges the partner for a period, once, where the bundle's plan has a settlement price; `false`, and nothing is
+    /// booked, if its credit does not bear it.
+    async fn charge_period(&self, tx: &mut Tx, group: &Group, no: i64) -> Result<bool> {
+        let (whose, now) = ((group.mode, group.partner_id), self.now(group.mode));
+        let Some(unit) = self.unit_price(tx, group).await? else { return Ok(true) };
         let owed = unit.checked_mul(group.bundle.length.periods);
         let owed = owed.map_err(|error| Error::Internal(format!("{}: {error}", group.id)))?;
-        let reference = format!("{}/{no}", group.id);
+        let reference = charged_as(group, no);
         if tx.partner_posting(whose, (PostingKind::Sale, &reference)).await?.is_some() {
             return Ok(true);
         }
@@ -192,6 +223,6 @@ impl Mall {
 
     /// Whether the carrier does with a group's data what it should.
     pub(super) fn is_policy_applied(group: &Group) -> bool {
-        group.carrier_policy == group.wanted_policy()
+        group.carrier_policy == Some(group.wanted_policy())
     }
 }

@@ -37,6 +37,8 @@ pub(super) struct Part<'a> {
     pub(super) job: &'a Job,
     pub(super) id: GroupOperationId,
     pub(super) no: i64,
+    /// The carrier that the group had when the turn began.
+    pub(super) carrier: &'a str,
 }
 
 /// What a step has written down before it asks.
@@ -69,7 +71,6 @@ impl Mall {
         let (id, no) = job.subject.split_once(' ').ok_or_else(|| broken(job))?;
         let id: GroupOperationId = id.parse().map_err(|_| broken(job))?;
         let no = no.parse().map_err(|_| broken(job))?;
-        let part = Part { job, id, no };
         let whose = (job.mode, job.partner_id);
         let mut tx = self.store.read().await?;
         // It is gone if its result was kept long enough.
@@ -77,6 +78,7 @@ impl Mall {
         let group = tx.group((whose.0, whose.1, &operation.group_id)).await?;
         drop(tx);
         let carrier_code = group.ok_or_else(|| broken(job))?.bundle.carrier;
+        let part = Part { job, id, no, carrier: &carrier_code };
         let carrier = self.carrier(job.mode, &carrier_code).map(Arc::clone);
         let outside = carrier.as_ref().is_some_and(|one| !one.capabilities().in_process);
         let _place = match self.carrier_places.get(&carrier_code) {
@@ -131,6 +133,8 @@ impl Mall {
         let operation = tx.operation(whose, part.id).await?.ok_or_else(|| broken(part.job))?;
         let group = tx.group((whose.0, whose.1, &operation.group_id)).await?;
         let group = group.ok_or_else(|| broken(part.job))?;
+        // A group without SIMs may have got another meanwhile.
+        let carrier = carrier.filter(|_| group.bundle.carrier == part.carrier);
         let chunk = tx.chunk(whose, (part.id, part.no)).await?;
         let mut chunk = chunk.ok_or_else(|| broken(part.job))?;
         let moved = tx.members_moved(whose, (part.id, part.no)).await?;
@@ -207,9 +211,10 @@ impl Mall {
             let waits = waits.filter_map(|item| item.waits.map(|(_, until)| until));
             let looks = moved.iter().filter_map(|member| member.look_at);
             let at = waits.chain(looks).min().unwrap_or(now).max(now + BUSY_PAUSE);
-            let (at, why) = match has_carrier {
-                true => (at, "its SIMs are busy, or their carrier works on them"),
-                false => (now + NO_CARRIER_PAUSE, "this node does not know the group's carrier"),
+            let (at, why) = if has_carrier {
+                (at, "its SIMs are busy, or their carrier works on them")
+            } else {
+                (now + NO_CARRIER_PAUSE, "this node does not know the group's carrier")
             };
             tx.reschedule_job(job, at, 0, why).await?;
         }

@@ -62,10 +62,6 @@ struct Weighing<'a> {
 }
 
 impl Weighing<'_> {
-    fn open(&self, step: MemberStep, code: ItemCode, said: String, pause: Span) -> Heard {
-        Heard::Open(step, code, said, pause)
-    }
-
     /// Where a look is not needed: nothing was ever sent but what was refused.
     fn without_look(&self) -> Option<Heard> {
         if self.before {
@@ -90,13 +86,14 @@ impl Weighing<'_> {
         let is_wanted = match (self.kind, looked) {
             (_, Ok(Membership::Pending)) => {
                 let (step, code) = (MemberStep::Accepted, ItemCode::CarrierWorking);
-                return match self.overdue {
-                    true => Heard::Review("it is still under way".to_owned()),
-                    false => self.open(step, code, said, self.pause),
+                return if self.overdue {
+                    Heard::Review("it is still under way".to_owned())
+                } else {
+                    Heard::Open(step, code, said, self.pause)
                 };
             }
-            (_, Ok(Membership::CannotTell { message })) => return self.blind(said, message),
-            (_, Err(message)) => return self.blind(said, message),
+            (_, Ok(Membership::CannotTell { message })) => return self.blind(&said, message),
+            (_, Err(message)) => return self.blind(&said, message),
             (OperationKind::AddSims, Ok(seen)) => *seen == Membership::In,
             (OperationKind::RemoveSims, Ok(seen)) => *seen == Membership::Out,
         };
@@ -104,16 +101,22 @@ impl Weighing<'_> {
     }
 
     /// Nothing can be seen.
-    fn blind(&self, said: String, why: &str) -> Heard {
+    fn blind(&self, said: &str, why: &str) -> Heard {
         let step = match self.answer {
             Some(Ok(_)) => MemberStep::Accepted,
             None => self.step,
             _ => MemberStep::Unclear,
         };
         let said = if said.is_empty() { why.to_owned() } else { format!("{said}; {why}") };
-        match self.overdue {
-            true => Heard::Review(said),
-            false => self.open(step, ItemCode::CarrierUnclear, said, self.pause),
+        // What may still be on its way must have come by the next look.
+        let pause = match step {
+            MemberStep::Unclear => self.pause.max(self.call),
+            _ => self.pause,
+        };
+        if self.overdue {
+            Heard::Review(said)
+        } else {
+            Heard::Open(step, ItemCode::CarrierUnclear, said, pause)
         }
     }
 
@@ -134,9 +137,9 @@ impl Weighing<'_> {
             None if self.step == MemberStep::Accepted => {
                 Heard::Not(ItemCode::CarrierDidNot, String::new())
             }
-            _ if self.overdue => Heard::Not(ItemCode::CarrierUnavailable, String::new()),
-            // What was sent just now may still be on its way; after that it is asked for again.
-            _ => self.open(MemberStep::Unclear, ItemCode::CarrierUnavailable, said, self.call),
+            None if self.overdue => Heard::Not(ItemCode::CarrierUnavailable, String::new()),
+            // What was sent just now may still be on its way; after that it is asked for again, if there is time for it.
+            _ => Heard::Open(MemberStep::Unclear, ItemCode::CarrierUnavailable, said, self.call),
         }
     }
 }
@@ -303,5 +306,54 @@ pub(super) fn state_of(heard: &Heard) -> ItemState {
         Heard::Not(..) => ItemState::Failed,
         Heard::PutOff(..) | Heard::Open(..) => ItemState::Waiting,
         Heard::Review(_) => ItemState::Review,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAUSE: Span = Span::seconds(1);
+    const CALL: Span = Span::seconds(30);
+
+    fn weighing(overdue: bool, answer: &Answer) -> Weighing<'_> {
+        Weighing {
+            kind: OperationKind::AddSims,
+            pause: PAUSE,
+            call: CALL,
+            before: true,
+            overdue,
+            answer,
+            step: MemberStep::Unclear,
+        }
+    }
+
+    fn lost() -> ControlError {
+        ControlError::Unclear { message: "no answer".to_owned() }
+    }
+
+    #[test]
+    fn what_was_sent_just_now_may_still_arrive_however_late_it_is() {
+        for overdue in [false, true] {
+            let heard = weighing(overdue, &Some(Err(lost()))).weigh(Ok(&Membership::Out));
+            let Heard::Open(MemberStep::Unclear, ItemCode::CarrierUnavailable, _, pause) = heard
+            else {
+                panic!("{heard:?}")
+            };
+            assert_eq!(pause, CALL);
+        }
+        let heard = weighing(true, &None).weigh(Ok(&Membership::Out));
+        assert_eq!(heard, Heard::Not(ItemCode::CarrierUnavailable, String::new()));
+    }
+
+    #[test]
+    fn nobody_looks_again_before_what_was_sent_is_over() {
+        let heard = weighing(false, &Some(Err(lost()))).weigh(Err("no answer"));
+        let Heard::Open(MemberStep::Unclear, _, _, pause) = heard else { panic!("{heard:?}") };
+        assert_eq!(pause, CALL);
+        let accepted = Some(Ok(Accepted { request_id: None, said: String::new() }));
+        let heard = weighing(false, &accepted).weigh(Err("no answer"));
+        let Heard::Open(MemberStep::Accepted, _, _, pause) = heard else { panic!("{heard:?}") };
+        assert_eq!(pause, PAUSE);
     }
 }

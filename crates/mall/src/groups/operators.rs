@@ -11,7 +11,7 @@ use wire::admin::Problem;
 
 use super::bundle::group_job;
 use super::results::result;
-use super::{OperationResult, ResultWish, key};
+use super::{GROUPS_MAX, OperationResult, ResultWish, key};
 use crate::Mall;
 use crate::admin::{Change, Operator, Wrong, held_partner, partner_of, text};
 use crate::error::Result;
@@ -38,13 +38,13 @@ pub struct BundleWish {
 /// A group that is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewGroup {
-    /// The code for the partner; one is made where there is none.
-    pub group_id: Option<String>,
+    /// The code for the partner.
+    pub group_id: String,
     /// Its name.
     pub name: String,
     /// How many SIMs may be in it.
     pub sim_limit: i64,
-    /// What its carrier calls it; our code where that is not given.
+    /// What its carrier calls it; one is made where there is none.
     pub carrier_group: Option<String>,
     /// Its bundle.
     pub bundle: BundleWish,
@@ -95,6 +95,9 @@ fn is_code(code: &str) -> bool {
 async fn plan_of(tx: &mut Tx, mode: Mode, wish: &BundleWish) -> Result<Plan> {
     let unknown = || Problem::field("plan_code", "there is no such plan");
     let plan = tx.plan(mode, &wish.plan_code).await?.ok_or_else(unknown)?;
+    if plan.package.volume == Volume::Bytes(0) {
+        return Err(Problem::field("plan_code", "its package has no volume to share").into());
+    }
     if !plan.periods.contains(&wish.periods) {
         let allowed: Vec<String> = plan.periods.iter().map(ToString::to_string).collect();
         let detail = format!("the plan is sold for {} periods", allowed.join(", "));
@@ -151,6 +154,11 @@ async fn group_of(tx: &mut Tx, mode: Mode, (partner, id): (&str, &str)) -> Resul
     group.ok_or_else(|| Problem::not_found("group").into())
 }
 
+fn carrier_group_taken(Bundle { carrier, carrier_group, .. }: &Bundle) -> Problem {
+    let detail = format!("another group is {carrier_group} at {carrier} already");
+    Problem::conflict("CARRIER_GROUP_TAKEN", detail)
+}
+
 fn credit_exceeded() -> Problem {
     let detail = "the first period would take the partner over its credit limit";
     Problem::conflict("CREDIT_EXCEEDED", detail)
@@ -164,15 +172,13 @@ impl Mall {
         (mode, partner): (Mode, &str),
         new: &NewGroup,
     ) -> Result<GroupPlace> {
-        let made = self.ctx.id::<kind::Group>().to_string();
-        let id = new.group_id.clone().unwrap_or(made);
         let mut wrong = Wrong::default();
         check(&mut wrong, Some(&new.name), Some(new.sim_limit));
-        if new.group_id.is_some() && !is_code(&id) {
+        if !is_code(&new.group_id) {
             wrong.add("group_id", "1 to 32 letters, digits, hyphens or underscores");
         }
         wrong.check()?;
-        let group = self.retry(|| self.create_group_once(by, (mode, partner), (&id, new))).await?;
+        let group = self.retry(|| self.create_group_once(by, (mode, partner), new)).await?;
         self.bell.notify_one();
         Ok(GroupPlace { partner: partner.to_owned(), group })
     }
@@ -181,20 +187,26 @@ impl Mall {
         &self,
         by: &Operator,
         (mode, partner): (Mode, &str),
-        (id, new): (&str, &NewGroup),
+        new: &NewGroup,
     ) -> Result<Group> {
         let (now, real) = (self.now(mode), self.ctx.now());
         let mut tx = self.store.begin().await?;
         // What nodes remember of the partner says whether it has groups.
         let owner = held_partner(&mut tx, mode, partner).await?;
+        if tx.group_count(mode, owner.id).await? >= GROUPS_MAX {
+            let detail = format!("the partner has {GROUPS_MAX} groups, which is the most");
+            return Err(Problem::conflict("TOO_MANY_GROUPS", detail).into());
+        }
         let plan = plan_of(&mut tx, mode, &new.bundle).await?;
-        let carrier_group = new.carrier_group.as_deref().unwrap_or(id);
-        let bundle = bundle_of(plan, &new.bundle, carrier_group);
+        // Partners and modes share a carrier: a code is unique for one of them only.
+        let own = || self.ctx.id::<kind::Group>().to_string();
+        let carrier_group = new.carrier_group.clone().unwrap_or_else(own);
+        let bundle = bundle_of(plan, &new.bundle, &carrier_group);
         let period = Period::begin(1, now, bundle.length, &owner.zone);
         let mut group = Group {
             mode,
             partner_id: owner.id,
-            id: id.to_owned(),
+            id: new.group_id.clone(),
             name: new.name.clone(),
             state: GroupState::Active,
             sim_limit: new.sim_limit,
@@ -207,7 +219,7 @@ impl Mall {
             used_bytes: 0,
             used_at: None,
             told: 0,
-            carrier_policy: CarrierPolicy::Open,
+            carrier_policy: Some(CarrierPolicy::Open),
             version: 0,
             created_at: now,
         };
@@ -215,7 +227,10 @@ impl Mall {
             return Err(credit_exceeded().into());
         }
         if !tx.insert_group(&group).await? {
-            let detail = format!("the partner has a group {id} already");
+            if tx.group(key(&group)).await?.is_none() {
+                return Err(carrier_group_taken(&group.bundle).into());
+            }
+            let detail = format!("the partner has a group {} already", group.id);
             return Err(Problem::conflict("GROUP_EXISTS", detail).into());
         }
         self.write_bundle_jobs(&mut tx, &group).await?;
@@ -280,17 +295,24 @@ impl Mall {
     }
 
     /// Gives a group another bundle, or the same anew. Its period begins now, and is charged; what was left of the one
-    /// before is lost. A group with SIMs stays with its carrier.
+    /// before is lost. It names the period that ends by it, so that a repeat is known. A group with SIMs stays with its
+    /// carrier.
     pub async fn set_group_bundle(
         &self,
         by: &Operator,
         (mode, partner, id): (Mode, &str, &str),
-        wish: &BundleWish,
+        (wish, period_no): (&BundleWish, i64),
     ) -> Result<GroupPlace> {
         let group = self
             .retry(|| async {
                 let mut tx = self.store.begin().await?;
+                let owner = partner_of(&mut tx, mode, partner).await?;
+                tx.hold_group((mode, owner.id, id)).await?;
                 let before = group_of(&mut tx, mode, (partner, id)).await?;
+                if before.period.no != period_no {
+                    let detail = format!("the group's period is {} by now", before.period.no);
+                    return Err(Problem::conflict("OTHER_PERIOD", detail).into());
+                }
                 let plan = plan_of(&mut tx, mode, wish).await?;
                 let mut group = before.clone();
                 group.bundle = bundle_of(plan, wish, &before.bundle.carrier_group);
@@ -298,6 +320,10 @@ impl Mall {
                     let carrier = &before.bundle.carrier;
                     let detail = format!("the group has SIMs of {carrier}: remove them first");
                     return Err(Problem::conflict("OTHER_CARRIER", detail).into());
+                }
+                let at_carrier = (&*group.bundle.carrier, &*group.bundle.carrier_group);
+                if tx.is_carrier_group_taken(key(&before), at_carrier).await? {
+                    return Err(carrier_group_taken(&group.bundle).into());
                 }
                 let zone = self.zone_of(&mut tx, (mode, before.partner_id)).await?;
                 let no = before.period.no + 1;
@@ -332,18 +358,15 @@ impl Mall {
         (after, limit): (Option<&GroupPlace>, i64),
     ) -> Result<Vec<GroupPlace>> {
         let mut tx = self.store.read().await?;
-        let groups = match partner {
-            Some(code) => {
-                let owner = partner_of(&mut tx, mode, code).await?;
-                let after = after.map_or("", |after| after.group.id.as_str());
-                tx.groups((mode, owner.id, after), limit).await?
-            }
-            None => {
-                let whose = after.map(|after| after.group.partner_id.to_string());
-                let after = after.map_or("", |after| after.group.id.as_str());
-                let after = (whose.as_deref().unwrap_or_default(), after);
-                tx.groups_of_all(mode, after, limit).await?
-            }
+        let groups = if let Some(code) = partner {
+            let owner = partner_of(&mut tx, mode, code).await?;
+            let after = after.map_or("", |after| after.group.id.as_str());
+            tx.groups((mode, owner.id, after), limit).await?
+        } else {
+            let whose = after.map(|after| after.group.partner_id.to_string());
+            let after = after.map_or("", |after| after.group.id.as_str());
+            let after = (whose.as_deref().unwrap_or_default(), after);
+            tx.groups_of_all(mode, after, limit).await?
         };
         let mut places = Vec::with_capacity(groups.len());
         for group in groups {

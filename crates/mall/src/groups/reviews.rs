@@ -108,9 +108,10 @@ impl Mall {
             OperationKind::AddSims => finding == MemberFinding::In,
             OperationKind::RemoveSims => finding == MemberFinding::Out,
         };
-        let (state, code) = match is_done {
-            true => (ItemState::Succeeded, ItemCode::FoundDone),
-            false => (ItemState::Failed, ItemCode::FoundUndone),
+        let (state, code) = if is_done {
+            (ItemState::Succeeded, ItemCode::FoundDone)
+        } else {
+            (ItemState::Failed, ItemCode::FoundUndone)
         };
         let mut counts = ItemCounts { review: -1, ..ItemCounts::default() };
         counts.add(state, 1);

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use domain::group::{
-    Group, Item, ItemCode, ItemCounts, ItemState, Member, MemberState, MemberStep, Operation,
-    OperationKind,
+    Group, GroupState, Item, ItemCode, ItemCounts, ItemState, Member, MemberState, MemberStep,
+    Operation, OperationKind,
 };
 use domain::{Iccid, Span, Timestamp};
 use store::{Chunk, Tx};
@@ -107,11 +107,23 @@ impl Taking<'_> {
         let mut first = None;
         while !ready.is_empty() && first.is_none() {
             let wanted = i64::try_from(ready.len()).unwrap_or(i64::MAX);
-            first = tx.take_group_places(key(self.group), wanted).await?;
+            let carrier = &self.group.bundle.carrier;
+            first = tx.take_group_places(key(self.group), carrier, wanted).await?;
             if first.is_none() {
-                // Whoever takes places holds the row: what is left now stays.
-                let group = tx.group(key(self.group)).await?;
-                let left = group.map_or(0, |group| group.sim_limit - group.held_count);
+                let Some(group) = tx.group(key(self.group)).await? else { break };
+                if group.bundle.carrier != *carrier {
+                    for item in ready {
+                        self.put_off(item, ItemCode::SimBusy, BUSY_PAUSE);
+                    }
+                    return Ok(Vec::new());
+                }
+                if group.state == GroupState::Ended {
+                    for item in ready {
+                        self.end(item, ItemState::Failed, ItemCode::GroupEnded);
+                    }
+                    return Ok(Vec::new());
+                }
+                let left = group.sim_limit - group.held_count;
                 let left = usize::try_from(left).unwrap_or(0).min(ready.len() - 1);
                 for item in ready.drain(left..) {
                     self.end(item, ItemState::Failed, ItemCode::GroupFull);

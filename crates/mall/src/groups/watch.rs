@@ -43,18 +43,17 @@ impl Mall {
             return Ok(Next::Done);
         }
         let leased_until = self.ctx.now() + self.lease_for(carrier) + self.lease_for(carrier);
-        let mut tx = self.store.begin().await?;
-        tx.extend_lease(job, leased_until).await?;
-        tx.commit().await?;
-        if !Self::is_policy_applied(&group)
-            && let Some(next) = self.tell_policy(&group, carrier).await?
+        let group = self.begin_watch(job, leased_until).await?;
+        if group.carrier_policy.is_none()
+            && let Some(next) = self.tell_policy(job, &group, carrier).await?
         {
             return Ok(next);
         }
         if group.state == GroupState::Ended {
             return Ok(Next::Done);
         }
-        let used = if group.held_count == 0 && group.used_bytes == 0 {
+        // Who was in for a while has used something, even if nobody is in now.
+        let used = if group.operation_no == 0 {
             None
         } else {
             let asked = carrier.group_usage(&group.bundle.carrier_group, group.metered_from);
@@ -67,12 +66,37 @@ impl Mall {
         self.write_usage(job, &group, (carrier, used)).await
     }
 
+    /// Takes the time for the carrier's answers. Where it is to be told a policy, what it does is unknown from here on,
+    /// until its answer is written: nobody may take what it did before for what it does.
+    async fn begin_watch(&self, job: &Job, leased_until: Timestamp) -> Result<Group> {
+        let whose = (job.mode, job.partner_id, job.subject.as_str());
+        self.retry(|| async {
+            let mut tx = self.store.begin().await?;
+            tx.hold_group(whose).await?;
+            let group = tx.group(whose).await?;
+            let mut group = group.ok_or(StoreError::LeaseLost)?;
+            if !Self::is_policy_applied(&group) && group.carrier_policy.is_some() {
+                group.carrier_policy = None;
+                tx.update_group(&mut group).await?;
+            }
+            tx.extend_lease(job, leased_until).await?;
+            tx.commit().await?;
+            Ok(group)
+        })
+        .await
+    }
+
     fn not_told(&self, why: String) -> Next {
         Next::At(self.ctx.now() + FAILED_PAUSE, why)
     }
 
     /// Tells the carrier what to do with a group's data; says when again if it did not take it.
-    async fn tell_policy(&self, group: &Group, carrier: &dyn Carrier) -> Result<Option<Next>> {
+    async fn tell_policy(
+        &self,
+        job: &Job,
+        group: &Group,
+        carrier: &dyn Carrier,
+    ) -> Result<Option<Next>> {
         let policy = group.wanted_policy();
         let told = carrier.apply_group_policy(&group.bundle.carrier_group, policy);
         let told = timeout(self.call_max(carrier).to_std(), told).await;
@@ -94,17 +118,22 @@ impl Mall {
             }
             Err(_) => return later(NO_ANSWER.to_owned(), POLICY_PAUSE),
         }
-        self.note_policy(group, policy).await?;
+        self.note_policy(job, group, policy).await?;
         Ok(None)
     }
 
-    async fn note_policy(&self, group: &Group, policy: CarrierPolicy) -> Result<()> {
+    /// Writes the policy that a carrier took, for whoever still has the job: one who lost it has been followed by another
+    /// who asks anew.
+    async fn note_policy(&self, job: &Job, group: &Group, policy: CarrierPolicy) -> Result<()> {
+        let leased_until = self.ctx.now() + self.settings.lease;
         self.retry(|| async {
             let mut tx = self.store.begin().await?;
+            tx.hold_group(key(group)).await?;
             if let Some(mut now) = tx.group(key(group)).await? {
-                now.carrier_policy = policy;
+                now.carrier_policy = Some(policy);
                 tx.update_group(&mut now).await?;
             }
+            tx.extend_lease(job, leased_until).await?;
             Ok(tx.commit().await?)
         })
         .await
@@ -120,6 +149,8 @@ impl Mall {
         let pace = self.settings.usage_age_max.max(carrier.capabilities().fresh_for);
         self.retry(|| async {
             let mut tx = self.store.begin().await?;
+            // The group's row first, always: pushes that become due take others.
+            tx.hold_group(key(asked)).await?;
             let Some(mut group) = tx.group(key(asked)).await? else {
                 return Err(StoreError::LeaseLost.into());
             };
@@ -175,7 +206,7 @@ impl Mall {
                 let now = self.now(group.mode);
                 let zone = self.zone_of(tx, (group.mode, group.partner_id)).await?;
                 let next = Period::begin(group.period.no + 1, now, group.bundle.length, &zone);
-                if self.begin_period(tx, group, next).await? {
+                if self.renew_bundle(tx, group, next).await?.is_none() {
                     let run_at = self.real(group.mode, next.expire_at);
                     let job = group_job(group, JobKind::TurnGroup, run_at);
                     tx.insert_job(&job, self.ctx.now()).await?;

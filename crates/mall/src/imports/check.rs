@@ -207,6 +207,12 @@ async fn sims(tx: &mut Tx, import: &Import, rows: &[Numbered]) -> Result<Vec<Eff
             {
                 Some(("carrier", "the SIM has plans of its carrier, running or waiting"))
             }
+            Some(sim)
+                if sim.carrier != *carrier
+                    && tx.member((import.mode, owner), iccid).await?.is_some() =>
+            {
+                Some(("carrier", "the SIM is in a group of its carrier, or on its way"))
+            }
             _ => None,
         };
         let found = found.map(|sim| (&sim.carrier, sim.state));

@@ -28,8 +28,8 @@ pub(super) enum GroupCommand {
     Create {
         /// The partner's code.
         partner: String,
-        /// The code by which the partner shall know it; one is made if it is not given.
-        group: Option<String>,
+        /// The code by which the partner shall know it.
+        group: String,
         /// Its name, for people.
         #[arg(long)]
         name: String,
@@ -38,7 +38,7 @@ pub(super) enum GroupCommand {
         sim_limit: i64,
         #[command(flatten)]
         bundle: Bundle,
-        /// What the carrier calls the group; the group's code if it is not given.
+        /// What the carrier calls the group; one that no other group has is made if it is not given.
         #[arg(long, value_name = "NAME")]
         carrier_group: Option<String>,
     },
@@ -77,6 +77,9 @@ pub(super) enum BundleCommand {
         partner: String,
         /// The group's code.
         group: String,
+        /// The number of the period that ends by it, as `group show` has it: a repeat does not begin one more.
+        #[arg(long, value_name = "NUMBER")]
+        period_no: i64,
         #[command(flatten)]
         bundle: Bundle,
     },
@@ -182,7 +185,7 @@ impl GroupCommand {
             }
             Self::Create { partner, group, name, sim_limit, bundle, carrier_group } => {
                 let body = object([
-                    ("group_id", given(group)),
+                    ("group_id", given(Some(group))),
                     ("name", given(Some(name))),
                     ("sim_limit", given(Some(sim_limit))),
                     ("plan_code", given(Some(bundle.plan))),
@@ -202,8 +205,9 @@ impl GroupCommand {
                 ]);
                 Call::new(Method::PATCH, [mode, "partners", &partner, "groups", &group]).with(body)
             }
-            Self::Bundle(BundleCommand::Set { partner, group, bundle }) => {
+            Self::Bundle(BundleCommand::Set { partner, group, period_no, bundle }) => {
                 let body = object([
+                    ("period_no", given(Some(period_no))),
                     ("plan_code", given(Some(bundle.plan))),
                     ("periods", given(bundle.periods)),
                     ("at_limit", given(bundle.at_limit.map(AtLimit::word))),

@@ -55,8 +55,7 @@ impl Band {
     }
 
     async fn add_group(&self, code: &str, plan: &str, more: &Value) {
-        let mut group =
-            json!({"group_id": code, "name": code, "sim_limit": 1_000, "plan_code": plan});
+        let mut group = json!({"group_id": code, "name": code, "sim_limit": 1_000, "plan_code": plan, "carrier_group": code});
         for (name, value) in more.as_object().unwrap() {
             group[name] = value.clone();
         }

@@ -14,6 +14,7 @@ mod diagnosis;
 mod failures;
 mod groups;
 mod groups_api;
+mod groups_mended;
 mod imports;
 mod jobs;
 mod limits;

@@ -39,6 +39,7 @@ statements! {
         AND c.partner_id = o.partner_id AND c.request_id = o.request_id WHERE o.mode = $1
         AND o.partner_id = $2 AND o.group_id = $3 AND o.operation_no < $4 AND o.finished_at IS NULL
         AND c.open > 0";
+    OPEN = select!("AND request_id > $2 AND finished_at IS NULL ORDER BY request_id LIMIT $3");
     ANYBODYS = select!("AND request_id = $2");
     /// Ids sort by their time.
     OLD = select!("AND request_id < $2 AND finished_at IS NOT NULL ORDER BY request_id LIMIT $3");
@@ -60,7 +61,7 @@ statements! {
     UPDATE_CHUNK = "UPDATE group_chunks SET open = $6, failed = $7, followed = $8, lines = $9,
         version = version + 1
         WHERE mode = $1 AND partner_id = $2 AND request_id = $3 AND chunk_no = $4 AND version = $5";
-    SIZES = "SELECT chunk_no, sims, failed FROM group_chunks
+    SIZES = "SELECT chunk_no, sims, failed, open, followed FROM group_chunks
         WHERE mode = $1 AND partner_id = $2 AND request_id = $3 ORDER BY chunk_no";
 }
 
@@ -126,6 +127,10 @@ pub struct ChunkSize {
     pub sims: i64,
     /// Those that failed, were not begun, or wait for a person.
     pub failed: i64,
+    /// Those that are not decided.
+    pub open: i64,
+    /// Whether the job of the part that follows it was written.
+    pub followed: bool,
 }
 
 impl Chunk {
@@ -320,6 +325,17 @@ impl Tx {
     ) -> Result<Vec<Operation>> {
         let before = before.to_string();
         let rows = fetch_all!(self, OperationRow, OLD, mode.as_str(), before, limit)?;
+        rows.into_iter().map(|row| row.into_operation(mode)).collect()
+    }
+
+    /// Operations of a mode after one that have not ended, the eldest first.
+    pub async fn open_operations(
+        &mut self,
+        mode: Mode,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<Operation>> {
+        let rows = fetch_all!(self, OperationRow, OPEN, mode.as_str(), after, limit)?;
         rows.into_iter().map(|row| row.into_operation(mode)).collect()
     }
 

@@ -75,15 +75,15 @@ records! {
         used_bytes: i64 = COUNT,
         /// When the carrier told so.
         used_at: Option<String> = Kind::Time,
-        /// What the carrier was last asked to do with its data.
-        carrier_policy: String = Kind::Word(&["open", "throttled", "stopped"]),
+        /// What the carrier does with its data; left out while it is asked and that is not known.
+        carrier_policy: Option<String> = Kind::Word(&["open", "throttled", "stopped"]),
         /// When it was made.
         created_at: String = Kind::Time,
     }
     /// A group to be made.
     NewGroup {
-        /// The code by which the partner shall know it: letters, digits, `-` and `_`; one is made if it is left out.
-        group_id: Option<String> = Kind::Text { min: 1, max: 32 },
+        /// The code by which the partner shall know it: letters, digits, `-` and `_`.
+        group_id: String = Kind::Text { min: 1, max: 32 },
         /// Its name.
         name: String = GROUP_NAME,
         /// How many SIMs there may be.
@@ -92,7 +92,7 @@ records! {
         plan_code: String = Kind::Code,
         /// How many units a period of the bundle has; 1 if left out.
         periods: Option<u32> = Kind::Whole { min: 1, max: 999 },
-        /// What the carrier calls the group; the group's code if left out.
+        /// What the carrier calls the group; one that no other group has is made if it is left out.
         carrier_group: Option<String> = Kind::Text { min: 1, max: 128 },
         /// What happens when the volume is used up; `stop` if left out.
         at_limit: Option<String> = Kind::Word(AT_LIMIT),
@@ -112,6 +112,8 @@ records! {
     }
     /// What the SIMs of a group shall share, from now on.
     PutBundle {
+        /// The number of the period that ends by it, so that a repeat does not begin, and charge, one more.
+        period_no: i64 = COUNT,
         /// The plan. While SIMs are in the group, its package is of the same carrier.
         plan_code: String = Kind::Code,
         /// How many units a period of the bundle has; 1 if left out.

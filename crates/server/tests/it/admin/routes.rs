@@ -255,7 +255,7 @@ impl World {
     /// A case about a group, an operation on it, or a SIM in doubt.
     async fn group(&mut self, op: Op) -> Case {
         let (partner, mut case) = self.partner().await;
-        let bundle = json!({"plan_code": "PLAN-M"});
+        let bundle = json!({"plan_code": "PLAN-M", "period_no": 1});
         if op == Op::AddGroup {
             return case.body(json!({"name": "New", "sim_limit": 5, "plan_code": "PLAN-M"}));
         }

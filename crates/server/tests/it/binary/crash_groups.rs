@@ -134,10 +134,10 @@ async fn make_groups(installation: &Installation) {
             at_end: AtEnd::Renew,
         };
         let new = NewGroup {
-            group_id: Some(group.to_owned()),
+            group_id: group.to_owned(),
             name: group.to_owned(),
             sim_limit: 10_000_000,
-            carrier_group: None,
+            carrier_group: Some(group.to_owned()),
             bundle,
         };
         mall.create_group(&by, (Mode::Test, PARTNER), &new).await.unwrap();

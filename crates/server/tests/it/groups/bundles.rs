@@ -143,7 +143,7 @@ async fn a_bundle_that_ends_leaves_its_sims_without_data(engine: Engine) {
     assert_eq!(band.ended(&band.remove(&inside).await).await.status, "SUCCEEDED");
     let admin = band.mall.admin(Role::Operator).await;
     let path = format!("/test/partners/SHOP/groups/{GROUP}/bundle");
-    admin.put(&path, &json!({"plan_code": "PLAN-network"})).await.done();
+    admin.put(&path, &json!({"plan_code": "PLAN-network", "period_no": 1})).await.done();
     band.mall.settle().await;
     assert_eq!(band.shown().await["state"], "active");
     assert_eq!(band.mall.network(NET).policy(GROUP), "open");
