@@ -4,7 +4,6 @@
 //! `CRASH_ROUNDS`, `CRASH_SEED` and `CRASH_SABOTAGE` as for the orders; see `scripts/crash`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,8 +13,7 @@ use rand::{RngExt, SeedableRng};
 use sdk::{Client, PaidOrder};
 use store::Store;
 use testkit::{
-    Database, Engine, Receiver, Reply, TestEndpoint, add_push_endpoint, on_both_engines,
-    write_push_events,
+    Database, Engine, Receiver, TestEndpoint, add_push_endpoint, on_both_engines, write_push_events,
 };
 
 use super::crash::{LIVES, number};
@@ -37,15 +35,16 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// What makes every fifth order's plan, and with it the order's events, get lost.
 const SABOTAGE: &str = "lose-event=20%return(lost)";
 
-/// What came: endpoint, event, and in the life of which server.
-type Came = Arc<Mutex<Vec<(String, String, usize)>>>;
-
-/// A partner's server, and what two endpoints lead to.
+/// A partner's server, and the two endpoints that lead to it.
 struct Partner {
     server: Receiver,
     endpoints: [TestEndpoint; 2],
-    came: Came,
-    life: Arc<AtomicUsize>,
+}
+
+/// What waits for each endpoint once a server is dead, and when that was, in epoch milliseconds.
+struct Left {
+    waiting: [BTreeSet<String>; 2],
+    at: i64,
 }
 
 impl Partner {
@@ -59,15 +58,7 @@ impl Partner {
             let (url, at) = (server.url(path), (store, &ctx));
             endpoints.push(add_push_endpoint(at, (Mode::Test, whose.id), (&url, &[])).await);
         }
-        let (came, life) = (Came::default(), Arc::<AtomicUsize>::default());
-        let (seen, now) = (Arc::clone(&came), Arc::clone(&life));
-        server.answers(move |push| {
-            let id = push.event_id().to_owned();
-            let at = now.load(Ordering::SeqCst);
-            seen.lock().unwrap().push((push.path.clone(), id, at));
-            Reply::Status(200)
-        });
-        Self { server, endpoints: endpoints.try_into().unwrap(), came, life }
+        Self { server, endpoints: endpoints.try_into().unwrap() }
     }
 
     fn option(&self) -> String {
@@ -137,8 +128,8 @@ async fn crash(engine: Engine, rounds: u64, sabotage: bool) -> Vec<String> {
         tokio::time::sleep(Duration::from_millis(dice.random_range(LIVES))).await;
         server.kill();
         ordering.await.unwrap();
-        left.push(partner.waiting(&store).await);
-        partner.life.fetch_add(1, Ordering::SeqCst);
+        let waiting = partner.waiting(&store).await;
+        left.push(Left { waiting, at: server::system_ctx().now().as_millis() });
         // Twenty seconds later the leases of whoever died are over.
         database.execute("UPDATE push_endpoints SET leased_until = 0").await;
     }
@@ -176,21 +167,24 @@ async fn crash(engine: Engine, rounds: u64, sabotage: bool) -> Vec<String> {
     wrong
 }
 
-/// Whether what came twice was on its way when a server was killed, and how much that was. `left` is what waited, by
-/// the database, when each server was dead.
-fn what_came(partner: &Partner, left: &[[BTreeSet<String>; 2]]) -> Vec<String> {
+/// Whether what came twice was on its way when a server was killed, and how much that was.
+fn what_came(partner: &Partner, left: &[Left]) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut lives: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
-    for (path, id, life) in partner.came.lock().unwrap().iter() {
-        lives.entry((path.clone(), id.clone())).or_default().push(*life);
+    for push in partner.server.received() {
+        // Which server sent it tells the time of its signature: what was on its way may be read late.
+        let signed_at: i64 = push.headers["x-lf-timestamp"].to_str().unwrap().parse().unwrap();
+        let life = left.partition_point(|left| left.at < signed_at);
+        let id = push.event_id().to_owned();
+        lives.entry((push.path, id)).or_default().push(life);
     }
     let mut on_their_way: BTreeMap<(usize, String), usize> = BTreeMap::new();
     let mut twice = 0;
-    for ((path, id), lives) in &lives {
-        let waited = |life: usize| match path.as_str() {
-            "/0" => left.get(life).is_some_and(|left| left[0].contains(id)),
-            _ => left.get(life).is_some_and(|left| left[1].contains(id)),
-        };
+    for ((path, id), lives) in &mut lives {
+        lives.sort_unstable();
+        let place = usize::from(path == "/1");
+        let waited =
+            |life: usize| left.get(life).is_some_and(|left| left.waiting[place].contains(id));
         for life in lives.iter().filter(|life| waited(**life)) {
             *on_their_way.entry((*life, path.clone())).or_default() += 1;
         }
@@ -208,7 +202,9 @@ fn what_came(partner: &Partner, left: &[[BTreeSet<String>; 2]]) -> Vec<String> {
     }
     let at_once: usize = on_their_way.values().sum();
     assert!(at_once > 0, "no server was killed while it pushed");
-    assert!(twice <= at_once, "{twice} came twice, {at_once} were on their way");
+    if twice > at_once {
+        wrong.push(format!("{twice} came twice, {at_once} were on their way"));
+    }
     wrong
 }
 
