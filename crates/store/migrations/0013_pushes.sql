@@ -84,7 +84,7 @@ CREATE TABLE push_deliveries (
     due_at BIGINT NOT NULL,
     PRIMARY KEY (mode, partner_id, endpoint_id, event_id)
 );
-CREATE INDEX push_deliveries_due ON push_deliveries (mode, partner_id, endpoint_id, due_at)
+CREATE INDEX push_deliveries_due ON push_deliveries (mode, partner_id, endpoint_id, due_at, event_id)
     WHERE state = 'waiting';
 -- Whether something earlier of the same subject still waits.
 CREATE INDEX push_deliveries_subject ON push_deliveries (mode, partner_id, endpoint_id, subject, sequence)
