@@ -215,9 +215,14 @@ impl Mall {
         tx.insert_push_events(&events).await?;
         tx.insert_push_deliveries(&deliveries, now).await?;
         if !due.is_empty() {
-            let bell = Arc::clone(&self.push_bell);
-            tx.after_commit(move || bell.ring(due));
+            self.ring_for(tx, due);
         }
         Ok(events)
+    }
+
+    /// Lets the relay look at endpoints once a transaction is durable.
+    pub(crate) fn ring_for(&self, tx: &mut Tx, endpoints: Vec<EndpointKey>) {
+        let bell = Arc::clone(&self.push_bell);
+        tx.after_commit(move || bell.ring(endpoints));
     }
 }

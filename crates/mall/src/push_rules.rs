@@ -146,16 +146,16 @@ impl Course {
         }
     }
 
-    fn heed_success(&mut self, tried: Tried, now: Timestamp) -> (Decided, Consequence) {
+    fn heed_success(&mut self, end: Tried, now: Timestamp) -> (Decided, Consequence) {
         let (was_open, was_broken) = (self.is_open(), self.is_broken());
         self.health.succeeded_at = Some(now);
         (self.health.failing_since, self.health.failures) = (None, 0);
         // What was on its way already when it asked for time does not end that time.
-        if self.asked_at.is_none_or(|asked| tried.at > asked) {
+        if self.asked_at.is_none_or(|asked| end.at > asked) {
             self.health.probe_at = None;
         }
         self.width = (self.width * 2).min(WIDTH_MAX);
-        let tries = if was_open { tried.tries } else { tried.tries + 1 };
+        let tries = if was_open { end.tries } else { end.tries + 1 };
         let decided = Decided { state: DeliveryState::Delivered, tries, due_at: now };
         (decided, if was_broken { Consequence::Closed } else { Consequence::None })
     }
@@ -172,11 +172,11 @@ impl Course {
         (waits(tries, probe_at), dead_or_not(since, now))
     }
 
-    fn heed_failure(&mut self, tried: Tried, now: Timestamp, jitter: u8) -> (Decided, Consequence) {
-        let (was_open, tries) = (self.is_open(), tried.tries);
+    fn heed_failure(&mut self, end: Tried, now: Timestamp, jitter: u8) -> (Decided, Consequence) {
+        let (was_open, tries) = (self.is_open(), end.tries);
         let since = *self.health.failing_since.get_or_insert(now);
         // Those that were on their way together and fail are one failure.
-        if self.counted_at.is_none_or(|counted| tried.at > counted) {
+        if self.counted_at.is_none_or(|counted| end.at > counted) {
             self.health.failures = self.health.failures.saturating_add(1);
             self.counted_at = self.health.tried_at;
         }

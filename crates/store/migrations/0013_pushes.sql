@@ -32,7 +32,7 @@ CREATE TABLE push_endpoints (
     succeeded_at BIGINT,
     PRIMARY KEY (mode, partner_id, endpoint_id)
 );
-CREATE UNIQUE INDEX push_endpoints_id ON push_endpoints (endpoint_id);
+CREATE UNIQUE INDEX push_endpoints_id ON push_endpoints (mode, endpoint_id);
 -- Without what the relay writes, so that its writing touches no index.
 CREATE INDEX push_endpoints_on ON push_endpoints (mode, partner_id, endpoint_id) WHERE state = 'on' AND kind = 'url';
 
@@ -84,7 +84,7 @@ CREATE TABLE push_deliveries (
     due_at BIGINT NOT NULL,
     PRIMARY KEY (mode, partner_id, endpoint_id, event_id)
 );
-CREATE INDEX push_deliveries_due ON push_deliveries (mode, partner_id, endpoint_id, due_at)
+CREATE INDEX push_deliveries_due ON push_deliveries (mode, partner_id, endpoint_id, due_at, event_id)
     WHERE state = 'waiting';
 -- Whether something earlier of the same subject still waits.
 CREATE INDEX push_deliveries_subject ON push_deliveries (mode, partner_id, endpoint_id, subject, sequence)

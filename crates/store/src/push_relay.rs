@@ -14,11 +14,13 @@ use crate::push_endpoints::{EndpointHealth, EndpointKey, EndpointRow, PushEndpoi
 use crate::push_events::PushAttempt;
 
 /// A delivery that nothing earlier of its subject waits before.
+///
+/// Not `EXISTS`, here and below, which PostgreSQL may turn into one look through all that waits.
 macro_rules! first_of_its_subject {
     () => {
-        "d.state = 'waiting' AND NOT EXISTS (SELECT 1 FROM push_deliveries b WHERE b.mode = d.mode
+        "d.state = 'waiting' AND (SELECT 1 FROM push_deliveries b WHERE b.mode = d.mode
         AND b.partner_id = d.partner_id AND b.endpoint_id = d.endpoint_id AND b.subject = d.subject
-        AND b.state = 'waiting' AND b.sequence < d.sequence)"
+        AND b.state = 'waiting' AND b.sequence < d.sequence LIMIT 1) IS NULL"
     };
 }
 
@@ -29,11 +31,11 @@ statements! {
     WITH_WORK = concat!(
         "SELECT e.mode, e.partner_id, e.endpoint_id FROM push_endpoints e WHERE e.state = 'on'
         AND e.kind = 'url' AND e.leased_until <= $1 AND (e.probe_at IS NULL OR e.probe_at <= $1)
-        AND EXISTS (SELECT 1 FROM push_deliveries d WHERE d.mode = e.mode
+        AND (SELECT 1 FROM push_deliveries d WHERE d.mode = e.mode
         AND d.partner_id = e.partner_id AND d.endpoint_id = e.endpoint_id
         AND (e.probe_at IS NOT NULL OR d.due_at <= $1) AND ",
         first_of_its_subject!(),
-        ") ORDER BY COALESCE(e.tried_at, 0) LIMIT $2"
+        " LIMIT 1) IS NOT NULL ORDER BY COALESCE(e.tried_at, 0) LIMIT $2"
     );
     DUE = concat!(
         "SELECT d.event_id, d.tries, d.due_at, e.body FROM push_deliveries d

@@ -1,7 +1,8 @@
 //! `simmall doctor`: what it says of a mall that is well, and of each way to be unwell.
 
+use domain::Mode;
 use serde_json::Value;
-use testkit::{Database, Engine, on_both_engines};
+use testkit::{Database, Engine, add_push_endpoint, on_both_engines, write_push_events};
 
 use super::install::{Installation, PASSWORD, SEALING_KEY, demo_client, demo_sim};
 use super::process::{Directory, Ended, Server, run, simmall};
@@ -12,6 +13,7 @@ on_both_engines!(
     what_has_no_order_is_found,
     what_waits_is_told,
     keys_clocks_carriers_and_schema_are_looked_at,
+    what_cannot_be_told_is_found,
 );
 
 /// What `simmall doctor` says of a database.
@@ -191,6 +193,41 @@ async fn what_waits_is_told(engine: Engine) {
         WHERE state = 'PROVISIONING'";
     database.execute(review).await;
     Examined::of(&installed).says("review", "warn", "1 in test mode");
+}
+
+async fn what_cannot_be_told_is_found(engine: Engine) {
+    let installed = Installation::new(engine).await;
+    let (store, ctx) = (installed.store().await, server::system_ctx());
+    let database = Database::at(&installed.database_url());
+    let mut tx = store.read().await.unwrap();
+    let partner = tx.partner_by_code(Mode::Test, "P000818").await.unwrap().unwrap();
+    drop(tx);
+    Examined::of(&installed).all_well(&["pushes"]);
+    let (at, whose) = ((&store, &ctx), (Mode::Test, partner.id));
+    let endpoint = add_push_endpoint(at, whose, ("https://example.com/hook", &[])).await;
+    write_push_events(at, &[&endpoint], (1, 2)).await;
+    Examined::of(&installed).says("pushes", "ok", "").says("sealing key", "ok", "(2)");
+    for (harm, verdict, words) in [
+        ("UPDATE push_deliveries SET due_at = 1", "fail", "an event has been due for "),
+        ("UPDATE push_endpoints SET probe_at = 1", "warn", "1 endpoints fail, 0 are switched off"),
+        (
+            "UPDATE push_endpoints SET state = 'off', probe_at = NULL",
+            "warn",
+            "0 endpoints fail, 1 are switched off",
+        ),
+        ("UPDATE push_keys SET key_id = 'k2'", "warn", ""),
+        ("DELETE FROM push_keys", "fail", "an endpoint without a key"),
+        ("DELETE FROM push_endpoints", "fail", "to be told, but its endpoint is not there"),
+        ("DELETE FROM push_events", "fail", "to be told, but its event is not there"),
+    ] {
+        database.execute(harm).await;
+        let examined = Examined::of(&installed);
+        examined.says("pushes", verdict, words);
+        if harm.contains("'k2'") {
+            examined.says("sealing key", "fail", "1 of 2 live keys do not open");
+        }
+    }
+    store.close().await;
 }
 
 async fn keys_clocks_carriers_and_schema_are_looked_at(engine: Engine) {
