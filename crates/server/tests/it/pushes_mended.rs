@@ -325,7 +325,7 @@ async fn what_waits_for_a_paused_endpoint_goes_in_the_end(engine: Engine) {
     delivered(&mall, &partner, &client, &numbers("N", 1)).await;
     let event = endpoint.deliveries(&mall).await.pop().unwrap().event_id.to_string();
     let id = endpoint.row.id.to_string();
-    mall.clock.advance(Span::days(30) - Span::minutes(1));
+    mall.clock.advance(Span::minutes(30 * 24 * 60 - 1));
     assert_eq!(mall.mall().sweep_pushes().await.unwrap(), 0);
     // What will be gone in a moment is told to nobody any more.
     let refused = client.resend_pushes(&id, Again::Event(&event), "").await.unwrap_err();
