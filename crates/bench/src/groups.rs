@@ -199,9 +199,10 @@ async fn move_sims(
 
 async fn one_operation(client: &Client, sims: &[String], adds: bool) -> anyhow::Result<f64> {
     let began = Instant::now();
-    let accepted = match adds {
-        true => client.add_group_sims(MOVED, sims, "").await?,
-        false => client.remove_group_sims(MOVED, sims, "").await?,
+    let accepted = if adds {
+        client.add_group_sims(MOVED, sims, "").await?
+    } else {
+        client.remove_group_sims(MOVED, sims, "").await?
     };
     loop {
         let result = client.async_result(&accepted.request_id, true, 1).await?;

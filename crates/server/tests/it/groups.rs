@@ -121,13 +121,11 @@ impl Band {
             for sim in page.sims {
                 assert!(members.insert(sim.sim_id), "a SIM is listed twice");
             }
-            match page.next_cursor {
-                Some(cursor) => at = PageAt::Cursor(cursor),
-                None => {
-                    assert_eq!(usize::try_from(page.total_count).unwrap(), members.len());
-                    return members;
-                }
-            }
+            let Some(cursor) = page.next_cursor else {
+                assert_eq!(usize::try_from(page.total_count).unwrap(), members.len());
+                return members;
+            };
+            at = PageAt::Cursor(cursor);
         }
     }
 

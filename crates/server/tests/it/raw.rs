@@ -210,13 +210,12 @@ pub fn sample(call: &Call, iccid: &str, number: &str) -> Value {
         }),
         "queryOrder" => serde_json::json!({"order_id": number}),
         "querySim" | "querySimUsage" => serde_json::json!({"sim_id": iccid}),
-        "listPushEndpoints" => serde_json::json!({}),
+        "listPushEndpoints" | "listGroups" => serde_json::json!({}),
         "addPushEndpoint" => serde_json::json!({"kind": "listener", "events": ["plan.expired"]}),
         "changePushEndpoint" => serde_json::json!({"endpoint_id": number, "state": "on"}),
         "testPushEndpoint" | "rotatePushKey" | "deletePushEndpoint" | "takePushes"
         | "listPushDeliveries" => serde_json::json!({"endpoint_id": number}),
         "resendPushes" => serde_json::json!({"endpoint_id": number, "from": 0}),
-        "listGroups" => serde_json::json!({}),
         "listGroupSims" => serde_json::json!({"group_id": GROUP}),
         "addGroupSims" | "removeGroupSims" => {
             serde_json::json!({"group_id": GROUP, "sim_ids": [iccid]})

@@ -48,9 +48,10 @@ struct Wish {
 
 impl Wish {
     async fn send(&self, client: &Client) -> Result<String, Error> {
-        let accepted = match self.adds {
-            true => client.add_group_sims(self.group, &self.sims, &self.key).await?,
-            false => client.remove_group_sims(self.group, &self.sims, &self.key).await?,
+        let accepted = if self.adds {
+            client.add_group_sims(self.group, &self.sims, &self.key).await?
+        } else {
+            client.remove_group_sims(self.group, &self.sims, &self.key).await?
         };
         Ok(accepted.request_id)
     }
@@ -191,13 +192,11 @@ async fn listed(client: &Client, group: &str) -> BTreeSet<String> {
     loop {
         let page = client.group_sims(group, at, 1_000).await.unwrap();
         sims.extend(page.sims.into_iter().map(|sim| sim.sim_id));
-        match page.next_cursor {
-            Some(cursor) => at = PageAt::Cursor(cursor),
-            None => {
-                assert_eq!(usize::try_from(page.total_count).unwrap(), sims.len());
-                return sims;
-            }
-        }
+        let Some(cursor) = page.next_cursor else {
+            assert_eq!(usize::try_from(page.total_count).unwrap(), sims.len());
+            return sims;
+        };
+        at = PageAt::Cursor(cursor);
     }
 }
 

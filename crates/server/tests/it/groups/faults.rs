@@ -20,8 +20,10 @@ fn fault(ends: &str, kind: FaultKind, attempts: Option<u64>, seconds: Option<u32
     Fault { kind, per_mille: 1_000, iccid_ends, attempts, seconds }
 }
 
-/// Endings, what happens to SIMs with them, and what must be told of adding and of removing them.
-const FATES: [(&str, FaultKind, Option<u64>, Option<u32>, (&str, &str)); 10] = [
+/// The ending of SIMs, what happens to them, how often, for how long, and what must be told of adding and removing them.
+type Fate = (&'static str, FaultKind, Option<u64>, Option<u32>, (&'static str, &'static str));
+
+const FATES: [Fate; 10] = [
     ("7001", FaultKind::SilentFailure, None, None, ("FAILED", "CARRIER_DID_NOT")),
     ("7002", FaultKind::Refuse, None, None, ("FAILED", "CARRIER_REFUSED")),
     ("7003", FaultKind::DropAfterDoing, None, None, ("SUCCEEDED", "")),
