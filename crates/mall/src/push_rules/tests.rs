@@ -83,13 +83,25 @@ fn five_days_of_failures_are_the_end_and_a_success_begins_anew() {
     let mut course = course();
     let fail =
         |course: &mut Course, after: Span| tried(course, (Verdict::NotTaken, 0), NOW + after, 0).1;
-    fail(&mut course, Span::seconds(0));
+    for day in 0..5 {
+        assert_eq!(fail(&mut course, Span::days(day)), Consequence::None);
+    }
     assert_eq!(fail(&mut course, Span::micros(Span::days(5).as_micros() - 1)), Consequence::None);
     assert_eq!(fail(&mut course, Span::days(5)), Consequence::Dead);
     tried(&mut course, (Verdict::Taken, 0), NOW + Span::days(5), 0);
-    assert_eq!(fail(&mut course, Span::days(6)), Consequence::None);
-    assert_eq!(fail(&mut course, Span::days(10)), Consequence::None);
+    for day in 6..11 {
+        assert_eq!(fail(&mut course, Span::days(day)), Consequence::None);
+    }
     assert_eq!(fail(&mut course, Span::days(11)), Consequence::Dead);
+}
+
+#[test]
+fn days_on_which_nobody_tried_are_no_days_of_failure() {
+    let mut course = course();
+    tried(&mut course, (Verdict::NotTaken, 0), NOW, 0);
+    let later = NOW + Span::days(6);
+    assert_eq!(tried(&mut course, (Verdict::NotTaken, 0), later, 0).1, Consequence::None);
+    assert_eq!(course.health.failing_since, Some(later));
 }
 
 #[test]
