@@ -36,11 +36,8 @@ pub(crate) async fn list(State(app): State<App>, call: Signed<ListGroups>) -> Re
 
 pub(crate) async fn list_sims(State(app): State<App>, call: Signed<ListGroupSims>) -> Response {
     let request = &call.request;
-    let wish = SimsWish {
-        page_no: request.page_no,
-        page_size: request.page_size,
-        cursor: Some(request.cursor.clone()).filter(|cursor| !cursor.is_empty()),
-    };
+    let wish =
+        SimsWish { page_no: request.page_no, page_size: request.page_size, cursor: request.cursor };
     let page = app.mall.list_group_sims(&call.caller, &request.group_id, &wish).await;
     call.answer(page.map(|page| sims(&request.group_id, page)))
 }

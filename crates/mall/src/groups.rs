@@ -22,7 +22,7 @@ use domain::group::{Group, Item, Operation, OperationKind};
 use store::PlacedMember;
 use wire::Code;
 
-use crate::error::{Refusal, Result};
+use crate::error::Result;
 use crate::sims::PlanNames;
 use crate::{Caller, Mall};
 
@@ -53,7 +53,7 @@ pub struct SimsWish {
     /// How many.
     pub page_size: u32,
     /// Where the page before ended; goes before `page_no`.
-    pub cursor: Option<String>,
+    pub cursor: Option<i64>,
 }
 
 /// A page of a group's SIMs, in the order in which they were added.
@@ -144,10 +144,9 @@ impl Mall {
         let partner = &caller.partner;
         let key = (partner.mode, partner.id, group_id);
         let size = i64::from(wish.page_size);
-        let after = wish.cursor.as_deref().map(read_cursor).transpose()?;
         let mut tx = self.store.read().await?;
         let group = tx.group(key).await?.ok_or(Code::GroupUnknown)?;
-        let mut sims = if let Some(after) = after {
+        let mut sims = if let Some(after) = wish.cursor {
             tx.members_after(key, after, size + 1).await?
         } else {
             let skipped = i64::from(wish.page_no.saturating_sub(1)) * size;
@@ -160,10 +159,4 @@ impl Mall {
         let next_cursor = last.map(|sim| format!("c{}", sim.place));
         Ok(SimsPage { total_count: group.sim_count, next_cursor, sims })
     }
-}
-
-fn read_cursor(text: &str) -> Result<i64> {
-    let place = text.strip_prefix('c').and_then(|place| place.parse().ok());
-    let wrong = || Refusal::field("cursor", wire::form::Problem::NotCursor);
-    Ok(place.filter(|place| *place >= 0).ok_or_else(wrong)?)
 }

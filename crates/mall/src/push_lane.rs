@@ -265,7 +265,8 @@ impl Lane {
             self.put_back();
         }
         let fails = self.course.health.failures > 0 || self.endpoint.health.failures > 0;
-        let is_news = fails || was_open || now.since(self.noted_at) >= NOTE_PAUSE;
+        let is_open = self.course.is_open();
+        let is_news = fails || was_open || is_open || now.since(self.noted_at) >= NOTE_PAUSE;
         if is_news {
             self.note_health(now);
         }

@@ -47,6 +47,8 @@ pub enum Kind {
     DateTime,
     /// Milliseconds since 1970, at most 13 digits.
     Millis,
+    /// A place in a list, as an earlier page gave it: `c` and at most 18 digits.
+    Cursor,
     /// A JSON list of at most so many texts or words; not in a query.
     List(&'static Kind, usize),
 }
@@ -277,7 +279,7 @@ impl<'a> Form<'a> {
         self.is_known(name, kind);
         let (items, max): (Vec<Option<&str>>, usize) = match self.params.get(name) {
             None => (Vec::new(), max),
-            Some(Value::String(text)) if joined_max > 0 => {
+            Some(Value::String(text) | Value::Number(text)) if joined_max > 0 => {
                 let items = text.split(',').map(Some);
                 (items.filter(|_| !text.is_empty()).collect(), joined_max)
             }
@@ -403,6 +405,15 @@ impl<'a> Form<'a> {
         self.parsed(name, Kind::Millis, Problem::NotMillis, |text| {
             let digits = text.len() <= 13 && text.bytes().all(|byte| byte.is_ascii_digit());
             text.parse().ok().filter(|_| digits).and_then(Timestamp::from_millis)
+        })
+    }
+
+    /// A place in a list, as an earlier page gave it; `None` as well where an optional one is not there.
+    pub fn cursor(&mut self, name: &'static str) -> Option<i64> {
+        self.parsed(name, Kind::Cursor, Problem::NotCursor, |text| {
+            let digits = text.strip_prefix('c')?;
+            let plain = digits.len() <= 18 && digits.bytes().all(|byte| byte.is_ascii_digit());
+            digits.parse().ok().filter(|_| plain)
         })
     }
 

@@ -19,8 +19,6 @@ pub const PAGE_SIZE_MAX: u32 = 1_000;
 pub const PAGE_SIZE_DEFAULT: u32 = 100;
 /// The most characters of an id in a path.
 pub const ID_CHARS_MAX: usize = 64;
-/// The most characters of a cursor.
-pub const CURSOR_CHARS_MAX: usize = 256;
 /// The header under which a write may be repeated (chosen).
 pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 /// The most characters of that header.
@@ -159,11 +157,7 @@ pub const LIST_GROUP_SIMS: Call = topup(
             GROUP_ID,
             PAGE_NO,
             optional("page_size", PAGE_SIZE, "SIMs on a page, 100 unless told (chosen)"),
-            optional(
-                "cursor",
-                Kind::Text { max: CURSOR_CHARS_MAX },
-                "The `next_cursor` of the page before (chosen)",
-            ),
+            optional("cursor", Kind::Cursor, "The `next_cursor` of the page before (chosen)"),
         ],
     ],
 );
@@ -177,8 +171,8 @@ pub struct ListGroupSims {
     pub page_no: u32,
     /// SIMs on a page.
     pub page_size: u32,
-    /// Where the page begins; empty: by `page_no`.
-    pub cursor: String,
+    /// Behind which place the page begins; `None`: by `page_no`.
+    pub cursor: Option<i64>,
 }
 
 impl Request for ListGroupSims {
@@ -187,13 +181,8 @@ impl Request for ListGroupSims {
         let group_id = form.text("group_id", ID_CHARS_MAX);
         let page_no = form.count_or("page_no", 1, 1, PAGE_NO_MAX);
         let page_size = form.count_or("page_size", PAGE_SIZE_DEFAULT, 1, PAGE_SIZE_MAX);
-        let cursor = form.text("cursor", CURSOR_CHARS_MAX);
-        Some(Self {
-            group_id: group_id?,
-            page_no: page_no?,
-            page_size: page_size?,
-            cursor: cursor?,
-        })
+        let cursor = form.cursor("cursor");
+        Some(Self { group_id: group_id?, page_no: page_no?, page_size: page_size?, cursor })
     }
 }
 

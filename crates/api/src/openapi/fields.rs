@@ -69,6 +69,7 @@ pub fn schema(field: &Field, place: Place) -> Value {
         }
         Kind::Currency => currency(field.required),
         Kind::DateTime => pattern(DATE_TIME, field.required),
+        Kind::Cursor => pattern("c[0-9]{1,18}", field.required),
         Kind::Millis => {
             let mut schema = pattern("[0-9]{1,13}", field.required);
             also(&mut schema, "integer", json!({"minimum": 0, "maximum": MILLIS_MAX}));

@@ -316,6 +316,9 @@ fn bad_values(field: &Field) -> Vec<String> {
                 .flat_map(|word| [format!("\"{}\"", word.to_uppercase()), format!("\" {word}\"")]);
             odd.chain(["\"nonsense\"".to_owned(), "7".to_owned()]).collect()
         }
+        Kind::Cursor => {
+            ["\"c\"", "\"c-1\"", "\"C1\"", "\"c 1\"", "\"c1.0\"", "7"].map(str::to_owned).into()
+        }
         Kind::Millis => WRONG_MILLIS.map(str::to_owned).into(),
         Kind::List(of, max) => {
             let items: Vec<String> = bad_values(&Field { kind: *of, ..*field });
