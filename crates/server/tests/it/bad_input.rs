@@ -122,8 +122,13 @@ fn without_path(call: &Call, members: &Map<String, Value>) -> Map<String, Value>
 
 /// What is named where a field has a wrong value: of a list with wrong entries the first of them.
 fn blamed(field: &Field, json: &str) -> String {
-    let in_list = matches!(field.kind, Kind::Iccids { max, .. }
-        if matches!(serde_json::from_str(json), Ok(Value::Array(items)) if (1..=max).contains(&items.len())));
+    let value = serde_json::from_str(json).unwrap_or_default();
+    let in_list = match (field.kind, &value) {
+        (Kind::Iccids { max, .. }, Value::Array(items)) => (1..=max).contains(&items.len()),
+        // One number is a list of one, where texts with commas are taken.
+        (Kind::Iccids { joined_max, .. }, Value::Number(_)) => joined_max > 0,
+        _ => false,
+    };
     if in_list { format!("{}[0]", field.name) } else { field.name.to_owned() }
 }
 

@@ -257,7 +257,9 @@ impl World {
         let (partner, mut case) = self.partner().await;
         let bundle = json!({"plan_code": "PLAN-M", "period_no": 1});
         if op == Op::AddGroup {
-            return case.body(json!({"name": "New", "sim_limit": 5, "plan_code": "PLAN-M"}));
+            return case.body(
+                json!({"group_id": "G-3", "name": "New", "sim_limit": 5, "plan_code": "PLAN-M"}),
+            );
         }
         self.mall.add_group(&partner, "G-1", 5).await;
         match op {
