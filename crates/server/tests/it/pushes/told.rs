@@ -24,6 +24,7 @@ on_both_engines!(
     renewals_are_told,
     a_declined_charge_is_told_with_its_next_try,
     a_sample_is_sent_at_once,
+    an_operation_on_a_group_is_told_when_it_ends,
 );
 
 async fn mall(engine: Engine) -> (TestMall, TestPartner, Receiver) {
@@ -340,5 +341,35 @@ async fn a_sample_is_sent_at_once(engine: Engine) {
     let states: Vec<DeliveryState> = states.collect();
     assert_eq!(states, [DeliveryState::Failed, DeliveryState::Delivered]);
     assert_eq!(endpoint.attempts(&mall, sample.event_id).await, [attempt]);
+    mall.stop().await;
+}
+
+async fn an_operation_on_a_group_is_told_when_it_ends(engine: Engine) {
+    let (mall, partner, server) = mall(engine).await;
+    let endpoint = mall.add_endpoint(&partner, &server.url("/"), &[]).await;
+    mall.add_group(&partner, "G-1", 2).await;
+    // The group has places for two of the three.
+    let client = partner.client(&mall);
+    let begun = client.add_group_sims("G-1", &partner.sims, "").await.unwrap();
+    mall.settle().await;
+    mall.settle_pushes().await;
+    let pushes = server.received();
+    assert_eq!(pushes.len(), 1, "{pushes:?}");
+    let event = pushes[0].verify(std::slice::from_ref(&endpoint.key), &mall);
+    assert_eq!(event.kind(), Some(EventType::GroupOperationFinished));
+    let data = &event.data;
+    assert_eq!(
+        (&data["group_id"], &data["request_id"], &data["operation"], &data["status"]),
+        (
+            &json!("G-1"),
+            &json!(begun.request_id),
+            &json!("ADD_SIMS"),
+            &json!("PARTIALLY_SUCCEEDED")
+        )
+    );
+    assert_eq!(
+        (&data["total"], &data["succeeded"], &data["failed"]),
+        (&json!(3), &json!(2), &json!(1))
+    );
     mall.stop().await;
 }
