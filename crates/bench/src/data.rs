@@ -44,9 +44,9 @@ pub(crate) struct Database {
     pub(crate) orders: u64,
 }
 
-/// The number of a SIM; none ends like those that the simulator treats in a way of their own.
+/// The number of a SIM; none ends like those that the simulator treats in a way of their own: these end in 9001 to 9010.
 pub(crate) fn iccid(number: u64) -> String {
-    format!("894400{number:012}0")
+    format!("89440{number:012}00")
 }
 
 /// The number of an old order.
@@ -448,4 +448,13 @@ fn old_order(ctx: &Ctx, partner: &Partner, number: u64, sims: u64) -> anyhow::Re
     let state = SimPlanState::Finished { effective_at: made_at, expires_at };
     let plan = QueuedPlan { queue_no, added_at: made_at, length, counted_from: None, state };
     Ok((order, payment, (Mode::Test, partner.id, iccid), plan))
+}
+
+/// Learns how many rows there are, and sweeps up behind a filling. PostgreSQL would do both by itself within a minute, in the
+/// middle of a run.
+pub(crate) async fn tidy(url: &str) -> anyhow::Result<()> {
+    if !url.starts_with("sqlite:") {
+        PgConnection::connect(url).await?.execute("VACUUM ANALYZE").await?;
+    }
+    Ok(())
 }

@@ -55,7 +55,7 @@ pub(crate) struct Groups {
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     clients: u32,
     /// How many clients list the large group at once.
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     readers: u32,
     /// How long each side is measured, in seconds.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
@@ -136,7 +136,7 @@ async fn prepare(ctx: &Ctx, database: &Database, members: u64) -> anyhow::Result
         first += part;
     }
     store.close().await;
-    Ok(())
+    data::tidy(&database.url).await
 }
 
 async fn fill_members(

@@ -70,6 +70,8 @@ enum Command {
     Pay(pay::Pay),
     /// Events pushed to endpoints.
     Push(push::Push),
+    /// Orders told to many endpoints, of which one hangs.
+    Hanging(push::hanging::Hanging),
     /// Adding many SIMs to a group beside orders, and listing a large one.
     Groups(groups::Groups),
     /// Fill an empty, migrated database.
@@ -197,6 +199,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         },
         Command::Pay(pay) => pay::run(&ctx, &pay).await,
         Command::Push(push) => push::run(&ctx, &push).await,
+        Command::Hanging(run) => push::hanging::run(&ctx, &run).await,
         Command::Groups(run) => groups::run(&ctx, &run).await,
         Command::Fill(fill) => {
             data::fill(&fill.database_url, &ctx, fill.sims, fill.orders).await?;

@@ -2,6 +2,7 @@
 //! the same bodies to the same receivers with as many requests at once.
 
 mod data;
+pub(crate) mod hanging;
 mod receivers;
 
 use std::path::PathBuf;

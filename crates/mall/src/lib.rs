@@ -102,8 +102,8 @@ pub use sim_looks::run_sim_sweep;
 pub use store::SUCCESS;
 pub use worker::{run_checkpoints, run_workers};
 
-/// How many steps of operations on groups may write at a time: orders have to wait for few of them.
-const GROUP_TURNS: usize = 2;
+/// How many steps of operations on groups may write at a time: an order waits for one of them at most.
+const GROUP_TURNS: usize = 1;
 /// How often a transaction is run again that lost a race.
 const ATTEMPTS_MAX: u32 = 12;
 

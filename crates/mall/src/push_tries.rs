@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use domain::id::EventId;
-use domain::{Mode, Span, Timestamp};
-use pushes::{FailureKind, Outcome, Push, Sender};
+use domain::{Span, Timestamp};
+use pushes::{Endpoint, Failure, FailureKind, Outcome, Push, Sender};
 use store::{DuePush, PushAttempt, PushEndpoint, PushKey};
 use wire::push::{KEYS_MAX, Key, sign};
 
@@ -20,8 +20,8 @@ const NOT_NOW: [u16; 2] = [429, 503];
 /// By what pushes to an endpoint are signed and sent.
 #[derive(Debug, Clone)]
 pub(crate) struct Signer {
-    url: String,
-    mode: Mode,
+    /// Where to; a failure is that of every try.
+    to: std::result::Result<Endpoint, Failure>,
     /// The version of the endpoint that this goes by.
     version: i64,
     /// All keys, the newest first, with when they retire.
@@ -50,10 +50,13 @@ pub(crate) struct Landed {
 }
 
 impl Signer {
-    fn new(endpoint: &PushEndpoint, all: Vec<(Key, Option<Timestamp>)>, now: Timestamp) -> Self {
-        let (url, mode) = (endpoint.url.clone(), endpoint.mode);
-        let version = endpoint.version;
-        let mut signer = Self { url, mode, version, all, keys: Vec::new(), until: None };
+    fn new(
+        version: i64,
+        to: std::result::Result<Endpoint, Failure>,
+        all: Vec<(Key, Option<Timestamp>)>,
+        now: Timestamp,
+    ) -> Self {
+        let mut signer = Self { to, version, all, keys: Vec::new(), until: None };
         signer.choose(now);
         signer
     }
@@ -85,14 +88,6 @@ impl Signer {
         push: DuePush,
         tried_at: Timestamp,
     ) -> Landed {
-        let id = push.event_id.to_string();
-        let outcome = match sign(&self.keys, &id, tried_at, push.body.as_bytes()) {
-            Ok(headers) => {
-                let (url, mode, body) = (&self.url, self.mode, &push.body);
-                Ok(sender.send(Push { url, mode, headers: &headers.pairs(), body }).await)
-            }
-            Err(error) => Err(error.to_string()),
-        };
         let landed = Landed {
             event_id: push.event_id,
             version: self.version,
@@ -105,10 +100,15 @@ impl Signer {
             failure: FailureKind::Push.as_str(),
             said: String::new(),
         };
-        match outcome {
-            Ok(outcome) => landed.heard(outcome),
-            Err(said) => Landed { said, ..landed },
-        }
+        let id = push.event_id.to_string();
+        let headers = match sign(&self.keys, &id, tried_at, push.body.as_bytes()) {
+            Ok(headers) => headers,
+            Err(error) => return Landed { said: error.to_string(), ..landed },
+        };
+        landed.heard(match &self.to {
+            Ok(to) => sender.send(Push { to, headers: &headers.pairs(), body: push.body }).await,
+            Err(failure) => Outcome { latency: Span::micros(0), result: Err(failure.clone()) },
+        })
     }
 }
 
@@ -160,6 +160,7 @@ impl Mall {
             let key = key.map_err(|error| Error::Internal(format!("{row}: {error}")))?;
             keys.push((key, retires_at));
         }
-        Ok(Signer::new(endpoint, keys, self.ctx.now()))
+        let to = self.sender.target(&endpoint.url, endpoint.mode);
+        Ok(Signer::new(endpoint.version, to, keys, self.ctx.now()))
     }
 }

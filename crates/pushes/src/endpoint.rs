@@ -158,8 +158,8 @@ impl Endpoint {
         self.0.host_str().unwrap_or_default()
     }
 
-    pub(crate) fn into_url(self) -> Url {
-        self.0
+    pub(crate) fn url(&self) -> Url {
+        self.0.clone()
     }
 }
 

@@ -66,16 +66,14 @@ pub enum SetupError {
 }
 
 /// A push that was signed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Push<'a> {
-    /// Where to.
-    pub url: &'a str,
-    /// Which rule the URL is held to.
-    pub mode: Mode,
+    /// Where to: see [`Sender::target`].
+    pub to: &'a Endpoint,
     /// The headers of its signatures.
     pub headers: &'a [(&'a str, &'a str)],
     /// The bytes that were signed.
-    pub body: &'a str,
+    pub body: String,
 }
 
 /// Sends pushes. Cheap to clone; clones share their connections.
@@ -120,9 +118,21 @@ impl Sender {
         self.timeout
     }
 
-    /// Checks the form of a URL, when an endpoint is added. [`Self::send`] does so again.
+    /// Checks the form of a URL, when an endpoint is added. [`Self::target`] does so again.
     pub fn check(&self, url: &str, mode: Mode) -> Result<Endpoint, EndpointError> {
         Endpoint::parse(url, mode, &self.policy)
+    }
+
+    /// Where pushes to a URL go, as it is before each lot of them; a failure is that of each.
+    pub fn target(&self, url: &str, mode: Mode) -> Result<Endpoint, Failure> {
+        self.check(url, mode).map_err(|error| match error {
+            EndpointError::Address(..) => Failure::new(FailureKind::Address, &error.to_string()),
+            // Its words repeat the URL, which may have a secret of the partner's in it.
+            EndpointError::Spelling(_) => {
+                Failure::new(FailureKind::Endpoint, "the URL is not in its plain form")
+            }
+            _ => Failure::new(FailureKind::Endpoint, &error.to_string()),
+        })
     }
 
     /// Sends a push once, and tells what became of it. Never an error of its own: whatever happens is an
@@ -146,14 +156,6 @@ impl Sender {
     }
 
     fn request(&self, push: Push<'_>) -> Result<reqwest::RequestBuilder, Failure> {
-        let endpoint = self.check(push.url, push.mode).map_err(|error| match error {
-            EndpointError::Address(..) => Failure::new(FailureKind::Address, &error.to_string()),
-            // Its words repeat the URL, which may have a secret of the partner's in it.
-            EndpointError::Spelling(_) => {
-                Failure::new(FailureKind::Endpoint, "the URL is not in its plain form")
-            }
-            _ => Failure::new(FailureKind::Endpoint, &error.to_string()),
-        })?;
         if push.body.len() > BODY_BYTES_MAX {
             let text =
                 format!("the body has {} bytes, more than {BODY_BYTES_MAX}", push.body.len());
@@ -166,8 +168,8 @@ impl Sender {
             let value = HeaderValue::from_str(value).map_err(|_| bad())?;
             headers.insert(HeaderName::try_from(*name).map_err(|_| bad())?, value);
         }
-        let request = self.client.post(endpoint.into_url());
-        Ok(request.headers(headers).body(push.body.to_owned()))
+        let request = self.client.post(push.to.url());
+        Ok(request.headers(headers).body(push.body))
     }
 
     fn late(&self) -> Failure {

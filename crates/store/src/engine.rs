@@ -24,6 +24,8 @@ const SQLITE_WRITER_CACHE: &str = "-131072";
 const SQLITE_CHECKPOINT_PAGES: &str = "32000";
 /// How many prepared statements a connection to SQLite keeps: a batch has a text for each number of rows.
 const SQLITE_STATEMENTS: usize = 512;
+/// How many rows SQLite's thread reads ahead of whoever asked for them, so that the two do not take turns.
+const SQLITE_ROWS: usize = 512;
 /// How long a request waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -129,6 +131,7 @@ impl Store {
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(5))
             .statement_cache_capacity(SQLITE_STATEMENTS)
+            .row_buffer_size(SQLITE_ROWS)
             .pragma("wal_autocheckpoint", SQLITE_CHECKPOINT_PAGES)
             .disable_statement_logging();
         let pool = |connections| {

@@ -3,12 +3,12 @@
 use domain::id::{EndpointId, EventId};
 use domain::push::{EndpointKind, EndpointState};
 use domain::{Ctx, Mode, Timestamp};
-use sqlx::{Connection, Executor, PgConnection};
 use store::{EndpointHealth, PushEndpoint, PushEvent, PushKey, Sealer, Store};
 use wire::push::{Event, EventType};
 use wire::topup::Order;
 
-use crate::data::{Database, PACKAGE, PARTNER, PLAN, SEALING_KEY, iccid, open};
+use super::receivers::HOOK;
+use crate::data::{Database, PACKAGE, PARTNER, PLAN, SEALING_KEY, iccid, open, tidy};
 use crate::floor::Pool;
 
 /// How many rows a filling transaction writes.
@@ -32,9 +32,10 @@ impl Looks {
         Ok(Self(Pool::readers(url, 1).await?))
     }
 
-    /// Whether anything waits.
+    /// Whether anything waits. By the index of what waits, so that looking costs the mall nothing.
     pub(super) async fn waits(&self) -> anyhow::Result<bool> {
-        let sql = "SELECT state FROM push_deliveries WHERE state = 'waiting' LIMIT 1";
+        let sql = "SELECT state FROM push_deliveries WHERE state = 'waiting'
+            ORDER BY mode, partner_id, endpoint_id, due_at, event_id LIMIT 1";
         Ok(!self.0.get().await?.fetch(sql, Vec::new(), 1).await?.is_empty())
     }
 
@@ -51,6 +52,21 @@ impl Looks {
         }
         self.0.close().await;
         Ok((Timestamp::from_micros(first), micros))
+    }
+
+    /// How many microseconds each push that was taken needed, from its event's row to the answer.
+    pub(super) async fn told(&self) -> anyhow::Result<Vec<u32>> {
+        let sql = "SELECT CAST(a.tried_at + a.latency_micros - e.recorded_at AS TEXT)
+            FROM push_attempts a JOIN push_events e ON e.mode = a.mode
+            AND e.partner_id = a.partner_id AND e.event_id = a.event_id WHERE a.status = 200";
+        let rows = self.0.get().await?.fetch(sql, Vec::new(), 1).await?;
+        rows.iter().flatten().map(|text| Ok(text.parse()?)).collect()
+    }
+
+    /// How many tries got no answer in time.
+    pub(super) async fn hung(&self) -> anyhow::Result<usize> {
+        let sql = "SELECT event_id FROM push_attempts WHERE failure = 'time'";
+        Ok(self.0.get().await?.fetch(sql, Vec::new(), 1).await?.len())
     }
 }
 
@@ -153,6 +169,21 @@ async fn fill(
     Ok(())
 }
 
+/// Adds an endpoint at each URL.
+pub(super) async fn add_endpoints(
+    ctx: &Ctx,
+    database: &Database,
+    urls: &[String],
+) -> anyhow::Result<Vec<EndpointId>> {
+    let store = open(&database.url).await?;
+    let mut endpoints = Vec::new();
+    for url in urls {
+        endpoints.push(add_endpoint((&store, ctx), database, url).await?);
+    }
+    store.close().await;
+    Ok(endpoints)
+}
+
 /// Adds an endpoint at each port, and so many events that are due at one of them.
 pub(super) async fn fill_due(
     ctx: &Ctx,
@@ -160,20 +191,17 @@ pub(super) async fn fill_due(
     ports: &[u16],
     many: u32,
 ) -> anyhow::Result<Due> {
+    let urls: Vec<String> =
+        ports.iter().map(|port| format!("http://127.0.0.1:{port}{HOOK}")).collect();
+    let endpoints = add_endpoints(ctx, database, &urls).await?;
     let store = open(&database.url).await?;
-    let (mut endpoints, mut urls) = (Vec::new(), Vec::new());
-    for port in ports {
-        urls.push(format!("http://127.0.0.1:{port}/hook"));
-        let url = urls.last().map_or("", String::as_str);
-        endpoints.push(add_endpoint((&store, ctx), database, url).await?);
-    }
     let mut bodies = Vec::new();
     fill((&store, ctx), database, (&endpoints, many.into()), |place, event| {
         bodies.push((urls[place].clone(), event.body.clone()));
     })
     .await?;
     store.close().await;
-    analyze(&database.url).await?;
+    tidy(&database.url).await?;
     Ok(Due { bodies })
 }
 
@@ -183,13 +211,5 @@ pub(crate) async fn fill_waiting(ctx: &Ctx, database: &Database, many: u64) -> a
     let endpoint = add_endpoint((&store, ctx), database, NOWHERE).await?;
     fill((&store, ctx), database, (&[endpoint], many), |_, _| ()).await?;
     store.close().await;
-    analyze(&database.url).await
-}
-
-/// PostgreSQL would do it by itself within a minute; a run would be over by then.
-async fn analyze(url: &str) -> anyhow::Result<()> {
-    if !url.starts_with("sqlite:") {
-        PgConnection::connect(url).await?.execute("ANALYZE").await?;
-    }
-    Ok(())
+    tidy(&database.url).await
 }

@@ -1,10 +1,12 @@
-//! Partners' servers, in a process of their own: each takes whatever comes and does nothing with it.
+//! Partners' servers, in a process of their own: each takes whatever comes and does nothing with it. What is asked for
+//! at [`HANG`] is answered late.
 
 use std::convert::Infallible;
 use std::io::Read;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
@@ -19,6 +21,11 @@ use tokio::process::{Child, ChildStdout, Command};
 
 /// The word that makes this program the receivers.
 pub(crate) const RECEIVE: &str = "__receivers";
+/// Where a push is taken at once, and where it is answered late.
+pub(super) const HOOK: &str = "/hook";
+pub(super) const HANG: &str = "/hang";
+/// How late.
+const HANGS: Duration = Duration::from_secs(30);
 
 /// Receivers in a process of their own.
 #[derive(Debug)]
@@ -87,6 +94,9 @@ async fn listen(listener: TcpListener, count: Arc<AtomicU64>) {
             let answer = service_fn(move |request: hyper::Request<Incoming>| {
                 let count = Arc::clone(&count);
                 async move {
+                    if request.uri().path() == HANG {
+                        tokio::time::sleep(HANGS).await;
+                    }
                     let came = request.into_body().collect().await;
                     count.fetch_add(u64::from(came.is_ok()), Ordering::Relaxed);
                     Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"ok"))))

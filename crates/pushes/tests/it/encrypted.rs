@@ -10,13 +10,13 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use pushes::{FailureKind, Outcome, Push, Sender, Settings};
+use pushes::{FailureKind, Outcome, Sender, Settings};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 
-use crate::peer::{GOOD, HOST, LONG, Played, policy};
+use crate::peer::{GOOD, HOST, LONG, Played, policy, push};
 
 /// A receiver with a certificate of its own.
 struct Peer {
@@ -74,7 +74,7 @@ impl Peer {
 
     async fn push(&self, sender: &Sender) -> Outcome {
         let url = format!("https://{HOST}:{}/", self.address.port());
-        sender.send(Push { url: &url, mode: Mode::Live, headers: &[], body: "{}" }).await
+        push(sender, (&url, Mode::Live), (&[], "{}")).await
     }
 }
 

@@ -1,9 +1,11 @@
 //! Every way in which a try can end.
 
 use domain::{Mode, Span};
-use pushes::{ANSWER_TEXT_BYTES_MAX, BODY_BYTES_MAX, FailureKind, Push};
+use pushes::{ANSWER_TEXT_BYTES_MAX, BODY_BYTES_MAX, FailureKind};
 
-use crate::peer::{Ending, GOOD, LONG, Peer, Played, answer, held_port, send, sender, sender_to};
+use crate::peer::{
+    Ending, GOOD, LONG, Peer, Played, answer, held_port, push, send, sender, sender_to,
+};
 
 /// Short, for tries that get no answer however long one waits.
 const SHORT: Span = Span::seconds(2);
@@ -145,23 +147,22 @@ async fn what_cannot_be_sent_is_not() {
     let (url, mode) = (peer.url(), Mode::Test);
     let long = "x".repeat(BODY_BYTES_MAX + 1);
     let body = "{}";
-    for (push, kind) in [
-        (Push { url: &url, mode, headers: &[], body: &long }, FailureKind::Push),
-        (Push { url: &url, mode, headers: &[("a", "b\r\nc: d")], body }, FailureKind::Push),
-        (Push { url: &url, mode, headers: &[("a b", "c")], body }, FailureKind::Push),
-        (Push { url: &url, mode: Mode::Live, headers: &[], body }, FailureKind::Endpoint),
-        (
-            Push { url: "https://a.example.com/../s3cret", mode, headers: &[], body },
-            FailureKind::Endpoint,
-        ),
+    let odd = "https://a.example.com/../s3cret";
+    let (line, space) = (&[("a", "b\r\nc: d")][..], &[("a b", "c")][..]);
+    for (to, what, kind) in [
+        ((url.as_str(), mode), (&[][..], long.as_str()), FailureKind::Push),
+        ((&url, mode), (line, body), FailureKind::Push),
+        ((&url, mode), (space, body), FailureKind::Push),
+        ((&url, Mode::Live), (&[], body), FailureKind::Endpoint),
+        ((odd, mode), (&[], body), FailureKind::Endpoint),
     ] {
-        let failure = sender.send(push).await.result.unwrap_err();
+        let failure = push(&sender, to, what).await.result.unwrap_err();
         assert_eq!(failure.kind, kind, "{failure}");
         assert!(!failure.words.contains("s3cret"), "{failure}");
     }
     assert_eq!(peer.connections(), 0);
     let full = "x".repeat(BODY_BYTES_MAX);
-    assert!(sender.send(Push { url: &url, mode, headers: &[], body: &full }).await.is_success());
+    assert!(push(&sender, (&url, mode), (&[], &full)).await.is_success());
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! No push reaches an address inside, whatever names answer and whenever.
 
 use domain::Mode;
-use pushes::{FailureKind, Policy, Push, Sender, Settings, SystemNames};
+use pushes::{FailureKind, Policy, Sender, Settings, SystemNames};
 use std::sync::Arc;
 
 use crate::peer::{
-    BAD, Ending, GOOD, HOST, LONG, Peer, Played, answer, held_port, policy, send, sender, sender_to,
+    BAD, Ending, GOOD, HOST, LONG, Peer, Played, answer, held_port, policy, push, send, sender,
+    sender_to,
 };
 
 fn kind(outcome: &pushes::Outcome) -> FailureKind {
@@ -112,7 +113,6 @@ async fn literal_addresses_are_checked_though_no_name_is_asked() {
 async fn the_machines_own_names_are_checked_too() {
     let (outside, inside) = outside_and_inside(Ending::Go(answer(200, "", ""))).await;
     let port = outside.address.port();
-    let push = |url| Push { url, mode: Mode::Test, headers: &[], body: "{}" };
     let url = format!("http://localhost:{port}/");
     let hosts = vec!["localhost".to_owned()];
     let strict = Policy { ranges: Vec::new(), hosts: hosts.clone(), ports: vec![port] };
@@ -120,10 +120,13 @@ async fn the_machines_own_names_are_checked_too() {
         let names = Arc::new(SystemNames);
         Sender::new(Settings { policy, names, timeout: LONG, ..Settings::default() }).unwrap()
     };
-    assert_eq!(kind(&sender(strict).send(push(&url)).await), FailureKind::Address);
+    assert_eq!(
+        kind(&push(&sender(strict), (&url, Mode::Test), (&[], "{}")).await),
+        FailureKind::Address
+    );
     assert_eq!(outside.connections(), 0);
     let open = Policy { hosts, ..policy(&[port]) };
-    assert!(sender(open).send(push(&url)).await.is_success());
+    assert!(push(&sender(open), (&url, Mode::Test), (&[], "{}")).await.is_success());
     assert_eq!((outside.requests().len(), inside.connections()), (1, 0));
 }
 

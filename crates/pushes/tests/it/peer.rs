@@ -167,5 +167,17 @@ pub fn sender_to(peer: &Peer) -> Sender {
 
 pub async fn send(sender: &Sender, url: &str) -> Outcome {
     let headers = [("webhook-id", "evt_1"), ("x-lf-algo", "HMAC-SHA1")];
-    sender.send(Push { url, mode: Mode::Test, headers: &headers, body: "{\"a\":\"欧\"}" }).await
+    push(sender, (url, Mode::Test), (&headers, "{\"a\":\"欧\"}")).await
+}
+
+/// Sends a push, if its URL is one that pushes go to.
+pub async fn push(
+    sender: &Sender,
+    (url, mode): (&str, Mode),
+    (headers, body): (&[(&str, &str)], &str),
+) -> Outcome {
+    match sender.target(url, mode) {
+        Ok(to) => sender.send(Push { to: &to, headers, body: body.to_owned() }).await,
+        Err(failure) => Outcome { latency: Span::micros(0), result: Err(failure) },
+    }
 }

@@ -19,6 +19,7 @@ on_both_engines!(
     a_job_that_is_missing_is_put_back,
     who_only_passed_through_is_counted,
     what_a_partner_can_have_has_an_end,
+    what_is_counted_wrong_is_found,
 );
 
 const GROUP: &str = "FLEET-1";
@@ -290,5 +291,37 @@ async fn what_a_partner_can_have_has_an_end(engine: Engine) {
     assert_eq!(yard.mall.database.execute(&copies).await, 999);
     let (status, refused) = yard.make("SHOP", &json!({"group_id": "ONE-MORE"})).await;
     assert_eq!((status, &refused["code"]), (409, &"TOO_MANY_GROUPS".into()), "{refused}");
+    yard.mall.stop().await;
+}
+
+async fn what_is_counted_wrong_is_found(engine: Engine) {
+    let yard = Yard::plain(engine).await;
+    let accepted = yard.client.add_group_sims(GROUP, &yard.shop.sims, "").await.unwrap();
+    yard.mall.settle().await;
+    let faults = async || -> Vec<String> {
+        let mut tx = yard.mall.store().read().await.unwrap();
+        tx.order_faults().await.unwrap().into_iter().map(|fault| fault.what).collect()
+    };
+    assert_eq!(faults().await, Vec::<String>::new());
+    let counts = |table: &str, column: &str, by: &str| {
+        format!("UPDATE {table} SET {column} = {column} {by} 1 WHERE mode = 'test'")
+    };
+    for (table, column, what, id) in [
+        ("sim_groups", "held_count", "a group that counts other SIMs than it has", GROUP),
+        ("group_blocks", "sims", "a group whose pages count other SIMs than it has", GROUP),
+        (
+            "group_operations",
+            "total",
+            "an operation that counts other SIMs as open than its parts",
+            accepted.request_id.as_str(),
+        ),
+    ] {
+        yard.mall.database.execute(&counts(table, column, "+")).await;
+        let found = faults().await;
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains(what) && found[0].contains(id), "{found:?}");
+        yard.mall.database.execute(&counts(table, column, "-")).await;
+        assert_eq!(faults().await, Vec::<String>::new());
+    }
     yard.mall.stop().await;
 }

@@ -1,5 +1,6 @@
 //! Pushes, from what happened to the partner's server: signed, in their order, and never lost.
 
+mod base;
 mod breaker;
 mod nodes;
 mod order;

@@ -2,7 +2,7 @@
 
 use domain::{Money, Role, Span};
 use serde_json::{Value, json};
-use testkit::{Engine, Network, Recipe, on_both_engines};
+use testkit::{Engine, Network, Receiver, Recipe, on_both_engines};
 use upstream::Protocol;
 
 use super::{Band, GROUP, NET, told};
@@ -14,6 +14,8 @@ on_both_engines!(
     a_period_is_charged_once_and_followed_by_the_next,
     a_bundle_that_ends_leaves_its_sims_without_data,
     a_bundle_that_cannot_be_paid_ends,
+    a_bundle_whose_plan_has_no_price_any_more_ends,
+    what_a_group_uses_is_pushed,
     the_moved_clock_turns_periods,
 );
 
@@ -170,6 +172,50 @@ async fn a_bundle_that_cannot_be_paid_ends(engine: Engine) {
         json!({"group_id": "G2", "name": "G2", "sim_limit": 1, "plan_code": "PLAN-network"});
     let refused = admin.post("/test/partners/SHOP/groups", &group).await;
     assert_eq!(refused.status, 409);
+    band.mall.stop().await;
+}
+
+async fn a_bundle_whose_plan_has_no_price_any_more_ends(engine: Engine) {
+    let band = three_sims(engine, &json!({})).await;
+    let admin = band.mall.admin(Role::Operator).await;
+    let prices = admin.all("/test/partners/SHOP/prices?plan=PLAN-network", 50).await;
+    let settlement = prices.iter().find(|price| price["kind"] == "settlement").unwrap();
+    let price = settlement["price_id"].as_str().unwrap();
+    admin.delete(&format!("/test/partners/SHOP/prices/{price}")).await.done();
+    band.mall.advance(Span::days(29)).await;
+    assert_ne!(band.shown().await["state"], "ended", "what is paid for runs to its end");
+    band.mall.advance(Span::days(2)).await;
+    assert_eq!(band.shown().await["state"], "ended");
+    assert_eq!(band.mall.network(NET).policy(GROUP), "stopped");
+    assert_eq!(band.shop.owes(&band.mall).await, OWED, "it does not become free");
+    band.mall.stop().await;
+}
+
+async fn what_a_group_uses_is_pushed(engine: Engine) {
+    let band = three_sims(engine, &json!({"at_limit": "stop"})).await;
+    let receiver = Receiver::start().await;
+    let endpoint = band.mall.add_endpoint(&band.shop, &receiver.url("/"), &[]).await;
+    let more = band.sims(NET, &["0000"]).await;
+    let request_id = band.add(&more).await;
+    assert_eq!(band.ended(&request_id).await.status, "SUCCEEDED");
+    pass(&band, 72).await;
+    band.mall.settle_pushes().await;
+    let keys = [endpoint.key.clone()];
+    let pushes = receiver.received();
+    let events: Vec<_> = pushes.iter().map(|push| push.verify_when_sent(&keys)).collect();
+    let usage = "group.usage";
+    assert_eq!(receiver.types(), ["group.operation.finished", usage, usage, usage]);
+    assert_eq!(events[0].data["request_id"], request_id);
+    let volume = 1_i64 << 30;
+    for (event, percent) in events[1..].iter().zip([50, 80, 100]) {
+        assert_eq!(
+            (&event.data["group_id"], &event.data["percent"]),
+            (&GROUP.into(), &percent.into())
+        );
+        assert_eq!(event.data["data_volume"], volume);
+        let used = event.data["used_volume"].as_i64().unwrap();
+        assert!(used * 100 >= volume * percent && used * 100 < volume * (percent + 10), "{used}");
+    }
     band.mall.stop().await;
 }
 

@@ -15,6 +15,7 @@ on_both_engines!(
     a_sim_waits_for_its_order,
     what_waits_for_too_long_fails_and_nothing_is_done,
     what_has_not_begun_can_be_cancelled,
+    a_sim_that_comes_and_goes_keeps_its_own_plans,
 );
 
 /// When something was at the network.
@@ -178,5 +179,39 @@ async fn what_has_not_begun_can_be_cancelled(engine: Engine) {
     let again = band.ended(&retried).await;
     assert_eq!((again.status.as_str(), again.total), ("SUCCEEDED", 1));
     assert_eq!(band.members_of(GROUP).await.len(), 3);
+    band.mall.stop().await;
+}
+
+async fn a_sim_that_comes_and_goes_keeps_its_own_plans(engine: Engine) {
+    let band = Band::new(engine).await;
+    let sims = band.sims("simulator", &["0000"]).await;
+    let states = async || -> Vec<String> {
+        let queue = band.client.single_query_order(&sims[0]).await.unwrap();
+        queue.order_list.into_iter().map(|plan| plan.order_status).collect()
+    };
+    let times = async |number: &str| {
+        let order = band.client.order(number).await.unwrap();
+        (order.effective_at, order.expire_at)
+    };
+    for number in ["N1", "N2"] {
+        band.client.syn_order_info(&band.shop.paid_order(&sims[0], number)).await.unwrap();
+        band.mall.settle().await;
+    }
+    let (in_use, waiting) = ("2", "1");
+    assert_eq!(states().await, [in_use, waiting]);
+    let first = times("N1").await;
+    // One more is bought while it is in the group.
+    assert_eq!(band.ended(&band.add(&sims).await).await.status, "SUCCEEDED");
+    band.client.syn_order_info(&band.shop.paid_order(&sims[0], "N3")).await.unwrap();
+    band.mall.settle().await;
+    assert_eq!(states().await, [in_use, waiting, waiting]);
+    assert_eq!(band.ended(&band.remove(&sims).await).await.status, "SUCCEEDED");
+    assert_eq!(states().await, [in_use, waiting, waiting]);
+    assert_eq!((times("N1").await, times("N2").await), (first, (None, None)));
+    // What waits begins when what is in use ends, as if there were no group.
+    band.mall.advance(Span::days(30)).await;
+    band.mall.advance(Span::minutes(1)).await;
+    assert_eq!(states().await, [in_use, waiting]);
+    assert_eq!(times("N2").await.0, first.1);
     band.mall.stop().await;
 }

@@ -1,10 +1,13 @@
 //! The same request again, with a key and without, only for the look of it, or for what failed; and operations that are
 //! cancelled.
 
+use std::collections::BTreeSet;
+
 use domain::Span;
 use sdk::{Accepted, Error};
 use serde_json::json;
 use testkit::{Engine, on_both_engines};
+use tokio::task::JoinSet;
 use wire::groups::{ADD_GROUP_SIMS, IDEMPOTENCY_KEY};
 
 use super::{Fleet, GROUP, NOBODYS};
@@ -12,6 +15,8 @@ use crate::raw::{fields, filled, path, send, signed};
 
 on_both_engines!(
     a_key_makes_a_repeat_the_same_operation,
+    the_same_request_many_times_at_once_is_one_operation,
+    of_many_requests_at_once_under_a_key_one_is_taken,
     without_a_key_a_repeat_is_known_for_ten_seconds,
     a_key_has_a_form,
     a_dry_run_changes_nothing,
@@ -60,6 +65,47 @@ async fn a_key_makes_a_repeat_the_same_operation(engine: Engine) {
     let theirs = other.client(&fleet.mall);
     assert_ne!(id(theirs.add_group_sims(GROUP, &other.sims[..1], "K-1").await), first);
     fleet.mall.settle().await;
+    fleet.mall.stop().await;
+}
+
+async fn the_same_request_many_times_at_once_is_one_operation(engine: Engine) {
+    let fleet = Fleet::new(engine).await;
+    for (key, adds) in [("K-1", true), ("K-2", false), ("", true), ("", false)] {
+        let mut asked = JoinSet::new();
+        for _ in 0..16 {
+            let (client, sims) = (fleet.client.clone(), fleet.shop.sims.clone());
+            asked.spawn(async move {
+                if adds {
+                    client.add_group_sims(GROUP, &sims, key).await
+                } else {
+                    client.remove_group_sims(GROUP, &sims, key).await
+                }
+            });
+        }
+        let ids: BTreeSet<String> = asked.join_all().await.into_iter().map(id).collect();
+        assert_eq!(ids.len(), 1, "{key:?} {ids:?}");
+        fleet.mall.settle().await;
+        let there = if adds { fleet.shop.sims.len() } else { 0 };
+        assert_eq!(fleet.sims().await.len(), there, "{key:?}");
+    }
+    fleet.mall.stop().await;
+}
+
+async fn of_many_requests_at_once_under_a_key_one_is_taken(engine: Engine) {
+    let fleet = Fleet::new(engine).await;
+    let mut asked = JoinSet::new();
+    for sim in fleet.more_sims(16).await {
+        let client = fleet.client.clone();
+        asked.spawn(async move { client.add_group_sims(GROUP, &[sim], "K-1").await });
+    }
+    let (taken, refused): (Vec<_>, Vec<_>) =
+        asked.join_all().await.into_iter().partition(Result::is_ok);
+    assert_eq!((taken.len(), refused.len()), (1, 15));
+    for error in refused {
+        assert_eq!(error.unwrap_err().code(), Some("ORDER_CONFLICT"));
+    }
+    fleet.mall.settle().await;
+    assert_eq!(fleet.sims().await.len(), 1);
     fleet.mall.stop().await;
 }
 

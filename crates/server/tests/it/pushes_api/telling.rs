@@ -3,7 +3,9 @@
 use domain::{Mode, Span};
 use sdk::push::{EventType, Key};
 use sdk::{AddEndpoint, Again, ChangeEndpoint};
-use testkit::{Engine, Received, Receiver, Reply, TestMall, TestPartner, on_both_engines};
+use testkit::{
+    Engine, Received, Receiver, Reply, TestMall, TestPartner, on_both_engines, write_push_events,
+};
 
 use super::{added, listener};
 
@@ -11,6 +13,7 @@ on_both_engines!(
     an_order_is_pushed_to_whoever_added_an_endpoint,
     what_was_told_is_told_again_in_its_order,
     what_failed_is_told_again,
+    more_than_one_call_does_goes_on_where_it_ended,
     while_it_is_paused_events_wait,
     a_listener_hears_of_orders,
     what_is_deleted_is_told_nothing_more,
@@ -150,6 +153,40 @@ async fn what_failed_is_told_again(engine: Engine) {
     let came = receiver.received();
     assert_eq!(came[seen..].iter().map(Received::event_id).collect::<Vec<_>>(), [poison]);
     assert_eq!(client.push_deliveries(&id, ("", "failed"), "").await.unwrap().deliveries, []);
+    mall.stop().await;
+}
+
+async fn more_than_one_call_does_goes_on_where_it_ended(engine: Engine) {
+    let mall = TestMall::start(engine).await;
+    let shop = mall.add_partner("SHOP", Mode::Test, |_| ()).await;
+    let (client, receiver) = (shop.client(&mall), Receiver::start().await);
+    let endpoint = mall.add_endpoint(&shop, &receiver.url("/"), &[]).await;
+    let id = endpoint.row.id.to_string();
+    client.change_push_endpoint(&change(&id, true)).await.unwrap();
+    let begun = mall.now().as_millis();
+    // Written a few at a time, as they happen.
+    let (parts, each) = (52, 400);
+    for _ in 0..parts {
+        mall.clock.advance(Span::millis(1));
+        write_push_events((mall.store(), mall.mall().ctx()), &[&endpoint], (each, 1)).await;
+    }
+    mall.database.execute("UPDATE push_events SET event_type = 'recharge.success'").await;
+    let all = i64::try_from(parts * each).unwrap();
+    let waiting = async || i64::try_from(endpoint.waiting_in(mall.store()).await.len()).unwrap();
+    let end = mall.now().as_millis() + 1;
+    for (state, again) in
+        [("delivered", Again::Recorded(begun, end)), ("failed", Again::FailedSince(begun))]
+    {
+        let decided = format!("UPDATE push_deliveries SET state = '{state}', tries = 1");
+        assert_eq!(mall.database.execute(&decided).await, u64::try_from(all).unwrap());
+        assert_eq!(waiting().await, 0);
+        let first = client.resend_pushes(&id, again, "").await.unwrap();
+        let cursor = first.next_cursor.unwrap();
+        assert!(first.count < all && waiting().await == first.count);
+        let second = client.resend_pushes(&id, again, &cursor).await.unwrap();
+        assert_eq!((first.count + second.count, second.next_cursor), (all, None), "{state}");
+        assert_eq!(waiting().await, all);
+    }
     mall.stop().await;
 }
 
