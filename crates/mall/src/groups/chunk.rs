@@ -76,6 +76,11 @@ impl Mall {
         // It is gone if its result was kept long enough.
         let Some(operation) = tx.operation(whose, id).await? else { return Ok(Next::Done) };
         let group = tx.group((whose.0, whose.1, &operation.group_id)).await?;
+        let chunk = tx.chunk(whose, (id, no)).await?.ok_or_else(|| broken(job))?;
+        let earlier = match chunk.range() {
+            Some(range) => tx.undecided_before(&operation, range).await?,
+            None => HashSet::new(),
+        };
         drop(tx);
         let carrier_code = group.ok_or_else(|| broken(job))?.bundle.carrier;
         let part = Part { job, id, no, carrier: &carrier_code };
@@ -94,7 +99,7 @@ impl Mall {
             _ => None,
         };
         for _ in 0..STEPS_PER_TURN {
-            match self.prepare(&part, carrier.as_ref()).await? {
+            match self.prepare(&part, (carrier.as_ref(), &earlier)).await? {
                 Step::Settled => return Ok(Next::Settled),
                 Step::Again => {}
                 Step::Go(prepared) => {
@@ -108,18 +113,14 @@ impl Mall {
     }
 
     /// Takes the next SIMs, in one transaction under the job's fence.
-    async fn prepare(&self, part: &Part<'_>, carrier: Option<&Arc<dyn Carrier>>) -> Result<Step> {
+    async fn prepare(
+        &self,
+        part: &Part<'_>,
+        known: (Option<&Arc<dyn Carrier>>, &HashSet<Iccid>),
+    ) -> Result<Step> {
         // Orders are many and short: of this there is little at a time.
         let _turn = self.group_turns.acquire().await;
-        self.retry(|| async {
-            let mut tx = self.store.read().await?;
-            let whose = (part.job.mode, part.job.partner_id);
-            let operation = tx.operation(whose, part.id).await?.ok_or_else(|| broken(part.job))?;
-            let earlier = tx.undecided_before(&operation).await?;
-            drop(tx);
-            self.prepare_once(part, (carrier, &earlier)).await
-        })
-        .await
+        self.retry(|| self.prepare_once(part, known)).await
     }
 
     async fn prepare_once(

@@ -20,8 +20,8 @@ pub(super) struct Taking<'a> {
     pub(super) group: &'a Group,
     /// Whether the carrier has groups; `None`: this node does not know it.
     pub(super) can: Option<bool>,
-    /// SIMs that earlier operations on the group have not decided. They were read before all else: what these have decided
-    /// since is there to be read.
+    /// SIMs that earlier operations on the group had not decided when the turn began. They were read before all else: what
+    /// these have decided since is there to be read.
     pub(super) earlier: &'a HashSet<Iccid>,
     /// How many SIMs at most.
     pub(super) room: usize,

@@ -34,11 +34,11 @@ statements! {
     NEWEST = select!("AND partner_id = $2 AND group_id = $3 ORDER BY operation_no DESC LIMIT 1");
     OF_GROUP = select!("AND partner_id = $2 AND group_id = $3 AND operation_no < $4
         ORDER BY operation_no DESC LIMIT $5");
-    /// Parts of earlier operations on a group that have SIMs which are not decided.
+    /// Parts of earlier operations on a group that have SIMs which are not decided, among them perhaps some of a range.
     EARLIER = "SELECT c.request_id, c.lines FROM group_operations o JOIN group_chunks c ON c.mode = o.mode
         AND c.partner_id = o.partner_id AND c.request_id = o.request_id WHERE o.mode = $1
         AND o.partner_id = $2 AND o.group_id = $3 AND o.operation_no < $4 AND o.finished_at IS NULL
-        AND c.open > 0";
+        AND c.open > 0 AND c.last_iccid >= $5 AND c.first_iccid <= $6";
     OPEN = select!("AND request_id > $2 AND finished_at IS NULL ORDER BY request_id LIMIT $3");
     ANYBODYS = select!("AND request_id = $2");
     /// Ids sort by their time.
@@ -153,6 +153,12 @@ impl Chunk {
         self.count(|state| !matches!(state, ItemState::Waiting | ItemState::Succeeded))
     }
 
+    /// Its first SIM and its last, in the order of their numbers; `None`: it has none.
+    pub fn range(&self) -> Option<(&Iccid, &Iccid)> {
+        let iccids = || self.items.iter().map(|item| &item.iccid);
+        Some((iccids().min()?, iccids().max()?))
+    }
+
     fn lines(&self) -> String {
         self.items.iter().map(Item::line).collect::<Vec<_>>().join("\n")
     }
@@ -228,8 +234,8 @@ impl Tx {
         for piece in pieces(chunks) {
             let sql = format!(
                 "INSERT INTO group_chunks (mode, partner_id, request_id, chunk_no, sims, open, failed,
-                followed, lines, version) {}",
-                self.rows(10, piece.len())
+                followed, lines, version, first_iccid, last_iccid) {}",
+                self.rows(12, piece.len())
             );
             execute_many!(self, sql.as_str(), piece, chunk => [
                 mode,
@@ -242,6 +248,8 @@ impl Tx {
                 chunk.followed,
                 chunk.lines(),
                 0_i64,
+                chunk.range().map_or("", |(first, _)| first.as_str()),
+                chunk.range().map_or("", |(_, last)| last.as_str()),
             ])?;
         }
         Ok(())
@@ -291,13 +299,18 @@ impl Tx {
         rows.into_iter().map(|row| row.into_operation(mode)).collect()
     }
 
-    /// The SIMs that earlier operations on the same group have not decided.
-    pub async fn undecided_before(&mut self, operation: &Operation) -> Result<HashSet<Iccid>> {
+    /// The SIMs that earlier operations on the same group have not decided: those of a range, and perhaps others.
+    pub async fn undecided_before(
+        &mut self,
+        operation: &Operation,
+        (first, last): (&Iccid, &Iccid),
+    ) -> Result<HashSet<Iccid>> {
         let (mode, partner) = (operation.mode.as_str(), operation.partner_id.to_string());
         let (group, no) = (&operation.group_id, operation.no);
+        let (first, last) = (first.as_str(), last.as_str());
         let mut undecided = HashSet::new();
         for (request, lines) in
-            fetch_all!(self, (String, String), EARLIER, mode, partner, group, no)?
+            fetch_all!(self, (String, String), EARLIER, mode, partner, group, no, first, last)?
         {
             let waiting = items(&request, &lines)?.into_iter();
             let waiting = waiting.filter(|item| item.state == ItemState::Waiting);
