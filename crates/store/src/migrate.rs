@@ -7,7 +7,7 @@ use crate::engine::{Pools, Store, Tx, fetch_all, statements};
 use crate::error::{Result, StoreError};
 
 /// Number, name and text of each migration, in order. A released one never changes.
-const MIGRATIONS: [(i64, &str, &str); 14] = [
+const MIGRATIONS: [(i64, &str, &str); 15] = [
     (1, "mall", include_str!("../migrations/0001_mall.sql")),
     (2, "admin", include_str!("../migrations/0002_admin.sql")),
     (3, "imports", include_str!("../migrations/0003_imports.sql")),
@@ -22,6 +22,7 @@ const MIGRATIONS: [(i64, &str, &str); 14] = [
     (12, "clocks", include_str!("../migrations/0012_clocks.sql")),
     (13, "pushes", include_str!("../migrations/0013_pushes.sql")),
     (14, "groups", include_str!("../migrations/0014_groups.sql")),
+    (15, "group parts", include_str!("../migrations/0015_group_parts.sql")),
 ];
 
 statements! {
