@@ -204,10 +204,7 @@ impl Mall {
                 }
                 let operation = self.new_operation(&group, wanted, &hash);
                 tx.next_group_operation(key(&group), group.operation_no).await?;
-                // By their numbers: few parts of other operations have to do with one then.
-                let mut iccids = wanted.iccids.clone();
-                iccids.sort_unstable();
-                let parts = iccids.chunks(CHUNK_SIMS).zip(1..);
+                let parts = wanted.iccids.chunks(CHUNK_SIMS).zip(1..);
                 let part = |(iccids, no): (&[Iccid], i64)| {
                     Chunk::new(no, iccids.iter().cloned().map(Item::new).collect())
                 };
