@@ -50,8 +50,8 @@ statements! {
     /// The next part after the one with the number $3.
     PART_AFTER = "SELECT part_no, first_line, first_record, records, body FROM import_parts
         WHERE mode = $1 AND import_id = $2 AND part_no > $3 ORDER BY part_no LIMIT 1";
-    DELETE_PARTS = "DELETE FROM import_parts WHERE mode = $1 AND import_id = $2
-        AND part_no IN (SELECT part_no FROM import_parts WHERE mode = $1 AND import_id = $2
+    DELETE_PARTS = "DELETE FROM import_parts WHERE (mode, import_id, part_no) IN (
+        SELECT mode, import_id, part_no FROM import_parts WHERE mode = $1 AND import_id = $2
         ORDER BY part_no LIMIT $3)";
     DELETE_PARTS_UNTIL = "DELETE FROM import_parts
         WHERE mode = $1 AND import_id = $2 AND first_record + records <= $3";

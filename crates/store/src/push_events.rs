@@ -62,10 +62,11 @@ statements! {
         ORDER BY tried_at DESC LIMIT $5";
     /// An endpoint's samples are about itself. What is cut off comes behind what is not, subject by subject. `||` keeps
     /// engines to the index of what failed.
+    /// By whole keys, as every batch: of half a key PostgreSQL may look through all that has it, for each of the batch.
     RESEND_FAILED = "UPDATE push_deliveries SET state = 'waiting', tries = 0, due_at = $5
-        WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3 AND event_id IN (
-        SELECT event_id FROM push_deliveries WHERE mode = $1 AND partner_id = $2
-        AND endpoint_id = $3 AND state = 'failed' AND due_at >= $4 AND subject <> $3
+        WHERE (mode, partner_id, endpoint_id, event_id) IN (
+        SELECT mode, partner_id, endpoint_id, event_id FROM push_deliveries
+        WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3 AND state = 'failed' AND due_at >= $4 AND subject <> $3
         AND event_id || '' >= $7 ORDER BY subject, sequence LIMIT $6)";
     HASTEN = "UPDATE push_deliveries SET due_at = $4 WHERE mode = $1 AND partner_id = $2
         AND endpoint_id = $3 AND state = 'waiting' AND due_at > $4 AND tries <= $5";

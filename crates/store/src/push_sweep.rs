@@ -25,12 +25,14 @@ statements! {
         AND endpoint_id = $3 AND event_id < $4 AND tried_at < $5 LIMIT 1";
     HAS_DELIVERIES = "SELECT 1 FROM push_deliveries WHERE mode = $1 AND partner_id = $2
         AND endpoint_id = $3 AND event_id < $4 AND (state <> 'waiting' OR $5) LIMIT 1";
-    DELETE_ATTEMPTS = "DELETE FROM push_attempts WHERE mode = $1 AND partner_id = $2
-        AND endpoint_id = $3 AND (event_id, tried_at) IN (SELECT event_id, tried_at
-        FROM push_attempts WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3
-        AND event_id < $4 AND tried_at < $5 ORDER BY event_id LIMIT $6)";
-    DELETE_DELIVERIES = "DELETE FROM push_deliveries WHERE mode = $1 AND partner_id = $2
-        AND endpoint_id = $3 AND event_id IN (SELECT event_id FROM push_deliveries
+    DELETE_ATTEMPTS = "DELETE FROM push_attempts
+        WHERE (mode, partner_id, endpoint_id, event_id, tried_at) IN (
+        SELECT mode, partner_id, endpoint_id, event_id, tried_at FROM push_attempts
+        WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3 AND event_id < $4
+        AND tried_at < $5 ORDER BY event_id LIMIT $6)";
+    DELETE_DELIVERIES = "DELETE FROM push_deliveries
+        WHERE (mode, partner_id, endpoint_id, event_id) IN (
+        SELECT mode, partner_id, endpoint_id, event_id FROM push_deliveries
         WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3 AND event_id < $4
         AND (state <> 'waiting' OR $5) ORDER BY event_id LIMIT $6)";
     DELETE_ENDPOINT = "DELETE FROM push_endpoints WHERE mode = $1 AND partner_id = $2

@@ -32,8 +32,8 @@ statements! {
     LIST_CODE = list!("AND code <> 'SUCCESS' AND code = $8");
     PARTNERS = "SELECT mode, partner_id FROM partners";
     /// A few of them at a time: others must not wait for it.
-    DELETE_OLD = "DELETE FROM request_log WHERE mode = $1 AND partner_id = $2 AND request_id IN (
-        SELECT request_id FROM request_log WHERE mode = $1 AND partner_id = $2 AND request_id < $3
+    DELETE_OLD = "DELETE FROM request_log WHERE (mode, partner_id, request_id) IN (
+        SELECT mode, partner_id, request_id FROM request_log WHERE mode = $1 AND partner_id = $2 AND request_id < $3
         ORDER BY request_id LIMIT $4)";
 }
 
