@@ -83,7 +83,7 @@ struct Figures {
     engine: String,
     moved: u64,
     members: u64,
-    /// How long each operation took that added SIMs while orders came in, in seconds.
+    /// How long each operation took that added SIMs and ended while orders came in, in seconds.
     adds_s: Vec<f64>,
     /// The same of those that removed them.
     removes_s: Vec<f64>,
@@ -183,7 +183,8 @@ fn client(mall: &Mall, database: &Database) -> anyhow::Result<Client> {
     Ok(Client::new(&format!("http://{}", mall.address), Prefix::Test, credentials)?)
 }
 
-/// Adds SIMs and removes them, over and over, until told to stop; gives how long each took, in seconds.
+/// Adds SIMs and removes them, over and over, until told to stop; gives how long each took that ended before, in
+/// seconds.
 async fn move_sims(
     client: Client,
     sims: Vec<String>,
@@ -191,8 +192,12 @@ async fn move_sims(
 ) -> anyhow::Result<(Vec<f64>, Vec<f64>)> {
     let (mut adds, mut removes) = (Vec::new(), Vec::new());
     while !stop.load(Ordering::Relaxed) {
-        adds.push(one_operation(&client, &sims, true).await?);
-        removes.push(one_operation(&client, &sims, false).await?);
+        for (adds_sims, took) in [(true, &mut adds), (false, &mut removes)] {
+            let seconds = one_operation(&client, &sims, adds_sims).await?;
+            if !stop.load(Ordering::Relaxed) {
+                took.push(seconds);
+            }
+        }
     }
     Ok((adds, removes))
 }
@@ -295,6 +300,7 @@ pub(crate) async fn run(ctx: &Ctx, run: &Groups) -> anyhow::Result<()> {
         None
     };
     mall.stop().await?;
+    ensure!(!adds_s.is_empty(), "no operation ended while clients ordered: measure for longer");
     let errors = alone.errors + beside.errors;
     let none = (0, Duration::ZERO);
     let side = |name: &str, done: Done, time: Duration| Side::new(name, done, time, none);
@@ -332,6 +338,9 @@ fn print(figures: &Figures, json: bool) -> anyhow::Result<()> {
     let longest = |times: &[f64]| times.iter().copied().fold(0.0, f64::max);
     let count = |times: &[f64]| u64::try_from(times.len()).unwrap_or(0);
     for (name, times) in [("added", &figures.adds_s), ("removed", &figures.removes_s)] {
+        if times.is_empty() {
+            continue;
+        }
         let mean = ratio(times.iter().sum(), float(count(times)));
         let longest = longest(times);
         println!("{name} {} times: {mean:.2} s, at most {longest:.2} s", times.len());

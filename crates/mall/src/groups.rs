@@ -14,6 +14,7 @@ mod results;
 mod reviews;
 mod standing;
 mod take;
+mod turns;
 mod watch;
 mod write;
 
@@ -25,6 +26,8 @@ use wire::Code;
 use crate::error::Result;
 use crate::sims::PlanNames;
 use crate::{Caller, Mall};
+
+pub(crate) use turns::Turns;
 
 pub use operators::{BundleWish, GroupChange, GroupPlace, NewGroup};
 pub use reviews::{GroupReview, MemberFinding};

@@ -91,7 +91,7 @@ impl Mall {
             Some((slot, job)) => {
                 counted.keep();
                 // The workers have stopped if nobody takes it: the lease runs out.
-                let _ = self.handing.send(Handed { job, begun, slot });
+                let _ = self.handing.send(Handed { job, begun, slot, part_slot: None });
             }
             None => self.bell.notify_one(),
         }

@@ -102,8 +102,6 @@ pub use sim_looks::run_sim_sweep;
 pub use store::SUCCESS;
 pub use worker::{run_checkpoints, run_workers};
 
-/// How many steps of operations on groups may write at a time: an order waits for one of them at most.
-const GROUP_TURNS: usize = 1;
 /// How often a transaction is run again that lost a race.
 const ATTEMPTS_MAX: u32 = 12;
 
@@ -203,6 +201,8 @@ pub struct Mall {
     searching: Semaphore,
     /// A place for each job that may run at once; none before the workers run, and none after.
     slots: Arc<Semaphore>,
+    /// Places of workers that work on parts of operations on groups.
+    part_slots: Arc<Semaphore>,
     /// Whether the last claim left due jobs behind.
     behind: AtomicBool,
     /// Takes jobs that were claimed as they were written to the workers.
@@ -229,8 +229,8 @@ pub struct Mall {
     last_look: LastLook,
     reconciler: Reconciler,
     look_places: LookPlaces,
-    /// How many steps of operations on groups may write at a time.
-    group_turns: Semaphore,
+    /// Whose turn it is to write a step of an operation on a group.
+    group_turns: groups::Turns,
     /// Sends pushes.
     sender: pushes::Sender,
     /// Rung when something is due for an endpoint.
@@ -303,6 +303,7 @@ impl Mall {
             jobs_in_hand,
             searching: Semaphore::new(1),
             slots: Arc::new(Semaphore::new(0)),
+            part_slots: Arc::new(Semaphore::new(worker::places_for_parts(settings.workers))),
             behind: AtomicBool::new(false),
             handing,
             handed: Mutex::new(Some(handed)),
@@ -320,7 +321,7 @@ impl Mall {
             last_look: LastLook::default(),
             reconciler: Reconciler::default(),
             look_places: LookPlaces::default(),
-            group_turns: Semaphore::new(GROUP_TURNS),
+            group_turns: groups::Turns::new(tokio::time::Instant::now()),
             sender,
             push_bell: Arc::default(),
             relay: Relay::default(),

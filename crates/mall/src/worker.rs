@@ -33,6 +33,9 @@ const CHECKPOINT_PERIOD: Duration = Duration::from_millis(250);
 const RACES_MAX: i64 = 10;
 /// One in so many workers is for orders that are handed over as they come.
 const KEPT_FOR_NEW: usize = 4;
+/// One in so many workers at most works on parts of operations on groups. They are claimed by themselves: a backlog of
+/// orders does not keep them waiting, nor they it.
+const SHARE_OF_PARTS: usize = 4;
 /// The longest pause between two tries.
 const PAUSE_MAX: Span = Span::minutes(5);
 /// The most characters of an error that are stored with a job.
@@ -53,6 +56,13 @@ pub(crate) struct Handed {
     pub(crate) job: Job,
     pub(crate) begun: Option<Begun>,
     pub(crate) slot: OwnedSemaphorePermit,
+    /// A part of an operation on a group has one of their places, too.
+    pub(crate) part_slot: Option<OwnedSemaphorePermit>,
+}
+
+/// How many places there are for parts of operations on groups, of so many workers.
+pub(crate) fn places_for_parts(workers: usize) -> usize {
+    (workers / SHARE_OF_PARTS).max(1)
 }
 
 /// Runs jobs until `stop` turns true; then finishes those that run.
@@ -158,7 +168,8 @@ impl Mall {
         some
     }
 
-    async fn run_in_slot(self: Arc<Self>, Handed { job, begun, slot }: Handed) {
+    async fn run_in_slot(self: Arc<Self>, handed: Handed) {
+        let Handed { job, begun, slot, part_slot } = handed;
         let kind = job.kind.as_str();
         let trace = trace_of(&job);
         let work = async {
@@ -168,8 +179,9 @@ impl Mall {
         };
         trace::within(trace, work).await;
         self.jobs_in_hand.fetch_sub(1, Ordering::SeqCst);
-        let all_were_busy = self.places_to_claim() == 0;
-        drop(slot);
+        let all_were_busy = self.places_to_claim() == 0
+            || part_slot.is_some() && self.part_slots.available_permits() == 0;
+        drop((slot, part_slot));
         if all_were_busy {
             // More jobs may be due than there were workers.
             self.bell.notify_one();
@@ -190,9 +202,9 @@ impl Mall {
             return Ok(Vec::new());
         }
         // An idle worker must not keep taking SQLite's writer.
-        let (due, ahead) = self.store.next_job_and_clock().await?;
-        self.clocks.learn(ahead);
-        if due.is_none_or(|at| at > self.ctx.now()) {
+        let due = self.store.due().await?;
+        self.clocks.learn(due.clock_ahead);
+        if due.job_at.is_none_or(|at| at > self.ctx.now()) {
             return Ok(Vec::new());
         }
         let mut tx = self.store.begin().await?;
@@ -203,7 +215,12 @@ impl Mall {
         };
         let now = self.ctx.now();
         let until = now + self.settings.lease;
-        let jobs = self.claim_fairly(&mut tx, (now, until), free).await?;
+        let has_parts = due.group_part_at.is_some_and(|at| at <= now);
+        // Nobody else takes them.
+        let parts = if has_parts { self.part_slots.available_permits() } else { 0 };
+        let parts = free.min(u32::try_from(parts).unwrap_or(free));
+        let mut part_slots = Arc::clone(&self.part_slots).try_acquire_many_owned(parts).ok();
+        let jobs = self.claim_fairly(&mut tx, (now, until), (free, parts)).await?;
         let by_clock = |job: &Job| job.mode == Mode::Test && job.kind.follows_clock();
         if jobs.iter().any(by_clock) {
             self.read_clock(&mut tx).await?;
@@ -218,7 +235,9 @@ impl Mall {
         // There are as many places as jobs were claimed.
         let hand = |job: Job| {
             let begun = begun.remove(&job.subject);
-            slots.split(1).map(|slot| Handed { job, begun, slot })
+            let is_part = job.kind == JobKind::GroupChunk;
+            let part_slot = part_slots.as_mut().filter(|_| is_part).and_then(|all| all.split(1));
+            slots.split(1).map(|slot| Handed { job, begun, slot, part_slot })
         };
         Ok(jobs.into_iter().filter_map(hand).collect())
     }
@@ -229,7 +248,7 @@ impl Mall {
         &self,
         tx: &mut Tx,
         (now, until): (Timestamp, Timestamp),
-        free: u32,
+        (free, parts): (u32, u32),
     ) -> Result<Vec<Job>> {
         let mut jobs = Vec::new();
         if self.behind.load(Ordering::Relaxed) {
@@ -240,9 +259,14 @@ impl Mall {
                 jobs = tx.claim_new_orders(now, until, i64::from(half)).await?;
             }
         }
-        let left = usize::try_from(free).unwrap_or(usize::MAX).saturating_sub(jobs.len());
+        let left = |jobs: &[Job]| i64::from(free) - i64::try_from(jobs.len()).unwrap_or(i64::MAX);
+        let parts = i64::from(parts).min(left(&jobs));
+        if parts > 0 {
+            jobs.extend(tx.claim_group_parts(now, until, parts).await?);
+        }
+        let left = left(&jobs);
         if left > 0 {
-            jobs.extend(tx.claim_jobs(now, until, i64::try_from(left).unwrap_or(i64::MAX)).await?);
+            jobs.extend(tx.claim_jobs(now, until, left).await?);
         }
         self.behind.store(
             u32::try_from(jobs.len()).is_ok_and(|claimed| claimed >= free),

@@ -7,7 +7,9 @@ use std::time::Duration;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use sqlx::{
+    ConnectOptions, Connection, Executor, PgPool, Postgres, Sqlite, SqlitePool, Transaction,
+};
 
 use crate::error::{Result, StoreError};
 use crate::waits::AllWaits;
@@ -32,6 +34,11 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection to PostgreSQL that was used more recently is taken for good without a look: that look is a
 /// round trip before every transaction.
 const IDLE_UNTESTED: Duration = Duration::from_secs(1);
+
+/// What every session with PostgreSQL begins with. Statements are prepared once, and a plan may be kept that was made when
+/// a table was empty: reading it whole was cheapest then, and is not once it has grown. Every statement that is in a hurry
+/// has an index to go by. What none helps is planned as dear as can be, and not worth a compiler for that.
+const POSTGRES_SESSION: &str = "SET enable_seqscan = off; SET jit = off";
 
 /// A database engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -97,6 +104,12 @@ impl Store {
                 .max_connections(options.connections_max)
                 .acquire_timeout(ACQUIRE_TIMEOUT)
                 .test_before_acquire(false)
+                .after_connect(|connection, _| {
+                    Box::pin(async move {
+                        connection.execute(POSTGRES_SESSION).await?;
+                        Ok(())
+                    })
+                })
                 .before_acquire(|connection, meta| {
                     Box::pin(async move {
                         if meta.idle_for >= IDLE_UNTESTED {

@@ -32,13 +32,13 @@ macro_rules! claim {
     };
 }
 
-/// Those that have waited longest.
+/// Those that have waited longest, but for parts of operations on groups.
 macro_rules! claim_oldest {
     ($lock:literal) => {
         claim!(
             "kind IN ('provision', 'close_order', 'turn_plan', 'import', 'look_at_sim',
             'follow_payment', 'refund', 'stray_payment', 'follow_subscription', 'await_renewal',
-            'revoke_plan', 'group_chunk', 'turn_group', 'watch_group')",
+            'revoke_plan', 'turn_group', 'watch_group')",
             "run_at",
             $lock
         )
@@ -52,9 +52,17 @@ macro_rules! claim_new_orders {
     };
 }
 
+/// Of the parts of operations on groups, those that have waited longest.
+macro_rules! claim_group_parts {
+    ($lock:literal) => {
+        claim!("kind = 'group_chunk'", "run_at", $lock)
+    };
+}
+
 statements! {
     CLAIM_SQLITE = claim_oldest!("");
     CLAIM_NEW_SQLITE = claim_new_orders!("");
+    CLAIM_PARTS_SQLITE = claim_group_parts!("");
     RESCHEDULE = "UPDATE jobs SET run_at = $5, leased = FALSE, failures = $6, last_error = $7
         WHERE mode = $1 AND partner_id = $2 AND job_id = $3 AND fence = $4";
     EXTEND = "UPDATE jobs SET run_at = $5
@@ -63,7 +71,8 @@ statements! {
         WHERE mode = $1 AND partner_id = $2 AND job_id = $3 AND state = 'ready' AND run_at > $5";
     BURY = "UPDATE jobs SET state = 'dead', last_error = $5
         WHERE mode = $1 AND partner_id = $2 AND job_id = $3 AND fence = $4";
-    DUE = "SELECT CAST(MIN(run_at) AS BIGINT) AS run_at,
+    DUE = "SELECT CAST(MIN(run_at) AS BIGINT) AS run_at, (SELECT CAST(MIN(run_at) AS BIGINT)
+        FROM jobs WHERE state = 'ready' AND kind = 'group_chunk') AS part_at,
         (SELECT ahead FROM mode_clocks WHERE mode = 'test') AS ahead FROM jobs WHERE state = 'ready'";
     STANDING = "SELECT job_id, kind, subject, state, run_at, failures, last_error FROM jobs
         WHERE mode = $1 AND partner_id = $2 ORDER BY job_id";
@@ -72,6 +81,7 @@ statements! {
 /// SQLite has no row locks and needs none: it has one writer.
 pub(crate) const CLAIM_POSTGRES: &str = claim_oldest!("FOR UPDATE SKIP LOCKED");
 pub(crate) const CLAIM_NEW_POSTGRES: &str = claim_new_orders!("FOR UPDATE SKIP LOCKED");
+pub(crate) const CLAIM_PARTS_POSTGRES: &str = claim_group_parts!("FOR UPDATE SKIP LOCKED");
 
 /// The fence of a job that is claimed as it is written.
 const CLAIMED_FENCE: i64 = 1;
@@ -252,6 +262,17 @@ pub struct Job {
     pub leased_until: Timestamp,
 }
 
+/// When the next jobs are due.
+#[derive(Debug, Clone, Copy)]
+pub struct Due {
+    /// The next job of any kind, if there is one.
+    pub job_at: Option<Timestamp>,
+    /// The next part of an operation on a group, if there is one.
+    pub group_part_at: Option<Timestamp>,
+    /// How far the test mode's clock is ahead.
+    pub clock_ahead: Span,
+}
+
 #[derive(sqlx::FromRow)]
 struct JobRow {
     mode: String,
@@ -268,6 +289,7 @@ struct JobRow {
 #[derive(sqlx::FromRow)]
 struct DueRow {
     run_at: Option<i64>,
+    part_at: Option<i64>,
     ahead: Option<i64>,
 }
 
@@ -306,21 +328,25 @@ fn held(changed: u64) -> Result<()> {
 impl Store {
     /// When the next job is due, if there is any.
     pub async fn next_job_at(&self) -> Result<Option<Timestamp>> {
-        Ok(self.next_job_and_clock().await?.0)
+        Ok(self.due().await?.job_at)
     }
 
-    /// The same, and how far the test mode's clock is ahead.
-    pub async fn next_job_and_clock(&self) -> Result<(Option<Timestamp>, Span)> {
+    /// What is due when.
+    pub async fn due(&self) -> Result<Due> {
         let mut reader = self.read().await?;
         let row = fetch_optional!(reader, DueRow, DUE)?;
-        let row = row.unwrap_or(DueRow { run_at: None, ahead: None });
-        let ahead = Span::micros(row.ahead.unwrap_or_default());
-        Ok((row.run_at.map(Timestamp::from_micros), ahead))
+        let row = row.unwrap_or(DueRow { run_at: None, part_at: None, ahead: None });
+        Ok(Due {
+            job_at: row.run_at.map(Timestamp::from_micros),
+            group_part_at: row.part_at.map(Timestamp::from_micros),
+            clock_ahead: Span::micros(row.ahead.unwrap_or_default()),
+        })
     }
 }
 
 impl Tx {
-    /// Claims at most `limit` due jobs until `lease_until`, those that have waited longest.
+    /// Claims at most `limit` due jobs until `lease_until`, those that have waited longest; none of them is a part of an
+    /// operation on a group.
     pub async fn claim_jobs(
         &mut self,
         now: Timestamp,
@@ -344,6 +370,20 @@ impl Tx {
         let statement = match self.engine() {
             Engine::Sqlite => CLAIM_NEW_SQLITE,
             Engine::Postgres => CLAIM_NEW_POSTGRES,
+        };
+        self.claim(statement, now, lease_until, limit).await
+    }
+
+    /// Claims at most `limit` parts of operations on groups until `lease_until`, those that have waited longest.
+    pub async fn claim_group_parts(
+        &mut self,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<Job>> {
+        let statement = match self.engine() {
+            Engine::Sqlite => CLAIM_PARTS_SQLITE,
+            Engine::Postgres => CLAIM_PARTS_POSTGRES,
         };
         self.claim(statement, now, lease_until, limit).await
     }

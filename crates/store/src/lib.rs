@@ -66,7 +66,7 @@ pub use groups::{
 pub use health::pushes::PushBacklog;
 pub use health::{Backlog, EngineVersion, FAULTS_MAX, Fault, KEYS_MAX, SealedKey, Setting};
 pub use imports::{Import, ImportError, ImportPart, NewImport, Tally};
-pub use jobs::{Job, JobKind, NewJob};
+pub use jobs::{Due, Job, JobKind, NewJob};
 pub use ledger::BookedPosting;
 pub use migrate::schema_known;
 pub use order_batches::OrderChange;

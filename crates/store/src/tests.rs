@@ -91,9 +91,11 @@ async fn every_statement_is_prepared_on_postgres() {
     store.migrate().await.unwrap();
     store.check_schema().await.unwrap();
     let mut connection = PgConnection::connect(&url).await.unwrap();
-    let own = crate::health::POSTGRES
-        .iter()
-        .chain([&crate::jobs::CLAIM_POSTGRES, &crate::jobs::CLAIM_NEW_POSTGRES]);
+    let own = crate::health::POSTGRES.iter().chain([
+        &crate::jobs::CLAIM_POSTGRES,
+        &crate::jobs::CLAIM_NEW_POSTGRES,
+        &crate::jobs::CLAIM_PARTS_POSTGRES,
+    ]);
     let own = MODULES.iter().copied().flatten().chain(own).copied();
     for statement in own.chain(crate::bulk::built()) {
         let prepared = connection.prepare(statement.into_sql_str()).await;

@@ -53,6 +53,13 @@ pub(super) struct Prepared {
     pub(super) leased_until: Timestamp,
 }
 
+impl Prepared {
+    /// How many SIMs the step is about.
+    pub(super) fn sims(&self) -> usize {
+        self.ask.len() + self.look.len()
+    }
+}
+
 enum Step {
     Go(Box<Prepared>),
     /// What was judged needed nobody to be asked, and there is more.
@@ -108,6 +115,10 @@ impl Mall {
                     self.write_heard(&part, &prepared, (&**carrier, heard)).await?;
                 }
             }
+            // Whoever stops waits for the step and for no rest after it.
+            if self.slots.is_closed() {
+                break;
+            }
         }
         Ok(Next::At(self.ctx.now(), String::new()))
     }
@@ -118,9 +129,12 @@ impl Mall {
         part: &Part<'_>,
         known: (Option<&Arc<dyn Carrier>>, &HashSet<Iccid>),
     ) -> Result<Step> {
-        // Orders are many and short: of this there is little at a time.
-        let _turn = self.group_turns.acquire().await;
-        self.retry(|| self.prepare_once(part, known)).await
+        let step = self.retry(|| self.prepare_once(part, known));
+        let sims = |step: &Result<Step>| match step {
+            Ok(Step::Go(prepared)) => prepared.sims(),
+            _ => 0,
+        };
+        self.group_turns.take(step, sims).await
     }
 
     async fn prepare_once(

@@ -103,9 +103,8 @@ impl Mall {
         prepared: &Prepared,
         (carrier, heard): (&dyn Carrier, HashMap<Iccid, Heard>),
     ) -> Result<()> {
-        let _turn = self.group_turns.acquire().await;
-        let hastened = self.retry(|| self.write_heard_once(part, prepared, (carrier, &heard)));
-        if hastened.await? {
+        let written = self.retry(|| self.write_heard_once(part, prepared, (carrier, &heard)));
+        if self.group_turns.take(written, |_| prepared.sims()).await? {
             self.bell.notify_one();
         }
         Ok(())

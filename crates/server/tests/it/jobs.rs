@@ -5,7 +5,7 @@ use domain::sim::SimState;
 use domain::{Mode, Span, Timestamp};
 use mall::Settings;
 use sdk::{Client, Order, PaidOrder};
-use store::{JobKind, StoreError};
+use store::{JobKind, NewJob, StoreError};
 use testkit::{Engine, Recipe, TestMall, TestPartner, on_both_engines};
 
 use crate::steps::{assert_owes, at_once, client_at, daily, postings, set_credit, settle_nodes};
@@ -24,6 +24,7 @@ on_both_engines!(
     a_stopped_node_finishes_what_it_runs,
     a_backlog_drains,
     what_falls_due_does_not_wait_for_a_lull,
+    parts_of_operations_do_not_stand_behind_orders,
 );
 
 /// A node that answers and runs no jobs.
@@ -439,4 +440,42 @@ async fn what_falls_due_does_not_wait_for_a_lull(engine: Engine) {
         }
     }
     panic!("it waits for a lull");
+}
+
+async fn parts_of_operations_do_not_stand_behind_orders(engine: Engine) {
+    let mall = TestMall::with(engine, without_workers()).await;
+    let partner = mall.add_partner("P100", Mode::Test, |_| ()).await;
+    let client = partner.client(&mall);
+    for number in ["N1", "N2", "N3"] {
+        client.syn_order_info(&partner.paid_order(&partner.sims[0], number)).await.unwrap();
+    }
+    let later = mall.now() + Span::seconds(5);
+    let part = NewJob {
+        mode: Mode::Test,
+        partner_id: partner.partner.id,
+        kind: JobKind::GroupChunk,
+        subject: "an operation's part".to_owned(),
+        trace: String::new(),
+        run_at: later,
+        claimed_at: None,
+    };
+    let mut tx = mall.store().begin().await.unwrap();
+    tx.insert_job(&part, mall.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(mall.store().due().await.unwrap().group_part_at, Some(later));
+
+    let lease = later + Settings::default().lease;
+    let mut tx = mall.store().begin().await.unwrap();
+    assert_eq!(tx.claim_group_parts(mall.now(), lease, 1).await.unwrap(), [], "not due yet");
+    let first = tx.claim_group_parts(later, lease, 1).await.unwrap();
+    assert_eq!(first.iter().map(|job| job.kind).collect::<Vec<_>>(), [JobKind::GroupChunk]);
+    let orders = tx.claim_jobs(later, lease, 100).await.unwrap();
+    assert_eq!(orders.iter().map(|job| job.kind).collect::<Vec<_>>(), [JobKind::Provision; 3]);
+    drop(tx);
+    // Of the jobs of orders, however many there are, none is one of them.
+    let mut tx = mall.store().begin().await.unwrap();
+    let orders = tx.claim_jobs(later, lease, 100).await.unwrap();
+    assert_eq!(orders.iter().map(|job| job.kind).collect::<Vec<_>>(), [JobKind::Provision; 3]);
+    drop(tx);
+    mall.stop().await;
 }
