@@ -129,12 +129,10 @@ impl Mall {
         part: &Part<'_>,
         known: (Option<&Arc<dyn Carrier>>, &HashSet<Iccid>),
     ) -> Result<Step> {
-        let step = self.retry(|| self.prepare_once(part, known));
-        let sims = |step: &Result<Step>| match step {
-            Ok(Step::Go(prepared)) => prepared.sims(),
-            _ => 0,
-        };
-        self.group_turns.take(step, sims).await
+        let turn = self.group_turns.take().await;
+        let step = self.retry(|| self.prepare_once(part, known)).await?;
+        turn.end(if let Step::Go(prepared) = &step { prepared.sims() } else { 0 });
+        Ok(step)
     }
 
     async fn prepare_once(

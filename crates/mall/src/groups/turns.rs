@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 /// How many times as long as a step took the rest after it is. Where orders are waiting, steps take longer, and so does
@@ -25,20 +25,27 @@ impl Turns {
         Self { rested_at: Mutex::new(now) }
     }
 
-    /// Lets a step write when it is its turn. How many SIMs it wrote is told by what came of it.
-    pub(super) async fn take<T>(
-        &self,
-        step: impl Future<Output = T>,
-        sims: impl FnOnce(&T) -> usize,
-    ) -> T {
-        let mut rested_at = self.rested_at.lock().await;
+    /// Waits until it is a step's turn to write.
+    pub(super) async fn take(&self) -> Turn<'_> {
+        let rested_at = self.rested_at.lock().await;
         tokio::time::sleep_until(*rested_at).await;
-        let began = Instant::now();
-        let done = step.await;
-        let ended = Instant::now();
-        let sims = u32::try_from(sims(&done)).unwrap_or(u32::MAX);
-        let rest = (ended - began).saturating_mul(REST_FACTOR);
-        *rested_at = ended + rest.min(REST_MAX_PER_SIM.saturating_mul(sims));
-        done
+        Turn { rested_at, began: Instant::now() }
+    }
+}
+
+/// A step's turn.
+#[derive(Debug)]
+pub(super) struct Turn<'a> {
+    rested_at: MutexGuard<'a, Instant>,
+    began: Instant,
+}
+
+impl Turn<'_> {
+    /// Ends it: so many SIMs were written.
+    pub(super) fn end(mut self, sims: usize) {
+        let now = Instant::now();
+        let sims = u32::try_from(sims).unwrap_or(u32::MAX);
+        let rest = (now - self.began).saturating_mul(REST_FACTOR);
+        *self.rested_at = now + rest.min(REST_MAX_PER_SIM.saturating_mul(sims));
     }
 }

@@ -103,8 +103,11 @@ impl Mall {
         prepared: &Prepared,
         (carrier, heard): (&dyn Carrier, HashMap<Iccid, Heard>),
     ) -> Result<()> {
-        let written = self.retry(|| self.write_heard_once(part, prepared, (carrier, &heard)));
-        if self.group_turns.take(written, |_| prepared.sims()).await? {
+        let turn = self.group_turns.take().await;
+        let hastened = self.retry(|| self.write_heard_once(part, prepared, (carrier, &heard)));
+        let hastened = hastened.await?;
+        turn.end(prepared.sims());
+        if hastened {
             self.bell.notify_one();
         }
         Ok(())
