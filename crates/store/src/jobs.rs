@@ -353,11 +353,7 @@ impl Tx {
         lease_until: Timestamp,
         limit: i64,
     ) -> Result<Vec<Job>> {
-        let statement = match self.engine() {
-            Engine::Sqlite => CLAIM_SQLITE,
-            Engine::Postgres => CLAIM_POSTGRES,
-        };
-        self.claim(statement, now, lease_until, limit).await
+        self.claim((CLAIM_SQLITE, CLAIM_POSTGRES), (now, lease_until), limit).await
     }
 
     /// Claims at most `limit` jobs of paid orders that nobody has begun until `lease_until`, those that came last.
@@ -367,11 +363,7 @@ impl Tx {
         lease_until: Timestamp,
         limit: i64,
     ) -> Result<Vec<Job>> {
-        let statement = match self.engine() {
-            Engine::Sqlite => CLAIM_NEW_SQLITE,
-            Engine::Postgres => CLAIM_NEW_POSTGRES,
-        };
-        self.claim(statement, now, lease_until, limit).await
+        self.claim((CLAIM_NEW_SQLITE, CLAIM_NEW_POSTGRES), (now, lease_until), limit).await
     }
 
     /// Claims at most `limit` parts of operations on groups until `lease_until`, those that have waited longest.
@@ -381,20 +373,19 @@ impl Tx {
         lease_until: Timestamp,
         limit: i64,
     ) -> Result<Vec<Job>> {
-        let statement = match self.engine() {
-            Engine::Sqlite => CLAIM_PARTS_SQLITE,
-            Engine::Postgres => CLAIM_PARTS_POSTGRES,
-        };
-        self.claim(statement, now, lease_until, limit).await
+        self.claim((CLAIM_PARTS_SQLITE, CLAIM_PARTS_POSTGRES), (now, lease_until), limit).await
     }
 
     async fn claim(
         &mut self,
-        statement: &'static str,
-        now: Timestamp,
-        lease_until: Timestamp,
+        (sqlite, postgres): (&'static str, &'static str),
+        (now, lease_until): (Timestamp, Timestamp),
         limit: i64,
     ) -> Result<Vec<Job>> {
+        let statement = match self.engine() {
+            Engine::Sqlite => sqlite,
+            Engine::Postgres => postgres,
+        };
         let (now, until) = (now.as_micros(), lease_until.as_micros());
         let rows = fetch_all!(self, JobRow, statement, now, until, limit)?;
         // A row that cannot be read must not take the others with it; it comes up again and again.

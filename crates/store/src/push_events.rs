@@ -66,8 +66,8 @@ statements! {
     RESEND_FAILED = "UPDATE push_deliveries SET state = 'waiting', tries = 0, due_at = $5
         WHERE (mode, partner_id, endpoint_id, event_id) IN (
         SELECT mode, partner_id, endpoint_id, event_id FROM push_deliveries
-        WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3 AND state = 'failed' AND due_at >= $4 AND subject <> $3
-        AND event_id || '' >= $7 ORDER BY subject, sequence LIMIT $6)";
+        WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3 AND state = 'failed'
+        AND due_at >= $4 AND subject <> $3 AND event_id || '' >= $7 ORDER BY subject, sequence LIMIT $6)";
     HASTEN = "UPDATE push_deliveries SET due_at = $4 WHERE mode = $1 AND partner_id = $2
         AND endpoint_id = $3 AND state = 'waiting' AND due_at > $4 AND tries <= $5";
     WAITING = "SELECT COUNT(*) AS count FROM (SELECT 1 FROM push_deliveries

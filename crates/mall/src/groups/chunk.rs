@@ -115,7 +115,7 @@ impl Mall {
                     self.write_heard(&part, &prepared, (&**carrier, heard)).await?;
                 }
             }
-            // Whoever stops waits for the step and for no rest after it.
+            // Whoever stops the workers waits for the steps that were begun, and for no more of them.
             if self.slots.is_closed() {
                 break;
             }
