@@ -8,6 +8,7 @@
 mod admin;
 mod clock;
 mod database;
+mod localstripe;
 mod mall;
 mod network;
 mod partner;
@@ -19,6 +20,7 @@ mod wire_proxy;
 pub use admin::{AdminClient, Answer};
 pub use clock::HandClock;
 pub use database::{Database, Engine};
+pub use localstripe::Localstripe;
 pub use mall::{Recipe, TestMall, http_client};
 pub use network::Network;
 pub use partner::TestPartner;
@@ -28,17 +30,19 @@ pub use receiver::{
 pub use stripe::{PlayedStripe, all_at_stripe};
 pub use wire_proxy::{Calls, WireFault, WireProxy};
 
-/// Makes each story a test on both engines. A story is an `async fn(Engine)`.
+/// Makes each story a test on both engines. A story is an `async fn(Engine)`, and may have attributes.
 #[macro_export]
 macro_rules! on_both_engines {
-    ($($story:ident),* $(,)?) => {$(
+    ($($(#[$attribute:meta])* $story:ident),* $(,)?) => {$(
         mod $story {
             #[tokio::test(flavor = "multi_thread")]
+            $(#[$attribute])*
             async fn on_sqlite() {
                 super::$story($crate::Engine::Sqlite).await;
             }
 
             #[tokio::test(flavor = "multi_thread")]
+            $(#[$attribute])*
             async fn on_postgres() {
                 super::$story($crate::Engine::Postgres).await;
             }

@@ -8,18 +8,19 @@ use api::TrustedProxies;
 use carriers::Behaviour;
 use domain::{Clock, Ctx, Mode, Role, Span, Timestamp, Zone};
 use mall::admin::Page;
-use mall::{Mall, Settings};
+use mall::{Cashiers, Mall, Settings};
 use pushes::{Policy, Sender};
 use rand::rngs::StdRng;
 use sdk::{Client, Credentials, Prefix};
 use serde_json::Value;
-use server::{Limits, Running, Wiring};
+use server::{Limits, Running, Wiring, system_ctx};
 use store::{Sealer, Store};
 use upstream::Upstream;
 use wire::admin::reconcile::Difference;
 
 use crate::clock::HandClock;
 use crate::database::{Database, Engine};
+use crate::localstripe::Localstripe;
 use crate::network::{Network, Played};
 use crate::stripe::PlayedStripe;
 
@@ -36,6 +37,8 @@ pub struct Recipe {
     pub stripe: bool,
     /// Whether calls to it go over a line on which they go wrong at will, and how long one may take there.
     pub stripe_line: Option<Span>,
+    /// Whether localstripe takes it instead. Its times are real, so the mall's clock stands at the real time.
+    pub localstripe: bool,
     /// How long a try to push may take.
     pub push_timeout: Span,
     /// Which mode the paths without a prefix mean.
@@ -54,6 +57,7 @@ impl Default for Recipe {
             networks: Vec::new(),
             stripe: false,
             stripe_line: None,
+            localstripe: false,
             push_timeout: pushes::TIMEOUT,
             root_mode: Some(Mode::Test),
             limits: Limits::default(),
@@ -73,6 +77,7 @@ pub struct TestMall {
     pub demo_key: String,
     networks: Vec<Played>,
     stripe: Option<PlayedStripe>,
+    localstripe: Option<Localstripe>,
     running: Running,
     began: Timestamp,
 }
@@ -89,26 +94,31 @@ impl TestMall {
     /// Starts a mall that is made in some way.
     pub async fn with(engine: Engine, recipe: Recipe) -> Self {
         let database = Database::fresh(engine).await;
-        let start = Zone::UTC.parse_date_time("2024-03-10 08:00:00").unwrap();
+        let start = match recipe.localstripe {
+            true => system_ctx().now(),
+            false => Zone::UTC.parse_date_time("2024-03-10 08:00:00").unwrap(),
+        };
         let clock = Arc::new(HandClock::at(start));
         let mut networks = Vec::new();
         for network in &recipe.networks {
             networks.push(Played::start(network.clone(), &clock).await);
         }
         let stripe = if recipe.stripe { Some(PlayedStripe::start(&clock).await) } else { None };
-        let running = run(&database, &clock, recipe, (&networks, stripe.as_ref())).await;
+        let localstripe = if recipe.localstripe { Some(Localstripe::start().await) } else { None };
+        let cashiers = cashiers(&recipe, (stripe.as_ref(), localstripe.as_ref()));
+        let running = run(&database, &clock, recipe, (&networks, cashiers)).await;
         if let Some(stripe) = &stripe {
             stripe.tell(running.address);
         }
         let seeded = mall::demo::seed(&running.mall).await.unwrap();
         let demo_key = seeded.key.unwrap().text;
-        Self { database, clock, demo_key, networks, stripe, running, began: start }
+        Self { database, clock, demo_key, networks, stripe, localstripe, running, began: start }
     }
 
     /// Starts another node on the same database and clock.
     pub async fn another_node(&self, recipe: Recipe) -> Running {
-        let others = (self.networks.as_slice(), self.stripe.as_ref());
-        run(&self.database, &self.clock, recipe, others).await
+        let cashiers = cashiers(&recipe, (self.stripe.as_ref(), self.localstripe.as_ref()));
+        run(&self.database, &self.clock, recipe, (&self.networks, cashiers)).await
     }
 
     /// Waits until Stripe's events were taken and what followed from them is done.
@@ -120,6 +130,11 @@ impl TestMall {
     /// Stripe as it is played, to look at what it really did.
     pub fn stripe(&self) -> &PlayedStripe {
         self.stripe.as_ref().unwrap()
+    }
+
+    /// Localstripe, where it takes the money.
+    pub fn localstripe(&self) -> &Localstripe {
+        self.localstripe.as_ref().unwrap()
     }
 
     /// A network over HTTP, to look at what it really did.
@@ -216,10 +231,10 @@ impl TestMall {
     }
 
     /// Stops it, after a look whether its books are as they must be: whatever was done, they agree with
-    /// themselves, and with Stripe where it is played.
+    /// themselves, and with Stripe where it is played, by us or by others.
     pub async fn stop(self) {
         assert_eq!(self.store().read().await.unwrap().ledger_faults().await.unwrap(), []);
-        if self.stripe.is_some() {
+        if self.stripe.is_some() || self.localstripe.is_some() {
             let differences = self.differences().await;
             let known = |one: &&Difference| one.state.as_deref() == Some("REVIEW");
             let unknown: Vec<&Difference> = differences.iter().filter(|one| !known(one)).collect();
@@ -281,11 +296,23 @@ pub(crate) fn sender(timeout: Span) -> Sender {
     Sender::new(pushes::Settings { policy, timeout, ..pushes::Settings::default() }).unwrap()
 }
 
+/// Who takes a mall's money, if anybody does.
+fn cashiers(
+    recipe: &Recipe,
+    (stripe, localstripe): (Option<&PlayedStripe>, Option<&Localstripe>),
+) -> Cashiers {
+    match (stripe, localstripe) {
+        (Some(stripe), _) => stripe.cashiers(recipe.stripe_line),
+        (None, Some(localstripe)) => localstripe.cashiers(),
+        (None, None) => Cashiers::default(),
+    }
+}
+
 async fn run(
     database: &Database,
     clock: &Arc<HandClock>,
     recipe: Recipe,
-    (networks, stripe): (&[Played], Option<&PlayedStripe>),
+    (networks, cashiers): (&[Played], Cashiers),
 ) -> Running {
     let clock: Arc<HandClock> = Arc::clone(clock);
     let ctx = Ctx::new(clock, rand::make_rng::<StdRng>());
@@ -294,7 +321,7 @@ async fn run(
         store: database.open().await,
         ctx,
         carriers,
-        cashiers: stripe.map(|it| it.cashiers(recipe.stripe_line)).unwrap_or_default(),
+        cashiers,
         sender: sender(recipe.push_timeout),
         sealer: Sealer::new(&TEST_SEALING_KEY),
         settings: recipe.settings,

@@ -22,7 +22,7 @@ use crate::mall::http_client;
 use crate::wire_proxy::WireProxy;
 
 /// The secret that its events are signed with.
-const WEBHOOK_SECRET: &str = "whsec_test";
+pub(crate) const WEBHOOK_SECRET: &str = "whsec_test";
 
 /// What it really did, by the payment that it was done to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -76,10 +76,7 @@ impl PlayedStripe {
             settings.base_url = format!("http://{}", self.line.address());
             settings.timeout = call_max;
         }
-        let stripe = Stripe::new(&settings).unwrap();
-        let webhook_secrets = vec![WEBHOOK_SECRET.to_owned()];
-        let cashier = Arc::new(Cashier { stripe, webhook_secrets, played: true });
-        Cashiers { modes: [(Mode::Test, cashier)].into(), ..Cashiers::default() }
+        test_cashiers(&settings, true)
     }
 
     /// A control of it; gives status and answer.
@@ -184,6 +181,14 @@ impl Drop for PlayedStripe {
     fn drop(&mut self) {
         self.playing.abort();
     }
+}
+
+/// An account that takes the test mode's money; it is told of its events under [`WEBHOOK_SECRET`].
+pub(crate) fn test_cashiers(settings: &Settings, played: bool) -> Cashiers {
+    let stripe = Stripe::new(settings).unwrap();
+    let webhook_secrets = vec![WEBHOOK_SECRET.to_owned()];
+    let cashier = Arc::new(Cashier { stripe, webhook_secrets, played });
+    Cashiers { modes: [(Mode::Test, cashier)].into(), ..Cashiers::default() }
 }
 
 /// All objects of a kind, the newest first, at a Stripe that is played anywhere.

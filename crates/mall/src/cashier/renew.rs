@@ -45,17 +45,9 @@ impl Mall {
     pub(crate) async fn follow_subscription(&self, job: &Job) -> Result<Next> {
         let order = order_of(&mut self.store.read().await?, job).await?;
         let Some(mut renewing) = self.renewing(&order).await? else { return Ok(Next::Done) };
-        let unknown = renewing.subscription.subscription_id.is_empty();
         let cashier = self.cashier(&renewing.payable.partner)?;
         let stripe = &cashier.stripe;
-        if renewing.subscription.ends && !unknown {
-            match stripe.cancel_subscription(&renewing.subscription.subscription_id).await {
-                // It may be over already.
-                Ok(_) | Err(CallError::NotFound { .. } | CallError::Refused { .. }) => {}
-                Err(error) => return Ok(self.trouble(job.mode, &error)),
-            }
-        }
-        match self.look_for_subscription(stripe, &mut renewing).await {
+        match self.look_and_end(stripe, &mut renewing).await {
             Ok(Some(found)) => self.heed_subscription(stripe, renewing, &found).await,
             Ok(None) if renewing.subscription.method_id.is_empty() => Ok(Next::Done),
             Ok(None) => {
@@ -69,6 +61,27 @@ impl Mall {
             Err(NoIntent::Call(error)) => Ok(self.trouble(job.mode, &error)),
             Err(NoIntent::Own(error)) => Err(error),
         }
+    }
+
+    /// How a subscription stands, which is ended if it is to be. One that is over is not ended again: Stripe may tell of
+    /// each end, and we look whenever we are told.
+    async fn look_and_end(
+        &self,
+        stripe: &Stripe,
+        renewing: &mut Renewing,
+    ) -> std::result::Result<Option<Subscription>, NoIntent> {
+        let found = self.look_for_subscription(stripe, renewing).await?;
+        let runs = |one: &&Subscription| one.status != SubscriptionStatus::Canceled;
+        let Some(running) = found.as_ref().filter(runs).filter(|_| renewing.subscription.ends)
+        else {
+            return Ok(found);
+        };
+        match stripe.cancel_subscription(&running.id).await {
+            // It may be over by now.
+            Ok(_) | Err(CallError::NotFound { .. } | CallError::Refused { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.look_for_subscription(stripe, renewing).await
     }
 
     fn trouble(&self, mode: Mode, error: &CallError) -> Next {

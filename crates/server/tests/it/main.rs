@@ -18,6 +18,7 @@ mod groups_mended;
 mod imports;
 mod jobs;
 mod limits;
+mod localstripe;
 mod looks;
 mod modes;
 mod money;
