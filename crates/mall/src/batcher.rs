@@ -57,7 +57,7 @@ impl<T, R> Batcher<T, R> {
             // Where many wait, the batch may have been full before the own item's turn.
             match told.await.ok()? {
                 Word::Answer(answer) => return Some(answer),
-                Word::Lead(led, next) => (lead, told) = (Some(led), next),
+                Word::Lead(passed, next) => (lead, told) = (Some(passed), next),
             }
         }
     }

@@ -94,9 +94,10 @@ impl TestMall {
     /// Starts a mall that is made in some way.
     pub async fn with(engine: Engine, recipe: Recipe) -> Self {
         let database = Database::fresh(engine).await;
-        let start = match recipe.localstripe {
-            true => system_ctx().now(),
-            false => Zone::UTC.parse_date_time("2024-03-10 08:00:00").unwrap(),
+        let start = if recipe.localstripe {
+            system_ctx().now()
+        } else {
+            Zone::UTC.parse_date_time("2024-03-10 08:00:00").unwrap()
         };
         let clock = Arc::new(HandClock::at(start));
         let mut networks = Vec::new();
