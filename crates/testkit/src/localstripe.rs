@@ -1,6 +1,7 @@
 //! localstripe, a double of Stripe that nobody here wrote, as the place where a test mall's money is taken.
 //! `scripts/test-localstripe` starts it. It speaks older words than the mall and lacks a few things, so a bridge stands
-//! between: it changes those words, and nothing of what is asked or answered about money. Touches loopback sockets.
+//! between: it changes those words, answers for what is not there at all, and copies what a payment's charge took to the
+//! payment. What is taken and given back, and who is told, is localstripe's. Touches loopback sockets.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
