@@ -284,7 +284,7 @@ async fn killed_while_sims_join_and_leave(engine: Engine) {
     let installation = Installation::new(engine).await;
     let network = Network::start_with("plain", &file.join("faults.json"), 2);
     let store = installation.store().await;
-    let count = usize::try_from(number("GROUP_SIMS", 1_000)).unwrap();
+    let count = usize::try_from(number("GROUP_SIMS", 2_000)).unwrap();
     let sims = stock(&store, &server::system_ctx(), count, 1_000_000_000_000).await;
     make_groups(&installation).await;
     let (book, sent) = (Arc::new(Mutex::new(Book::default())), Arc::default());
