@@ -1,9 +1,9 @@
 //! Group commit: whoever comes while a transaction runs shares the next one with all that wait.
 //!
-//! One batch runs at a time. Whoever comes while none runs leads: it does the work for all that wait, and then makes
-//! one of those that came meanwhile the next leader. If a leader goes away (its client hung up), those in its batch
-//! are told that nothing is known of their item, and each goes its own, slower way; the lead goes on to the next.
-//! Two batches at once, where an engine allows it, would only wait for one another's rows.
+//! A lane runs one batch at a time. Whoever comes while a lane is free leads: it does the work for all that
+//! wait, and then makes one of those that came meanwhile the next leader. If a leader goes away (its client
+//! hung up), those in its batch are told that nothing is known of their item, and each goes its own, slower
+//! way; the lane goes on to the next.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,7 +17,7 @@ pub(crate) struct Batcher<T, R>(Arc<Mutex<Queue<T, R>>>);
 
 struct Queue<T, R> {
     waiting: Vec<(T, oneshot::Sender<Word<T, R>>)>,
-    is_led: bool,
+    free_lanes: usize,
 }
 
 /// What one who waits is told.
@@ -25,16 +25,16 @@ enum Word<T, R> {
     /// The answer to its item.
     Answer(R),
     /// It leads now. Its item still waits with the others, and the next word comes by this receiver.
-    Lead(Lead<T, R>, oneshot::Receiver<Word<T, R>>),
+    Lead(Lane<T, R>, oneshot::Receiver<Word<T, R>>),
 }
 
 /// The right to run a batch; passed on, or given back, when it is dropped.
-struct Lead<T, R>(Option<Arc<Mutex<Queue<T, R>>>>);
+struct Lane<T, R>(Option<Arc<Mutex<Queue<T, R>>>>);
 
 impl<T, R> Batcher<T, R> {
-    /// A batcher with nobody in it.
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(Mutex::new(Queue { waiting: Vec::new(), is_led: false })))
+    /// A batcher that runs so many batches at once.
+    pub(crate) fn new(lanes: usize) -> Self {
+        Self(Arc::new(Mutex::new(Queue { waiting: Vec::new(), free_lanes: lanes })))
     }
 
     /// Runs an item together with those that wait besides. `work` gets them all and answers each, in their
@@ -45,10 +45,10 @@ impl<T, R> Batcher<T, R> {
         F: Future<Output = Vec<R>>,
     {
         let (sender, mut told) = oneshot::channel();
-        let mut lead = self.join(item, sender);
+        let mut lane = self.join(item, sender);
         loop {
-            if let Some(lead) = lead.take() {
-                let (items, senders) = lead.batch();
+            if let Some(lane) = lane.take() {
+                let (items, senders) = lane.batch();
                 for (sender, answer) in senders.into_iter().zip(work(items).await) {
                     // Whoever went away does not want to know.
                     let _ = sender.send(Word::Answer(answer));
@@ -57,21 +57,20 @@ impl<T, R> Batcher<T, R> {
             // Where many wait, the batch may have been full before the own item's turn.
             match told.await.ok()? {
                 Word::Answer(answer) => return Some(answer),
-                Word::Lead(passed, next) => (lead, told) = (Some(passed), next),
+                Word::Lead(led, next) => (lane, told) = (Some(led), next),
             }
         }
     }
 
-    /// Puts an item where the next leader finds it; gives the lead if nobody has it.
-    fn join(&self, item: T, sender: oneshot::Sender<Word<T, R>>) -> Option<Lead<T, R>> {
+    /// Puts an item where the next leader finds it; gives the lane if one is free.
+    fn join(&self, item: T, sender: oneshot::Sender<Word<T, R>>) -> Option<Lane<T, R>> {
         let mut queue = locked(&self.0);
         queue.waiting.push((item, sender));
-        let was_led = std::mem::replace(&mut queue.is_led, true);
-        (!was_led).then(|| Lead(Some(Arc::clone(&self.0))))
+        queue.free_lanes = queue.free_lanes.checked_sub(1)?;
+        Some(Lane(Some(Arc::clone(&self.0))))
     }
 }
-
-impl<T, R> Lead<T, R> {
+impl<T, R> Lane<T, R> {
     /// Takes the items that wait, the eldest first.
     fn batch(&self) -> (Vec<T>, Vec<oneshot::Sender<Word<T, R>>>) {
         let Some(queue) = &self.0 else { return (Vec::new(), Vec::new()) };
@@ -81,23 +80,23 @@ impl<T, R> Lead<T, R> {
     }
 }
 
-impl<T, R> Drop for Lead<T, R> {
+impl<T, R> Drop for Lane<T, R> {
     fn drop(&mut self) {
         let Some(shared) = self.0.take() else { return };
         let mut queue = locked(&shared);
         while let Some((_, sender)) = queue.waiting.first_mut() {
             let (next, word) = oneshot::channel();
             let told = std::mem::replace(sender, next);
-            let lead = Lead(Some(Arc::clone(&shared)));
-            match told.send(Word::Lead(lead, word)) {
+            let lane = Lane(Some(Arc::clone(&shared)));
+            match told.send(Word::Lead(lane, word)) {
                 Ok(()) => return,
                 // Its client went away before anything was done about its item.
-                Err(Word::Lead(mut lead, _)) => lead.0 = None,
+                Err(Word::Lead(mut lane, _)) => lane.0 = None,
                 Err(Word::Answer(_)) => {}
             }
             queue.waiting.remove(0);
         }
-        queue.is_led = false;
+        queue.free_lanes += 1;
     }
 }
 
@@ -115,7 +114,7 @@ mod tests {
 
     #[tokio::test]
     async fn all_are_answered_in_fewer_batches() {
-        let batcher = Arc::new(Batcher::<usize, usize>::new());
+        let batcher = Arc::new(Batcher::<usize, usize>::new(1));
         let runs = Arc::new(AtomicUsize::new(0));
         let tasks: Vec<_> = (0..1_000)
             .map(|number| {
@@ -140,7 +139,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_leads_may_go_away() {
-        let batcher = Arc::new(Batcher::<(), ()>::new());
+        let batcher = Arc::new(Batcher::<(), ()>::new(1));
         let leads = Arc::new(Notify::new());
         let leader = tokio::spawn({
             let (batcher, leads) = (Arc::clone(&batcher), Arc::clone(&leads));
@@ -161,8 +160,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_lead_passes_those_by_who_went_away() {
-        let batcher = Arc::new(Batcher::<u8, u8>::new());
+    async fn the_lane_passes_those_by_who_went_away() {
+        let batcher = Arc::new(Batcher::<u8, u8>::new(1));
         let (begin, hold) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let run = |item: u8| {
             let batcher = Arc::clone(&batcher);
@@ -190,6 +189,6 @@ mod tests {
         begin.notified().await;
         hold.notify_one();
         assert_eq!(last.await.unwrap(), Some(3));
-        assert!(!locked(&batcher.0).is_led);
+        assert_eq!(locked(&batcher.0).free_lanes, 1);
     }
 }

@@ -60,7 +60,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use carriers::{Carrier, Carriers};
 use domain::partner::Partner;
 use domain::{Ctx, Locale, Mode, Span};
-use store::{Job, Sealer, Store};
+use store::{Engine, Job, Sealer, Store};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
 use crate::batcher::Batcher;
@@ -278,6 +278,11 @@ impl Mall {
         let (bell, audit_bell, noted_forms) = (Notify::new(), Notify::new(), Mutex::default());
         let jobs_in_hand = AtomicUsize::new(0);
         let (handing, handed) = mpsc::unbounded_channel();
+        let lanes = match store.engine() {
+            // It has one writer.
+            Engine::Sqlite => 1,
+            Engine::Postgres => 2,
+        };
         // One that does not answer must not keep all workers waiting.
         let share = (settings.workers / 4).max(1);
         let places = |code: &String| (code.clone(), Semaphore::new(share));
@@ -303,11 +308,11 @@ impl Mall {
             handing,
             handed: Mutex::new(Some(handed)),
             cache: Cache::default(),
-            intake: Batcher::new(),
-            deliveries: Batcher::new(),
+            intake: Batcher::new(lanes),
+            deliveries: Batcher::new(lanes),
             clocks: clocks::Clocks::default(),
-            events: Batcher::new(),
-            ended: Batcher::new(),
+            events: Batcher::new(lanes),
+            ended: Batcher::new(lanes),
             noted_forms,
             metrics,
             request_log: RequestLog::default(),
@@ -321,7 +326,7 @@ impl Mall {
             push_bell: Arc::default(),
             relay: Relay::default(),
             samples: Samples::default(),
-            push_writes: Batcher::new(),
+            push_writes: Batcher::new(lanes),
             carrier_places,
             limits,
         }
