@@ -24,12 +24,11 @@ use crate::push_rules::{Consequence, Course, Decided, Tried, Verdict, WIDTH_MAX}
 use crate::push_tries::{Landed, Signer};
 use crate::push_writes::{PushWrite, Written};
 
-/// How many events are read at once.
-const READ_MAX: usize = 256;
-/// With fewer than so many at hand more are read.
-const READ_BELOW: usize = WIDTH_MAX;
+/// How many events are read at once for each that may be on its way: what is not written yet is read again every time, so
+/// that few large reads cost less than many small ones.
+const READ_PER_WIDTH: usize = 16;
 /// The most events of an endpoint that are on their way, or were sent and are not written yet.
-const UNWRITTEN_MAX: usize = 2 * WIDTH_MAX;
+const UNWRITTEN_MAX: usize = 4 * WIDTH_MAX;
 /// A lease is prolonged this many times before it would end.
 const PROLONGED: u32 = 8;
 /// How often it is noted, at most, that an endpoint does well.
@@ -114,7 +113,12 @@ impl Lane {
             let look_at = self.look_at();
             tokio::select! {
                 Some(landed) = self.flying.join_next() => {
-                    self.land(landed.map_err(|error| Error::Internal(error.to_string()))?);
+                    let mut next = Some(landed);
+                    // Those that landed beside it need no turn of their own.
+                    while let Some(landed) = next {
+                        self.land(landed.map_err(|error| Error::Internal(error.to_string()))?);
+                        next = self.flying.try_join_next();
+                    }
                 }
                 written = ended(&mut self.writing) => match written {
                     Written::Held(version) => self.heed_written(version).await,
@@ -160,14 +164,14 @@ impl Lane {
         let allowed = if self.course.is_open() {
             self.queue.is_empty() && self.may_probe()
         } else {
-            self.queue.len() < READ_BELOW
+            self.queue.len() < self.course.width
         };
         self.may_send() && !self.is_dry && allowed
     }
 
     async fn read(&mut self) -> Result<()> {
         let (key, is_open) = (self.lease.key, self.course.is_open());
-        let wanted = if is_open { 1 } else { READ_MAX };
+        let wanted = if is_open { 1 } else { READ_PER_WIDTH * self.course.width };
         let limit = wanted + self.held.len();
         let asked = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut reader = self.mall.push_reader().await?;
@@ -233,6 +237,7 @@ impl Lane {
         let outcome = PushOutcome {
             event_id: landed.event_id,
             was: (landed.tries, landed.due_at),
+            was_tried: landed.was_tried,
             state: decided.state,
             tries: decided.tries,
             due_at: decided.due_at,

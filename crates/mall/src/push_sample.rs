@@ -88,14 +88,20 @@ impl Mall {
             return Ok(PushSample { event_id: event.id, is_taken: false, attempt: None });
         }
         let signer = Arc::new(self.push_signer(endpoint).await?);
-        let push =
-            DuePush { event_id: event.id, tries: 0, due_at: NEVER, body: event.body.clone() };
+        let push = DuePush {
+            event_id: event.id,
+            tries: 0,
+            due_at: NEVER,
+            is_tried: false,
+            body: event.body.clone(),
+        };
         let landed = signer.send(self.sender.clone(), push, self.ctx.now()).await;
         let is_taken = landed.verdict == Verdict::Taken;
         let attempt = landed.attempt();
         let state = if is_taken { DeliveryState::Delivered } else { DeliveryState::Failed };
         let (was, due_at) = ((0, NEVER), self.ctx.now());
-        let outcome = PushOutcome { event_id: event.id, was, state, tries: 1, due_at };
+        let outcome =
+            PushOutcome { event_id: event.id, was, was_tried: false, state, tries: 1, due_at };
         self.retry(|| self.note_sample(endpoint, &event, (&outcome, &attempt))).await?;
         Ok(PushSample { event_id: event.id, is_taken, attempt: Some(attempt) })
     }
@@ -126,8 +132,7 @@ impl Mall {
     ) -> Result<()> {
         let mut tx = self.store.begin().await?;
         tx.insert_push_deliveries(&[(endpoint.id, event)], NEVER).await?;
-        tx.write_push_outcomes(&[(endpoint.key(), outcome)]).await?;
-        tx.insert_push_attempts(&[(endpoint.key(), attempt)]).await?;
+        tx.write_push_outcomes(&[(endpoint.key(), outcome, attempt)]).await?;
         Ok(tx.commit().await?)
     }
 }

@@ -41,6 +41,8 @@ pub(crate) struct Landed {
     /// How many tries had failed before, and since when it was due.
     pub(crate) tries: i64,
     pub(crate) due_at: Timestamp,
+    /// Whether it had been tried before.
+    pub(crate) was_tried: bool,
     pub(crate) tried_at: Timestamp,
     pub(crate) latency: Span,
     pub(crate) verdict: Verdict,
@@ -93,6 +95,7 @@ impl Signer {
             version: self.version,
             tries: push.tries,
             due_at: push.due_at,
+            was_tried: push.is_tried,
             tried_at,
             latency: Span::micros(0),
             verdict: Verdict::NotTaken,

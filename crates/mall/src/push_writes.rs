@@ -104,19 +104,16 @@ impl Mall {
         let version = |write: &PushWrite| held.get(&write.lease.key).copied();
         let writes: Vec<&PushWrite> =
             batch.iter().map(|write| &**write).filter(|write| version(write).is_some()).collect();
-        let (mut outcomes, mut attempts, mut health) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut outcomes, mut health) = (Vec::new(), Vec::new());
         for write in &writes {
             let key = write.lease.key;
-            for (outcome, attempt) in &write.outcomes {
-                outcomes.push((key, outcome));
-                attempts.push((key, attempt));
-            }
+            outcomes
+                .extend(write.outcomes.iter().map(|(outcome, attempt)| (key, outcome, attempt)));
             // Whoever changed the endpoint meanwhile may have said that it begins anew.
             let is_its = version(write) == Some(write.version);
             health.extend(write.health.filter(|_| is_its).map(|health| (key, health)));
         }
         tx.write_push_outcomes(&outcomes).await?;
-        tx.insert_push_attempts(&attempts).await?;
         tx.note_push_health(&health).await?;
         let now = self.ctx.now();
         for write in &writes {

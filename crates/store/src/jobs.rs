@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::engine::{Engine, Store, Tx, execute, fetch_all, fetch_optional, statements};
 use crate::error::{Result, Row, StoreError};
-use crate::many::{execute_many, pieces};
+use crate::many::execute_many;
 
 /// A claim: which due jobs, in which order, and how they are locked meanwhile.
 macro_rules! claim {
@@ -406,7 +406,7 @@ impl Tx {
     /// the higher fence stops whoever runs it now. Only a job whose subject is new may be claimed as it is
     /// written.
     pub async fn insert_jobs(&mut self, jobs: &[NewJob], now: Timestamp) -> Result<()> {
-        for piece in pieces(jobs) {
+        for piece in self.pieces(jobs) {
             let sql = format!(
                 "INSERT INTO jobs (mode, partner_id, job_id, kind, subject, trace, state, run_at,
                 leased, fence, failures, last_error, first_run_at, created_at) {}
@@ -442,7 +442,7 @@ impl Tx {
 
     /// Ends jobs, provided that all their leases still hold.
     pub async fn finish_jobs(&mut self, jobs: &[&Job]) -> Result<()> {
-        for piece in pieces(jobs) {
+        for piece in self.pieces(jobs) {
             let sql = format!(
                 "DELETE FROM jobs WHERE (mode, partner_id, job_id, fence) IN ({})",
                 self.rows(4, piece.len())

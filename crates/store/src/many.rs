@@ -7,15 +7,20 @@ use std::fmt::Write as _;
 
 use crate::engine::{Engine, Tx};
 
-/// The most rows of one statement; so many texts of it are prepared at most.
-pub(crate) const ROWS_MAX: usize = 32;
-
-/// Cuts a batch into what statements take.
-pub(crate) fn pieces<T>(items: &[T]) -> std::slice::Chunks<'_, T> {
-    items.chunks(ROWS_MAX)
-}
+/// The most rows of one statement on SQLite; so many texts of it are prepared at most.
+const SQLITE_ROWS_MAX: usize = 32;
+/// The most rows of one statement on PostgreSQL, where each statement is a round trip.
+const POSTGRES_ROWS_MAX: usize = 1_000;
 
 impl Tx {
+    /// Cuts a batch into what statements take.
+    pub(crate) fn pieces<'a, T>(&self, items: &'a [T]) -> std::slice::Chunks<'a, T> {
+        items.chunks(match self.engine() {
+            Engine::Sqlite => SQLITE_ROWS_MAX,
+            Engine::Postgres => POSTGRES_ROWS_MAX,
+        })
+    }
+
     /// So many rows, each of so many columns, as a part of a statement that has no other parameters.
     ///
     /// SQLite keeps numbers of parameters as names, which the driver looks up one by one in a list of all: of

@@ -7,7 +7,7 @@ use crate::engine::{Pools, Store, Tx, fetch_all, statements};
 use crate::error::{Result, StoreError};
 
 /// Number, name and text of each migration, in order. A released one never changes.
-const MIGRATIONS: [(i64, &str, &str); 16] = [
+const MIGRATIONS: [(i64, &str, &str); 17] = [
     (1, "mall", include_str!("../migrations/0001_mall.sql")),
     (2, "admin", include_str!("../migrations/0002_admin.sql")),
     (3, "imports", include_str!("../migrations/0003_imports.sql")),
@@ -24,6 +24,7 @@ const MIGRATIONS: [(i64, &str, &str); 16] = [
     (14, "groups", include_str!("../migrations/0014_groups.sql")),
     (15, "group parts", include_str!("../migrations/0015_group_parts.sql")),
     (16, "group part jobs", include_str!("../migrations/0016_group_part_jobs.sql")),
+    (17, "last tries", include_str!("../migrations/0017_last_tries.sql")),
 ];
 
 statements! {

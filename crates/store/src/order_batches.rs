@@ -11,7 +11,7 @@ use domain::payment::Payment;
 use crate::engine::Tx;
 use crate::error::{Result, StoreError};
 use crate::jobs::Job;
-use crate::many::{execute_many, fetch_many, pieces};
+use crate::many::{execute_many, fetch_many};
 use crate::orders::{OrderRow, columns, order_columns};
 
 /// The columns that [`Tx::insert_orders`] writes.
@@ -54,7 +54,7 @@ impl Tx {
         orders: &[(&Order, &Payment)],
     ) -> Result<HashSet<String>> {
         let mut added = HashSet::with_capacity(orders.len());
-        for piece in pieces(orders) {
+        for piece in self.pieces(orders) {
             let ids = || piece.iter().map(|(order, _)| order.id.to_string());
             if usize::try_from(self.insert_piece(piece).await?) == Ok(piece.len()) {
                 added.extend(ids());
@@ -151,7 +151,7 @@ impl Tx {
         postings: &[(&Order, Posting)],
         now: Timestamp,
     ) -> Result<()> {
-        for piece in pieces(postings) {
+        for piece in self.pieces(postings) {
             let sql = format!(
                 "INSERT INTO postings (mode, partner_id, order_id, kind, debit, credit, minor,
                 currency, created_at) {}",
@@ -176,7 +176,7 @@ impl Tx {
     /// out of one.
     pub async fn orders_of_jobs(&mut self, jobs: &[&Job]) -> Result<Vec<(Order, bool)>> {
         let mut orders = Vec::with_capacity(jobs.len());
-        for piece in pieces(jobs) {
+        for piece in self.pieces(jobs) {
             let sql = format!(
                 concat!(
                     "WITH v (k_mode, k_partner, k_order) AS ({}) SELECT mode, partner_id, ",
@@ -207,7 +207,7 @@ impl Tx {
     /// Writes new states of orders, provided that nobody changed any of them since it was read.
     pub async fn update_orders(&mut self, changes: &mut [OrderChange]) -> Result<()> {
         let mut rows_changed = 0;
-        for piece in pieces(changes) {
+        for piece in self.pieces(changes) {
             let sql = format!(
                 "WITH v (k_mode, k_partner, k_order, k_version, n_state, n_closes, n_paid,
                 n_provisioned, n_code, n_message, n_upstream, n_queue) AS ({})

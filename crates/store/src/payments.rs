@@ -9,7 +9,7 @@ use domain::{Mode, Money, Timestamp};
 
 use crate::engine::{Tx, execute, fetch_optional, one_row, statements};
 use crate::error::{Result, Row};
-use crate::many::{fetch_many, pieces};
+use crate::many::fetch_many;
 
 statements! {
     UPDATE = "UPDATE orders SET pay_state = $4, pay_version = pay_version + 1, pay_result_at = $6,
@@ -145,7 +145,7 @@ impl Tx {
         orders: &[&Order],
     ) -> Result<HashMap<OrderId, Payment>> {
         let mut payments = HashMap::with_capacity(orders.len());
-        for piece in pieces(orders) {
+        for piece in self.pieces(orders) {
             let sql = format!(
                 "WITH v (k_mode, k_partner, k_order) AS ({})
                 SELECT order_id, payment_id, channel, pay_minor AS minor, pay_currency AS currency,

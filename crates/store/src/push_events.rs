@@ -11,7 +11,7 @@ use domain::{Mode, Span, Timestamp};
 
 use crate::engine::{Tx, execute, fetch_all, fetch_optional, statements};
 use crate::error::{Result, Row};
-use crate::many::{execute_many, fetch_many, pieces};
+use crate::many::{execute_many, fetch_many};
 use crate::push_endpoints::EndpointKey;
 use crate::push_sweep::COUNTED_MAX;
 
@@ -56,8 +56,11 @@ statements! {
         FROM push_deliveries WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3
         AND event_id < $4 ORDER BY event_id DESC LIMIT $5) w";
     ONE = deliveries!("AND d.event_id = $4");
-    /// Of each delivery so many tries as it can have in days: few.
-    ATTEMPTS = "SELECT tried_at, latency_micros, status, failure, said FROM push_attempts
+    /// Of each delivery so many tries as it can have in days: few. The last one stands in its own row.
+    ATTEMPTS = "SELECT tried_at, latency_micros, status, failure, said FROM push_deliveries
+        WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3 AND event_id = $4
+        AND tried_at IS NOT NULL
+        UNION ALL SELECT tried_at, latency_micros, status, failure, said FROM push_attempts
         WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3 AND event_id = $4
         ORDER BY tried_at DESC LIMIT $5";
     /// An endpoint's samples are about itself. What is cut off comes behind what is not, subject by subject. `||` keeps
@@ -253,7 +256,7 @@ impl Tx {
         subjects: &[&SubjectKey],
     ) -> Result<HashMap<SubjectKey, i64>> {
         let mut last = HashMap::new();
-        for piece in pieces(subjects) {
+        for piece in self.pieces(subjects) {
             let sql = format!(
                 "WITH v (k_mode, k_partner, k_subject) AS ({})
                 SELECT mode, partner_id, subject, CAST(MAX(sequence) AS BIGINT) AS last
@@ -276,7 +279,7 @@ impl Tx {
 
     /// Writes events. A unique index refuses one whose sequence its subject has already.
     pub async fn insert_push_events(&mut self, events: &[PushEvent]) -> Result<()> {
-        for piece in pieces(events) {
+        for piece in self.pieces(events) {
             let sql = format!(
                 "INSERT INTO push_events (mode, partner_id, event_id, event_type, subject, sequence,
                 occurred_at, recorded_at, body) {}",
@@ -304,7 +307,7 @@ impl Tx {
         deliveries: &[(EndpointId, &PushEvent)],
         due_at: Timestamp,
     ) -> Result<()> {
-        for piece in pieces(deliveries) {
+        for piece in self.pieces(deliveries) {
             let sql = format!(
                 "INSERT INTO push_deliveries (mode, partner_id, endpoint_id, event_id, subject,
                 sequence, state, tries, due_at) {}

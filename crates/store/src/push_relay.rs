@@ -9,18 +9,19 @@ use domain::push::DeliveryState;
 
 use crate::engine::{Tx, execute, fetch_all, statements};
 use crate::error::{Result, Row};
-use crate::many::{execute_many, fetch_many, pieces};
+use crate::many::{execute_many, fetch_many};
 use crate::push_endpoints::{EndpointHealth, EndpointKey, EndpointRow, PushEndpoint};
 use crate::push_events::PushAttempt;
 
-/// A delivery that nothing earlier of its subject waits before.
+/// A delivery that nothing earlier of its subject waits before. Most are of the first event of their subject, before which
+/// there is nothing.
 ///
 /// Not `EXISTS`, here and below, which PostgreSQL may turn into one look through all that waits.
 macro_rules! first_of_its_subject {
     () => {
-        "d.state = 'waiting' AND (SELECT 1 FROM push_deliveries b WHERE b.mode = d.mode
+        "d.state = 'waiting' AND (d.sequence = 1 OR (SELECT 1 FROM push_deliveries b WHERE b.mode = d.mode
         AND b.partner_id = d.partner_id AND b.endpoint_id = d.endpoint_id AND b.subject = d.subject
-        AND b.state = 'waiting' AND b.sequence < d.sequence LIMIT 1) IS NULL"
+        AND b.state = 'waiting' AND b.sequence < d.sequence LIMIT 1) IS NULL)"
     };
 }
 
@@ -38,7 +39,7 @@ statements! {
         " LIMIT 1) IS NOT NULL ORDER BY COALESCE(e.tried_at, 0) LIMIT $2"
     );
     DUE = concat!(
-        "SELECT d.event_id, d.tries, d.due_at, e.body FROM push_deliveries d
+        "SELECT d.event_id, d.tries, d.due_at, d.tried_at, e.body FROM push_deliveries d
         JOIN push_events e ON e.mode = d.mode AND e.partner_id = d.partner_id
         AND e.event_id = d.event_id WHERE d.mode = $1 AND d.partner_id = $2
         AND d.endpoint_id = $3 AND d.due_at <= $4 AND ",
@@ -47,7 +48,7 @@ statements! {
     );
     /// By the primary key from its end: what waits is not far from it.
     NEWEST = concat!(
-        "SELECT d.event_id, d.tries, d.due_at, e.body FROM push_deliveries d
+        "SELECT d.event_id, d.tries, d.due_at, d.tried_at, e.body FROM push_deliveries d
         JOIN push_events e ON e.mode = d.mode AND e.partner_id = d.partner_id
         AND e.event_id = d.event_id WHERE d.mode = $1 AND d.partner_id = $2
         AND d.endpoint_id = $3 AND ",
@@ -57,6 +58,9 @@ statements! {
     SWITCH_OFF = "UPDATE push_endpoints SET state = 'off', off_reason = $4, version = version + 1
         WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3 AND state IN ('on', 'paused')";
 }
+
+/// Whether a delivery still is as it was when it was read.
+const AS_READ: &str = "state = 'waiting' AND tries = k_tries AND due_at = k_due";
 
 /// The right to send to an endpoint, for a while.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +91,8 @@ pub struct DuePush {
     pub tries: i64,
     /// Since when it is due.
     pub due_at: Timestamp,
+    /// Whether it was tried before, with whatever result.
+    pub is_tried: bool,
     /// The bytes to sign and send.
     pub body: String,
 }
@@ -98,6 +104,8 @@ pub struct PushOutcome {
     pub event_id: EventId,
     /// The tries that counted and the due time that were read before the try: who changed them since keeps his word.
     pub was: (i64, Timestamp),
+    /// Whether it may have been tried before: if so, that try goes to the log of earlier ones.
+    pub was_tried: bool,
     /// How far the telling of it is.
     pub state: DeliveryState,
     /// Tries that count.
@@ -132,6 +140,7 @@ struct DueRow {
     event_id: String,
     tries: i64,
     due_at: i64,
+    tried_at: Option<i64>,
     body: String,
 }
 
@@ -140,7 +149,8 @@ impl DueRow {
         let row = Row { table: "push_deliveries", key: &self.event_id };
         let event_id = row.parse("event_id", &self.event_id)?;
         let due_at = Timestamp::from_micros(self.due_at);
-        Ok(DuePush { event_id, tries: self.tries, due_at, body: self.body })
+        let is_tried = self.tried_at.is_some();
+        Ok(DuePush { event_id, tries: self.tries, due_at, is_tried, body: self.body })
     }
 }
 
@@ -174,7 +184,7 @@ impl Tx {
         (now, until): (Timestamp, Timestamp),
     ) -> Result<Vec<(PushLease, PushEndpoint)>> {
         let mut leased = Vec::new();
-        for piece in pieces(keys) {
+        for piece in self.pieces(keys) {
             let sql = format!(
                 "WITH v (k_mode, k_partner, k_endpoint, k_now, k_until) AS ({})
                 UPDATE push_endpoints SET leased_until = k_until, fence = fence + 1
@@ -206,7 +216,7 @@ impl Tx {
     /// takes them.
     pub async fn hold_push_leases(&mut self, leases: &[&PushLease]) -> Result<Vec<HeldEndpoint>> {
         let mut held = Vec::with_capacity(leases.len());
-        for piece in pieces(leases) {
+        for piece in self.pieces(leases) {
             let sql = format!(
                 "WITH v (k_mode, k_partner, k_endpoint, k_fence, n_until) AS ({})
                 UPDATE push_endpoints SET leased_until = n_until
@@ -234,7 +244,7 @@ impl Tx {
         endpoints: &[(EndpointKey, EndpointHealth)],
     ) -> Result<()> {
         let micros = |at: Option<Timestamp>| at.map(Timestamp::as_micros);
-        for piece in pieces(endpoints) {
+        for piece in self.pieces(endpoints) {
             let sql = format!(
                 "WITH v (k_mode, k_partner, k_endpoint, n_failing, n_failures, n_probe, n_tried,
                 n_succeeded) AS ({})
@@ -292,22 +302,30 @@ impl Tx {
         rows.into_iter().map(DueRow::into_push).collect()
     }
 
-    /// Writes what tries made of deliveries. What was made to wait anew after it was read is left as it is.
+    /// Writes tries, and what they made of deliveries. What was made to wait anew after it was read goes on as it is, but
+    /// for its last try.
     pub async fn write_push_outcomes(
         &mut self,
-        outcomes: &[(EndpointKey, &PushOutcome)],
+        outcomes: &[(EndpointKey, &PushOutcome, &PushAttempt)],
     ) -> Result<()> {
-        for piece in pieces(outcomes) {
+        let tried: Vec<_> =
+            outcomes.iter().filter(|(_, outcome, _)| outcome.was_tried).copied().collect();
+        self.log_earlier_push_tries(&tried).await?;
+        for piece in self.pieces(outcomes) {
             let sql = format!(
                 "WITH v (k_mode, k_partner, k_endpoint, k_event, k_tries, k_due, n_state, n_tries,
-                n_due) AS ({})
-                UPDATE push_deliveries SET state = n_state, tries = n_tries, due_at = n_due
+                n_due, n_tried, n_latency, n_status, n_failure, n_said) AS ({})
+                UPDATE push_deliveries SET
+                state = CASE WHEN {AS_READ} THEN n_state ELSE state END,
+                tries = CASE WHEN {AS_READ} THEN n_tries ELSE tries END,
+                due_at = CASE WHEN {AS_READ} THEN n_due ELSE due_at END,
+                tried_at = n_tried, latency_micros = n_latency, status = n_status,
+                failure = n_failure, said = n_said
                 FROM v WHERE mode = k_mode AND partner_id = k_partner AND endpoint_id = k_endpoint
-                AND event_id = k_event AND state = 'waiting' AND tries = k_tries
-                AND due_at = k_due",
-                self.rows(9, piece.len())
+                AND event_id = k_event",
+                self.rows(14, piece.len())
             );
-            execute_many!(self, sql.as_str(), piece, (key, outcome) => [
+            execute_many!(self, sql.as_str(), piece, (key, outcome, attempt) => [
                 key.0.as_str(),
                 key.1.to_string(),
                 key.2.to_string(),
@@ -317,32 +335,39 @@ impl Tx {
                 outcome.state.as_str(),
                 outcome.tries,
                 outcome.due_at.as_micros(),
-            ])?;
-        }
-        Ok(())
-    }
-
-    /// Adds tries to the log.
-    pub async fn insert_push_attempts(
-        &mut self,
-        attempts: &[(EndpointKey, &PushAttempt)],
-    ) -> Result<()> {
-        for piece in pieces(attempts) {
-            let sql = format!(
-                "INSERT INTO push_attempts (mode, partner_id, endpoint_id, event_id, tried_at,
-                latency_micros, status, failure, said) {} ON CONFLICT DO NOTHING",
-                self.rows(9, piece.len())
-            );
-            execute_many!(self, sql.as_str(), piece, (key, attempt) => [
-                key.0.as_str(),
-                key.1.to_string(),
-                key.2.to_string(),
-                attempt.event_id.to_string(),
                 attempt.tried_at.as_micros(),
                 attempt.latency.as_micros(),
                 attempt.status.map(i64::from),
                 attempt.failure.as_str(),
                 attempt.said.as_str(),
+            ])?;
+        }
+        Ok(())
+    }
+
+    /// Adds the tries that stand in deliveries to the log of earlier ones, before others take their places. One that takes
+    /// its own place, because it is not known whether it was written, is no earlier one.
+    async fn log_earlier_push_tries(
+        &mut self,
+        outcomes: &[(EndpointKey, &PushOutcome, &PushAttempt)],
+    ) -> Result<()> {
+        for piece in self.pieces(outcomes) {
+            let sql = format!(
+                "WITH v (k_mode, k_partner, k_endpoint, k_event, n_tried) AS ({})
+                INSERT INTO push_attempts (mode, partner_id, endpoint_id, event_id, tried_at,
+                latency_micros, status, failure, said)
+                SELECT mode, partner_id, endpoint_id, event_id, tried_at, latency_micros, status,
+                failure, said FROM v JOIN push_deliveries ON mode = k_mode
+                AND partner_id = k_partner AND endpoint_id = k_endpoint AND event_id = k_event
+                WHERE tried_at <> n_tried ON CONFLICT DO NOTHING",
+                self.rows(5, piece.len())
+            );
+            execute_many!(self, sql.as_str(), piece, (key, outcome, attempt) => [
+                key.0.as_str(),
+                key.1.to_string(),
+                key.2.to_string(),
+                outcome.event_id.to_string(),
+                attempt.tried_at.as_micros(),
             ])?;
         }
         Ok(())

@@ -5,7 +5,7 @@ use domain::{Mode, Timestamp};
 
 use crate::engine::{Store, Tx, execute, fetch_all, fetch_optional, statements};
 use crate::error::{Result, Row};
-use crate::many::{execute_many, pieces};
+use crate::many::execute_many;
 use crate::push_endpoints::EndpointKey;
 use crate::push_events::first_id;
 use crate::push_relay::first_of_its_subject;
@@ -240,7 +240,7 @@ impl Tx {
     /// Deletes those of some events that no endpoint is told of any more; gives how many they were.
     pub async fn delete_untold_push_events(&mut self, events: &[EventKey]) -> Result<u64> {
         let mut gone = 0;
-        for piece in pieces(events) {
+        for piece in self.pieces(events) {
             let sql = format!(
                 "DELETE FROM push_events WHERE (mode, partner_id, event_id) IN ({}) AND NOT EXISTS (
                 SELECT 1 FROM push_endpoints e JOIN push_deliveries d ON d.mode = e.mode

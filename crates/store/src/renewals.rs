@@ -8,7 +8,7 @@ use domain::{Iccid, Mode, Timestamp};
 
 use crate::engine::{Tx, execute, fetch_all, fetch_optional, one_row, statements};
 use crate::error::{Result, Row};
-use crate::many::{fetch_many, pieces};
+use crate::many::fetch_many;
 use crate::sim_plans::SimKey;
 
 /// All columns of [`RenewalRow`].
@@ -184,7 +184,7 @@ impl Tx {
     /// Those of many SIMs that have an agreement in force.
     pub async fn renewing_sims(&mut self, keys: &[&SimKey]) -> Result<HashSet<SimKey>> {
         let mut renewing = HashSet::new();
-        for piece in pieces(keys) {
+        for piece in self.pieces(keys) {
             let sql = format!(
                 "WITH v (k_mode, k_partner, k_iccid) AS ({})
                 SELECT mode, partner_id, iccid FROM v JOIN renewals

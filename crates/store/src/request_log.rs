@@ -6,7 +6,7 @@ use domain::{Mode, Timestamp};
 
 use crate::engine::{Store, Tx, execute, fetch_all, statements};
 use crate::error::{Result, Row};
-use crate::many::{execute_many, pieces};
+use crate::many::execute_many;
 
 /// The code of a request that was not refused.
 pub const SUCCESS: &str = "SUCCESS";
@@ -141,7 +141,7 @@ fn first_id(at: Timestamp) -> RequestId {
 impl Tx {
     /// Writes requests down; one that is there already stays as it is.
     pub async fn insert_requests(&mut self, requests: &[LoggedRequest]) -> Result<()> {
-        for piece in pieces(requests) {
+        for piece in self.pieces(requests) {
             let sql = format!(
                 "INSERT INTO request_log (mode, partner_id, request_id, at, route, status, code,
                 form, key_id, took_us, address, trace, sign_content, causes, order_no) {}

@@ -10,7 +10,7 @@ use domain::{Iccid, Mode, Timestamp};
 
 use crate::engine::{Tx, execute, fetch_all, fetch_optional, one_row, statements};
 use crate::error::{Result, Row};
-use crate::many::{execute_many, fetch_many, pieces};
+use crate::many::{execute_many, fetch_many};
 
 /// All columns of [`SimPlanRow`].
 macro_rules! select {
@@ -192,7 +192,7 @@ impl Tx {
         &mut self,
         plans: &[(&SimKey, OrderId, &QueuedPlan)],
     ) -> Result<()> {
-        for piece in pieces(plans) {
+        for piece in self.pieces(plans) {
             let sql = format!(
                 "INSERT INTO sim_plans (mode, partner_id, iccid, queue_no, order_id, unit, periods,
                 calendar, state, added_at, effective_at, expires_at, counted_from) {}",
@@ -222,7 +222,7 @@ impl Tx {
     /// Not `EXISTS`, which PostgreSQL may turn into one look through all plans of all SIMs.
     pub async fn sim_books(&mut self, sims: &[&SimKey]) -> Result<HashMap<SimKey, SimBook>> {
         let mut books = HashMap::with_capacity(sims.len());
-        for piece in pieces(sims) {
+        for piece in self.pieces(sims) {
             let sql = format!(
                 "WITH v (k_mode, k_partner, k_iccid) AS ({})
                 SELECT k_mode, k_partner, k_iccid, COALESCE((SELECT MAX(queue_no) FROM sim_plans

@@ -8,7 +8,7 @@ use domain::{Iccid, Mode, Timestamp};
 
 use crate::engine::{Tx, execute, fetch_optional, one_row, statements};
 use crate::error::{Result, Row};
-use crate::many::{fetch_many, pieces};
+use crate::many::fetch_many;
 use crate::sim_plans::SimKey;
 
 statements! {
@@ -152,7 +152,7 @@ impl Tx {
     /// Those of many SIMs that there are.
     pub async fn sims(&mut self, keys: &[&SimKey]) -> Result<HashMap<SimKey, Sim>> {
         let mut sims = HashMap::with_capacity(keys.len());
-        for piece in pieces(keys) {
+        for piece in self.pieces(keys) {
             let sql = format!(
                 "WITH v (k_mode, k_partner, k_iccid) AS ({})
                 SELECT mode, partner_id, iccid, sim_id, carrier, state FROM v JOIN sims

@@ -41,7 +41,7 @@ impl Looks {
 
     /// When the first try was made, and how many microseconds each took.
     pub(super) async fn tries(self) -> anyhow::Result<(Timestamp, Vec<u32>)> {
-        let sql = "SELECT CAST(tried_at AS TEXT), CAST(latency_micros AS TEXT) FROM push_attempts
+        let sql = "SELECT CAST(tried_at AS TEXT), CAST(latency_micros AS TEXT) FROM push_deliveries
             WHERE status = 200";
         let rows = self.0.get().await?.fetch(sql, Vec::new(), 2).await?;
         let (mut first, mut micros) = (i64::MAX, Vec::with_capacity(rows.len()));
@@ -57,7 +57,7 @@ impl Looks {
     /// How many microseconds each push that was taken needed, from its event's row to the answer.
     pub(super) async fn told(&self) -> anyhow::Result<Vec<u32>> {
         let sql = "SELECT CAST(a.tried_at + a.latency_micros - e.recorded_at AS TEXT)
-            FROM push_attempts a JOIN push_events e ON e.mode = a.mode
+            FROM push_deliveries a JOIN push_events e ON e.mode = a.mode
             AND e.partner_id = a.partner_id AND e.event_id = a.event_id WHERE a.status = 200";
         let rows = self.0.get().await?.fetch(sql, Vec::new(), 1).await?;
         rows.iter().flatten().map(|text| Ok(text.parse()?)).collect()
@@ -65,7 +65,7 @@ impl Looks {
 
     /// How many tries got no answer in time.
     pub(super) async fn hung(&self) -> anyhow::Result<usize> {
-        let sql = "SELECT event_id FROM push_attempts WHERE failure = 'time'";
+        let sql = "SELECT event_id FROM push_deliveries WHERE failure = 'time'";
         Ok(self.0.get().await?.fetch(sql, Vec::new(), 1).await?.len())
     }
 }

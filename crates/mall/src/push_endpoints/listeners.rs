@@ -56,27 +56,28 @@ impl Mall {
     ) -> Result<()> {
         let mut tx = self.store.begin().await?;
         tx.note_push_listener_asked(endpoint, now).await?;
-        let (mut outcomes, mut attempts) = (Vec::new(), Vec::new());
+        let mut outcomes = Vec::new();
         // One that is no id names nothing that waits.
         for event_id in ids.iter().filter_map(|id| id.parse::<EventId>().ok()) {
             if let Some(was) = waits(&mut tx, endpoint, event_id).await? {
                 let (state, tries) = (DeliveryState::Delivered, was.0 + 1);
-                outcomes.push(PushOutcome { event_id, was, state, tries, due_at: now });
-                attempts.push(PushAttempt {
+                let outcome =
+                    PushOutcome { event_id, was, was_tried: true, state, tries, due_at: now };
+                let attempt = PushAttempt {
                     event_id,
                     tried_at: now,
                     latency: Span::micros(0),
                     status: None,
                     failure: String::new(),
                     said: ACKNOWLEDGED.to_owned(),
-                });
+                };
+                outcomes.push((outcome, attempt));
             }
         }
         let key = endpoint.key();
-        let outcomes: Vec<_> = outcomes.iter().map(|outcome| (key, outcome)).collect();
-        let attempts: Vec<_> = attempts.iter().map(|attempt| (key, attempt)).collect();
+        let outcomes: Vec<_> =
+            outcomes.iter().map(|(outcome, attempt)| (key, outcome, attempt)).collect();
         tx.write_push_outcomes(&outcomes).await?;
-        tx.insert_push_attempts(&attempts).await?;
         Ok(tx.commit().await?)
     }
 }

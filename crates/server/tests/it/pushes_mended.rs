@@ -4,7 +4,7 @@
 use domain::push::{DeliveryState, EndpointState};
 use domain::{Mode, Span, Timestamp};
 use sdk::{Again, ChangeEndpoint, Client};
-use store::{PushDelivery, PushOutcome};
+use store::{PushAttempt, PushDelivery, PushOutcome};
 use testkit::{
     Engine, Received, Receiver, Reply, TestEndpoint, TestMall, TestPartner, on_both_engines,
 };
@@ -56,10 +56,18 @@ async fn decide(
     was: &PushDelivery,
     (state, tries, due_at): (DeliveryState, i64, Timestamp),
 ) {
-    let outcome =
-        PushOutcome { event_id: was.event_id, was: (was.tries, was.due_at), state, tries, due_at };
+    let (event_id, was) = (was.event_id, (was.tries, was.due_at));
+    let outcome = PushOutcome { event_id, was, was_tried: true, state, tries, due_at };
+    let attempt = PushAttempt {
+        event_id,
+        tried_at: mall.now(),
+        latency: Span::micros(0),
+        status: None,
+        failure: String::new(),
+        said: String::new(),
+    };
     let mut tx = mall.store().begin().await.unwrap();
-    tx.write_push_outcomes(&[(endpoint.row.key(), &outcome)]).await.unwrap();
+    tx.write_push_outcomes(&[(endpoint.row.key(), &outcome, &attempt)]).await.unwrap();
     tx.commit().await.unwrap();
 }
 

@@ -11,7 +11,7 @@ use domain::{Iccid, Mode, Timestamp};
 use super::GroupKey;
 use crate::engine::{Tx, execute, fetch_all, fetch_optional, statements};
 use crate::error::{Result, Row, StoreError};
-use crate::many::{execute_many, fetch_many, pieces};
+use crate::many::{execute_many, fetch_many};
 
 /// So many places are counted together.
 pub const BLOCK_PLACES: i64 = 1_024;
@@ -181,7 +181,7 @@ impl Tx {
     ) -> Result<HashMap<Iccid, Member>> {
         let (mode, partner) = (mode.as_str(), partner.to_string());
         let mut members = HashMap::with_capacity(iccids.len());
-        for piece in pieces(iccids) {
+        for piece in self.pieces(iccids) {
             let sql = format!(
                 "WITH v (k_mode, k_partner, k_iccid) AS ({}) SELECT {} FROM v CROSS JOIN group_members
                 WHERE mode = k_mode AND partner_id = k_partner AND iccid = k_iccid",
@@ -216,7 +216,7 @@ impl Tx {
         members: &[&Member],
     ) -> Result<()> {
         let (mode, partner) = (mode.as_str(), partner.to_string());
-        for piece in pieces(members) {
+        for piece in self.pieces(members) {
             let sql = format!(
                 "INSERT INTO group_members (mode, partner_id, iccid, group_id, place, state, request_id,
                 chunk_no, joined_at, step, asked_at, look_at, said) {}",
@@ -249,7 +249,7 @@ impl Tx {
     ) -> Result<()> {
         let (mode, partner) = (mode.as_str(), partner.to_string());
         let mut changed = 0;
-        for piece in pieces(members) {
+        for piece in self.pieces(members) {
             let sql = format!(
                 "WITH v (k_mode, k_partner, k_iccid, k_state, k_place, n_state, n_request, n_chunk,
                 n_joined, n_step, n_asked, n_look, n_said) AS ({})
@@ -286,7 +286,7 @@ impl Tx {
     ) -> Result<()> {
         let (mode, partner) = (mode.as_str(), partner.to_string());
         let mut deleted = 0;
-        for piece in pieces(members) {
+        for piece in self.pieces(members) {
             let sql = format!(
                 "DELETE FROM group_members WHERE (mode, partner_id, iccid, state, place) IN ({})",
                 self.rows(5, piece.len())
@@ -384,7 +384,7 @@ impl Tx {
     ) -> Result<Vec<BusySim>> {
         let (mode, partner) = (mode.as_str(), partner.to_string());
         let mut busy = Vec::new();
-        for piece in pieces(iccids) {
+        for piece in self.pieces(iccids) {
             let sql = format!(
                 "WITH v (k_mode, k_partner, k_iccid) AS ({})
                 SELECT iccid, order_id, state FROM v CROSS JOIN orders WHERE mode = k_mode

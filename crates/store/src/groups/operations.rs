@@ -10,7 +10,7 @@ use domain::{Iccid, Mode, Timestamp};
 use super::GroupKey;
 use crate::engine::{Tx, execute, fetch_all, fetch_optional, one_row, statements};
 use crate::error::{Result, Row};
-use crate::many::{execute_many, pieces};
+use crate::many::execute_many;
 
 /// All columns of [`OperationRow`].
 macro_rules! select {
@@ -231,7 +231,7 @@ impl Tx {
             operation.asked_at.as_micros(),
             operation.created_at.as_micros(),
         )?;
-        for piece in pieces(chunks) {
+        for piece in self.pieces(chunks) {
             let sql = format!(
                 "INSERT INTO group_chunks (mode, partner_id, request_id, chunk_no, sims, open, failed,
                 followed, lines, version, first_iccid, last_iccid) {}",

@@ -28,7 +28,7 @@ const WAITING: usize = 600;
 /// Events of one subject.
 const EACH: i64 = 3;
 /// The most events of an endpoint that are on their way, or came and are not noted yet: see `mall/src/push_lane.rs`.
-const ON_THEIR_WAY_MAX: usize = 64;
+const ON_THEIR_WAY_MAX: usize = 128;
 /// By then all is told after the last start.
 const LOOKS_MAX: u32 = 600;
 const PAUSE: Duration = Duration::from_millis(100);

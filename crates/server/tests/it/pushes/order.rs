@@ -118,7 +118,11 @@ async fn an_event_that_fails_alone_is_given_up_and_the_next_one_goes(engine: Eng
         mall.advance_and_tell(now().await.due_at.since(mall.now())).await;
     }
     assert_eq!((now().await.state, now().await.tries), (DeliveryState::Failed, 8));
-    assert_eq!(endpoint.attempts(&mall, poison).await.len(), 8);
+    // Each of them is kept, the last one in the delivery's row.
+    let attempts = endpoint.attempts(&mall, poison).await;
+    assert!(attempts.is_sorted_by(|newer, older| newer.tried_at > older.tried_at), "{attempts:?}");
+    let said: Vec<_> = attempts.iter().map(|attempt| attempt.status).collect();
+    assert_eq!(said, [Some(500); 8]);
     let expected = [5, 300, 1_800, 7_200, 18_000, 36_000, 36_000];
     for (pause, expected) in pauses.iter().zip(expected) {
         assert!((expected * 9 / 10 - 1..=expected * 11 / 10).contains(pause), "{pauses:?}");
