@@ -101,7 +101,7 @@ impl Mall {
         let state = if is_taken { DeliveryState::Delivered } else { DeliveryState::Failed };
         let (was, due_at) = ((0, NEVER), self.ctx.now());
         let outcome =
-            PushOutcome { event_id: event.id, was, was_tried: false, state, tries: 1, due_at };
+            PushOutcome { event_id: event.id, was, was_tried: true, state, tries: 1, due_at };
         self.retry(|| self.note_sample(endpoint, &event, (&outcome, &attempt))).await?;
         Ok(PushSample { event_id: event.id, is_taken, attempt: Some(attempt) })
     }

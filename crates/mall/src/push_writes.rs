@@ -19,6 +19,9 @@ use crate::push_events::{Told, Whom};
 use crate::push_relay::text_of;
 use crate::push_rules::HELD_TRIES_MAX;
 
+/// The most outcomes that lanes write in one transaction, unless one lane has more: orders wait for it.
+const OUTCOMES_MAX: usize = 2_048;
+
 /// What one lane has to write.
 #[derive(Debug, Clone)]
 pub(crate) struct PushWrite {
@@ -80,15 +83,29 @@ impl PushWrite {
     }
 }
 
+/// How many of some writes go into one transaction, by how many outcomes each has: one at least.
+fn fitting(outcomes: impl Iterator<Item = usize>) -> usize {
+    let sums = outcomes.scan(0, |sum, many| {
+        *sum += many;
+        Some(*sum)
+    });
+    sums.take_while(|sum| *sum <= OUTCOMES_MAX).count().max(1)
+}
+
 impl Mall {
     /// Writes what a lane has, together with others that have something at the same time.
     pub(crate) async fn write_push(&self, write: Arc<PushWrite>) -> Written {
         let together = |batch: Vec<Arc<PushWrite>>| async move {
-            let written = self.retry(|| self.write_push_batch(&batch)).await;
-            written.unwrap_or_else(|error| {
-                tracing::warn!(%error, "what came of pushes is not written yet");
-                vec![Written::Failed; batch.len()]
-            })
+            let mut became = Vec::with_capacity(batch.len());
+            while let Some(rest) = batch.get(became.len()..).filter(|rest| !rest.is_empty()) {
+                let part = &rest[..fitting(rest.iter().map(|write| write.outcomes.len()))];
+                let written = self.retry(|| self.write_push_batch(part)).await;
+                became.extend(written.unwrap_or_else(|error| {
+                    tracing::warn!(%error, "what came of pushes is not written yet");
+                    vec![Written::Failed; part.len()]
+                }));
+            }
+            became
         };
         self.push_writes.run(write, together).await.unwrap_or(Written::Failed)
     }
@@ -191,5 +208,20 @@ impl Mall {
         let (subject, at, whom) = (id.to_string(), self.now(mode), Whom::AllBut(id));
         self.tell_all(tx, vec![(known, Told { event_type, subject, at, data, whom })]).await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_wait_for_few_outcomes_at_a_time() {
+        let many = |outcomes: &[usize]| fitting(outcomes.iter().copied());
+        assert_eq!(many(&[0; 128]), 128);
+        assert_eq!(many(&[128; 128]), 16);
+        assert_eq!(many(&[OUTCOMES_MAX, 1]), 1);
+        assert_eq!(many(&[OUTCOMES_MAX + 1, 1]), 1);
+        assert_eq!(many(&[1]), 1);
     }
 }

@@ -226,7 +226,7 @@ impl DeliveryRow {
 impl AttemptRow {
     fn into_attempt(self, event_id: EventId) -> Result<PushAttempt> {
         let key = event_id.to_string();
-        let row = Row { table: "push_attempts", key: &key };
+        let row = Row { table: "push_deliveries or push_attempts", key: &key };
         let status = self.status.map(u16::try_from).transpose();
         Ok(PushAttempt {
             event_id,

@@ -201,7 +201,8 @@ impl Mall {
         self.ctx.now() - self.settings.push_log + KEPT_MIN
     }
 
-    /// One event, be it that the endpoint was never to be told it: it may be younger than the event.
+    /// One event, be it that the endpoint was never to be told it: it may be younger than the event. A sample is told again
+    /// where it was told, and not while it is on its way.
     async fn resend_one(
         &self,
         by: Manager<'_>,
@@ -215,6 +216,11 @@ impl Mall {
             let event = event.filter(|event| event.recorded_at >= self.resent_from());
             let event = event.ok_or_else(|| by.event_unknown("event_id"))?;
             tx.raise_push_endpoint(endpoint).await?;
+            if event.event_type == EventType::PushSample.as_str()
+                && tx.push_delivery(endpoint.key(), id).await?.is_none()
+            {
+                return Err(by.event_unknown("event_id"));
+            }
             tx.insert_push_deliveries(&[(endpoint.id, &event)], self.ctx.now()).await?;
             tx.commit().await?;
             Ok(Resent { count: 1, next_cursor: None })

@@ -1,9 +1,9 @@
 //! Listeners: events that are taken instead of sent.
 
 use domain::{Mode, Span};
-use sdk::ChangeEndpoint;
 use sdk::push::{Key, verify};
 use sdk::push_endpoints::SignedEvent;
+use sdk::{Again, ChangeEndpoint};
 use testkit::{Engine, TestMall, on_both_engines};
 
 use super::{added, listener};
@@ -54,6 +54,12 @@ async fn what_is_taken_comes_again_until_it_is_acknowledged(engine: Engine) {
     assert_eq!(states, ["waiting", "delivered"]);
     assert_eq!(log[1].attempts.len(), 1);
     assert_eq!((log[1].attempts[0].status, log[1].attempts[0].failure.as_str()), (None, ""));
+    // Told again it is acknowledged again, and both are kept.
+    mall.clock.advance(Span::minutes(1));
+    client.resend_pushes(id, Again::Event(&first.event_id), "").await.unwrap();
+    client.take_pushes(id, std::slice::from_ref(&first.event_id), 0).await.unwrap();
+    let log = client.push_deliveries(id, ("", ""), "").await.unwrap().deliveries;
+    assert_eq!((log[1].state.as_str(), log[1].attempts.len()), ("delivered", 2));
 
     // While it is paused, its events wait.
     let change = |paused| ChangeEndpoint {
