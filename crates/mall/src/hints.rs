@@ -104,7 +104,7 @@ impl Mall {
                 let mut tx = self.store.begin().await?;
                 let known = tx.carrier_sim(key, Question::State).await?;
                 let Some(at) = heed_at(known.heed_at, now) else { return Ok(None) };
-                tx.write_heed(key, (now, at)).await?;
+                tx.write_heed(key, known.heed_at, (now, at)).await?;
                 tx.add_missing_job(&look_job(key, at), now).await?;
                 tx.hasten_look(key, (at, now + PUT_OFF_MIN)).await?;
                 tx.hasten_accepted(key, code, at).await?;

@@ -9,7 +9,7 @@ use domain::id::{OrderId, PartnerId};
 use domain::{Iccid, Mode, Timestamp, UnknownWord};
 
 use crate::engine::{Tx, execute, fetch_all, fetch_optional, statements};
-use crate::error::{Result, Row};
+use crate::error::{Result, Row, StoreError};
 use crate::jobs::JobKind;
 use crate::sim_plans::SimKey;
 
@@ -26,7 +26,8 @@ statements! {
         WHERE mode = $1 AND partner_id = $2 AND iccid = $3 AND question = $4 AND turn = $5";
     HEED = "INSERT INTO carrier_sims (mode, partner_id, iccid, question, answer, answered_at, asking,
         ask_after, turn, heed_at) VALUES ($1, $2, $3, 'state', '', NULL, FALSE, $4, 0, $4)
-        ON CONFLICT (mode, partner_id, iccid, question) DO UPDATE SET heed_at = $5";
+        ON CONFLICT (mode, partner_id, iccid, question) DO UPDATE SET heed_at = $5
+        WHERE carrier_sims.heed_at IS NOT DISTINCT FROM $6";
     /// Orders of a SIM that a carrier works on. Their jobs ask how far it is and send nothing: it is safe to
     /// let one run that somebody has at this moment, who then can write nothing.
     ACCEPTED = "SELECT a.order_id FROM orders o JOIN attempts a ON a.mode = o.mode
@@ -184,15 +185,18 @@ impl Tx {
         Ok(())
     }
 
-    /// Notes when a carrier's notification about a SIM is heeded.
+    /// Notes when a carrier's notification about a SIM is heeded; fails if another was heeded since `last` was read.
     pub async fn write_heed(
         &mut self,
         (mode, partner, iccid): &SimKey,
+        last: Option<Timestamp>,
         (now, heed_at): (Timestamp, Timestamp),
     ) -> Result<()> {
         let (mode, partner, sim) = (mode.as_str(), partner.to_string(), iccid.as_str());
-        execute!(self, HEED, mode, partner, sim, now.as_micros(), heed_at.as_micros())?;
-        Ok(())
+        let (now, heed_at) = (now.as_micros(), heed_at.as_micros());
+        let last = last.map(Timestamp::as_micros);
+        let written = execute!(self, HEED, mode, partner, sim, now, heed_at, last)?;
+        if written == 1 { Ok(()) } else { Err(StoreError::Changed("the state of a SIM upstream")) }
     }
 
     /// Lets the jobs of a SIM's orders that a carrier works on run at a time, if they would run later; how
