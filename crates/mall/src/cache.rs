@@ -193,7 +193,9 @@ impl Mall {
         let endpoints = tx.push_endpoints((partner.mode, partner.id)).await?;
         let partner = Arc::new(partner);
         let known = Arc::new(Known { partner, keys, prices, has_groups, endpoints });
-        self.cache.remember(&known);
+        if tx.is_memorable() {
+            self.cache.remember(&known);
+        }
         Ok(known)
     }
 
@@ -217,8 +219,10 @@ impl Mall {
             catalogue.plans.insert(plan.code.clone(), plan);
         }
         let catalogue = Arc::new(catalogue);
-        let mut place = self.cache.shelf(mode).write().unwrap_or_else(PoisonError::into_inner);
-        *place = Arc::clone(&catalogue);
+        if tx.is_memorable() {
+            let mut place = self.cache.shelf(mode).write().unwrap_or_else(PoisonError::into_inner);
+            *place = Arc::clone(&catalogue);
+        }
         Ok(catalogue)
     }
 

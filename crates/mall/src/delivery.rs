@@ -1,12 +1,12 @@
 //! How provisioned orders are written: the plans of many orders put on their SIMs in one transaction.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use domain::id::{OrderId, PartnerId};
 use domain::order::{Order, OrderEvent};
 use domain::sim_plan::{QueuedPlan, SimPlanState, advance, schedule};
-use domain::{Mode, Timestamp, Zone};
+use domain::{Mode, Span, Timestamp, Zone};
 use store::{
     Attempt, AttemptState, Job, JobKind, NewJob, OrderChange, SimBook, SimKey, SimPlan, SimQueue,
     Tx,
@@ -27,6 +27,8 @@ use crate::worker::Next;
 
 /// The name of the state that a delivery brings an order into, for the figures.
 const PROVISIONED: &str = "PROVISIONED";
+/// Whoever ends a plan that ends so soon may not see what is put behind it at this moment, so it is looked at once more.
+const NEAR_END: Span = Span::minutes(5);
 
 /// An order that its carrier has done.
 #[derive(Debug, Clone)]
@@ -94,7 +96,7 @@ impl Mall {
         let mut books = tx.sim_books(&keys).await?;
         let mut partners = Partners::default();
         let (mut changes, mut plans, mut turns) = (Vec::new(), Vec::new(), Vec::new());
-        let mut freed = Vec::new();
+        let (mut freed, mut turned) = (Vec::new(), HashSet::new());
         for Delivery { job, mut order, upstream_id, attempt, said } in batch.iter().cloned() {
             let key = sim_of(&order);
             let known = partners.of(self, tx, &order).await?;
@@ -102,7 +104,9 @@ impl Mall {
             let at = self.now(order.mode);
             let place = self.place(tx, &order, book, (at, &known.partner.zone));
             let (plan, turn_at) = place.await?;
-            if let Some(turn_at) = turn_at {
+            if let Some(turn_at) = turn_at
+                && turned.insert(key.clone())
+            {
                 let subject = (JobKind::TurnPlan, order.iccid.as_str().to_owned());
                 let trace = job.map(|job| job.trace).unwrap_or_default();
                 turns.push(NewJob { trace, ..self.new_job(&order, subject, turn_at) });
@@ -221,8 +225,8 @@ impl Mall {
             state: SimPlanState::Waiting,
         };
         book.last_queue_no = plan.queue_no;
-        if book.runs_until.is_some_and(|end| end > now) {
-            return Ok((plan, None));
+        if let Some(end) = book.runs_until.filter(|end| *end > now) {
+            return Ok((plan, (end < now + NEAR_END).then_some(end)));
         }
         let (mode, partner) = (order.mode, order.partner_id);
         let SimQueue { plans: before, free_since } = if book.has_plans {

@@ -55,6 +55,8 @@ impl Mall {
             let file_name = &new.file_name;
             let id = self.ctx.id();
             let new = NewImport { mode, id, kind, partner_id, file_name, sha256 };
+            // Of two who bring the same file at once the second finds the first one's import.
+            tx.hold_imports(mode).await?;
             if !sha256.is_empty()
                 && let Some(found) = tx.import_of_file(&new).await?
             {

@@ -355,9 +355,13 @@ impl Mall {
 
     /// Whether this process has no job in hand and none is due.
     pub async fn is_idle(&self) -> Result<bool> {
+        // Before and after: a job that ends in between may have made another one due.
+        let is_busy = || self.jobs_in_hand.load(Ordering::SeqCst) != 0;
+        if is_busy() {
+            return Ok(false);
+        }
         let due = self.store.next_job_at().await?;
-        let none_due = due.is_none_or(|at| at > self.ctx.now());
-        Ok(none_due && self.jobs_in_hand.load(Ordering::SeqCst) == 0)
+        Ok(due.is_none_or(|at| at > self.ctx.now()) && !is_busy())
     }
 
     /// The workers' end of the jobs that are handed to them; there is one.

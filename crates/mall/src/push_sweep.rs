@@ -46,11 +46,12 @@ impl Mall {
     /// waits is not over, unless its endpoint is paused or off. Gives how many rows went.
     pub async fn sweep_pushes(&self) -> Result<u64> {
         let now = self.ctx.now();
-        let left = self.store.read().await?.left_push_listeners(now - LISTENER_LEFT, ROWS).await?;
+        let since = now - LISTENER_LEFT;
+        let left = self.store.read().await?.left_push_listeners(since, ROWS).await?;
         for listener in left {
             self.retry(|| async {
                 let mut tx = self.store.begin().await?;
-                tx.delete_push_endpoint(&listener).await?;
+                tx.delete_left_push_listener(&listener, since).await?;
                 Ok(tx.commit().await?)
             })
             .await?;

@@ -171,9 +171,9 @@ impl Mall {
         tx.hold_sim(*mode, *partner_id, iccid).await?;
         let mut changed = false;
         let sim = tx.sim(*mode, *partner_id, iccid).await?;
-        if said.state == SimWord::Terminated
-            && sim.is_some_and(|sim| sim.state != SimState::Terminated)
-        {
+        // It may have been given another carrier while this one was asked.
+        let Some(sim) = sim.filter(|sim| sim.carrier == code) else { return Ok(false) };
+        if said.state == SimWord::Terminated && sim.state != SimState::Terminated {
             tx.set_sim_state(*mode, *partner_id, iccid, SimState::Terminated).await?;
             tracing::warn!(carrier = code, "a SIM is terminated at its carrier");
             changed = true;

@@ -79,7 +79,12 @@ pub(crate) enum Pools {
 }
 
 /// A transaction, or a connection that only reads. Dropped without [`Tx::commit`] it changes nothing.
-pub struct Tx(pub(crate) Conn, Vec<AfterCommit>);
+pub struct Tx {
+    pub(crate) conn: Conn,
+    after_commit: Vec<AfterCommit>,
+    /// Whether a version was raised by which nodes know whether what they remember still holds.
+    pub(crate) has_raised: bool,
+}
 
 /// What is done once a transaction is durable.
 type AfterCommit = Box<dyn FnOnce() + Send + Sync>;
@@ -244,18 +249,24 @@ impl std::fmt::Debug for Tx {
 
 impl Tx {
     pub(crate) fn on(connection: Conn) -> Self {
-        Self(connection, Vec::new())
+        Self { conn: connection, after_commit: Vec::new(), has_raised: false }
     }
 
     /// Does something once this is committed, and nothing if it never is: what others are to be woken for lies deep
     /// below whoever commits.
     pub fn after_commit(&mut self, then: impl FnOnce() + Send + Sync + 'static) {
-        self.1.push(Box::new(then));
+        self.after_commit.push(Box::new(then));
+    }
+
+    /// Whether what is read through this may be remembered. Once a version was raised in it, that version names what
+    /// is not committed and perhaps never will be.
+    pub fn is_memorable(&self) -> bool {
+        !self.has_raised
     }
 
     /// Which engine this is on.
     pub fn engine(&self) -> Engine {
-        match self.0 {
+        match self.conn {
             Conn::SqliteTx(_) | Conn::SqliteRead(_) => Engine::Sqlite,
             Conn::PgTx(_) | Conn::PgRead(_) => Engine::Postgres,
         }
@@ -263,13 +274,13 @@ impl Tx {
 
     /// Makes everything done through this transaction durable.
     pub async fn commit(self) -> Result<()> {
-        match self.0 {
+        match self.conn {
             Conn::SqliteTx(tx) => tx.commit().await?,
             Conn::PgTx(tx) => tx.commit().await?,
             // Nothing was written.
             Conn::SqliteRead(_) | Conn::PgRead(_) => {}
         }
-        for then in self.1 {
+        for then in self.after_commit {
             then();
         }
         Ok(())
@@ -283,7 +294,7 @@ macro_rules! on_engine {
         $crate::engine::on_engine!($tx, $connection, sqlite => $run, postgres => $run)
     };
     ($tx:expr, $connection:ident, sqlite => $sqlite:expr, postgres => $postgres:expr) => {
-        match &mut $tx.0 {
+        match &mut $tx.conn {
             $crate::engine::Conn::SqliteTx(tx) => {
                 let $connection = &mut **tx;
                 $sqlite

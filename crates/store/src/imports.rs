@@ -36,6 +36,8 @@ statements! {
         error_count = $19, token_id = $20, token_name = $21, request_id = $22, updated_at = $23,
         version = version + 1
         WHERE mode = $1 AND import_id = $2 AND version = $3";
+    /// Changes nothing, but waits for whoever did so before.
+    HOLD = "UPDATE catalogues SET version = version WHERE mode = $1";
     OPEN = "SELECT COUNT(*) AS count FROM imports
         WHERE mode = $1 AND state IN ('staging', 'checked')";
     DELETE = "DELETE FROM imports WHERE mode = $1 AND import_id = $2";
@@ -257,6 +259,12 @@ fn partner_text(partner_id: Option<PartnerId>) -> String {
 }
 
 impl Tx {
+    /// Makes all who begin an import in a mode wait for each other, until the end of the transaction.
+    pub async fn hold_imports(&mut self, mode: Mode) -> Result<()> {
+        execute!(self, HOLD, mode.as_str())?;
+        Ok(())
+    }
+
     /// Makes an import.
     pub async fn insert_import(&mut self, new: &NewImport<'_>, now: Timestamp) -> Result<()> {
         execute!(

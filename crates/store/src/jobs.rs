@@ -1,7 +1,8 @@
 //! Jobs: what must happen outside of a transaction, written in the transaction that made it due.
 //!
 //! A claim moves `run_at` past the lease and raises the fence. A worker that dies is succeeded when its
-//! lease has run out; one that sleeps past its lease finds its fence too old to write an outcome.
+//! lease has run out; one that sleeps past its lease finds its fence too old to write an outcome. Fences begin at the
+//! time in microseconds: a subject's next job does not have those of one that is done.
 
 use std::str::FromStr;
 
@@ -82,9 +83,6 @@ statements! {
 pub(crate) const CLAIM_POSTGRES: &str = claim_oldest!("FOR UPDATE SKIP LOCKED");
 pub(crate) const CLAIM_NEW_POSTGRES: &str = claim_new_orders!("FOR UPDATE SKIP LOCKED");
 pub(crate) const CLAIM_PARTS_POSTGRES: &str = claim_group_parts!("FOR UPDATE SKIP LOCKED");
-
-/// The fence of a job that is claimed as it is written.
-const CLAIMED_FENCE: i64 = 1;
 
 /// What a job does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -212,6 +210,7 @@ pub struct NewJob {
 impl NewJob {
     /// The job as its claimer holds it; `None` where nobody claimed it.
     pub fn claimed(&self) -> Option<Job> {
+        let claimed_at = self.claimed_at?;
         Some(Job {
             mode: self.mode,
             partner_id: self.partner_id,
@@ -219,9 +218,9 @@ impl NewJob {
             kind: self.kind,
             subject: self.subject.clone(),
             trace: self.trace.clone(),
-            fence: CLAIMED_FENCE,
+            fence: claimed_at.as_micros(),
             failures: 0,
-            first_run_at: self.claimed_at?,
+            first_run_at: claimed_at,
             leased_until: self.run_at,
         })
     }
@@ -425,7 +424,7 @@ impl Tx {
                 "ready",
                 job.run_at.as_micros(),
                 job.claimed_at.is_some(),
-                if job.claimed_at.is_some() { CLAIMED_FENCE } else { 0 },
+                job.claimed_at.unwrap_or(now).as_micros(),
                 0_i64,
                 "",
                 job.claimed_at.map(Timestamp::as_micros),

@@ -190,6 +190,7 @@ impl Tx {
 
     /// Changes a partner's settings.
     pub async fn update_partner(&mut self, partner: &Partner) -> Result<()> {
+        self.has_raised = true;
         let changed = execute!(
             self,
             UPDATE,
@@ -235,6 +236,7 @@ impl Tx {
     /// Raises a partner's version: whatever a node has cached of the partner, its keys or its prices is to
     /// be read again.
     pub async fn touch_partner(&mut self, mode: Mode, id: PartnerId) -> Result<()> {
+        self.has_raised = true;
         execute!(self, TOUCH, mode.as_str(), id.to_string())?;
         Ok(())
     }

@@ -398,6 +398,7 @@ impl Tx {
 
     /// Raises that version: whatever a node has cached of the catalogue is to be read again.
     pub async fn touch_catalogue(&mut self, mode: Mode) -> Result<()> {
+        self.has_raised = true;
         execute!(self, TOUCH, mode.as_str())?;
         Ok(())
     }

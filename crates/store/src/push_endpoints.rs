@@ -38,6 +38,9 @@ statements! {
     /// Whoever sends to it finds that its lease is lost.
     DELETE = "UPDATE push_endpoints SET state = 'deleted', fence = fence + 1, version = version + 1
         WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3 AND state <> 'deleted'";
+    DELETE_LEFT = "UPDATE push_endpoints SET state = 'deleted', fence = fence + 1, version = version + 1
+        WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3 AND state <> 'deleted'
+        AND kind = 'listener' AND COALESCE(tried_at, created_at) < $4";
     DELETE_KEYS = "DELETE FROM push_keys WHERE mode = $1 AND partner_id = $2 AND endpoint_id = $3";
     BY_ID = select!("mode = $1 AND partner_id = $2 AND endpoint_id = $3");
     OF_PARTNER = select!("mode = $1 AND partner_id = $2 ORDER BY endpoint_id");
@@ -286,6 +289,22 @@ impl Tx {
     ) -> Result<Vec<PushEndpoint>> {
         let rows = fetch_all!(self, EndpointRow, LEFT_LISTENERS, since.as_micros(), limit)?;
         rows.into_iter().map(EndpointRow::into_endpoint).collect()
+    }
+
+    /// Deletes a listener unless somebody asked for it since a time, or it is gone; whether it did.
+    pub async fn delete_left_push_listener(
+        &mut self,
+        listener: &PushEndpoint,
+        since: Timestamp,
+    ) -> Result<bool> {
+        let (mode, partner, id) =
+            (listener.mode.as_str(), listener.partner_id.to_string(), listener.id.to_string());
+        if execute!(self, DELETE_LEFT, mode, &partner, &id, since.as_micros())? == 0 {
+            return Ok(false);
+        }
+        execute!(self, DELETE_KEYS, mode, &partner, &id)?;
+        self.touch_partner(listener.mode, listener.partner_id).await?;
+        Ok(true)
     }
 
     /// Notes that somebody asked for a listener's events.

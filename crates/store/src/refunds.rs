@@ -31,7 +31,8 @@ statements! {
         version = version + 1 WHERE mode = $1 AND partner_id = $2 AND refund_id = $3 AND version = $8";
     NOTE_DISPUTE = "INSERT INTO cashier_disputes (mode, partner_id, order_id, dispute_id, status)
         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (mode, partner_id, order_id, dispute_id)
-        DO UPDATE SET status = excluded.status WHERE cashier_disputes.status <> excluded.status";
+        DO UPDATE SET status = excluded.status WHERE cashier_disputes.status <> excluded.status
+        AND (cashier_disputes.status NOT IN ('won', 'lost') OR excluded.status IN ('won', 'lost'))";
     RENEW_KEY = "UPDATE refunds SET key_no = key_no + 1, key_at = $5, version = version + 1
         WHERE mode = $1 AND partner_id = $2 AND refund_id = $3 AND version = $4";
 }

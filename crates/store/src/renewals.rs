@@ -28,7 +28,8 @@ statements! {
     END = "UPDATE renewals SET state = $4, ended_at = $5, next_at = NULL
         WHERE mode = $1 AND partner_id = $2 AND renewal_id = $3 AND state = 'active'";
     SCHEDULE = "UPDATE renewals SET next_at = $4, renewed = $5, misses = $6
-        WHERE mode = $1 AND partner_id = $2 AND renewal_id = $3 AND state = 'active'";
+        WHERE mode = $1 AND partner_id = $2 AND renewal_id = $3 AND state = 'active'
+        AND next_at IS NOT DISTINCT FROM $7 AND renewed = $8 AND misses = $9";
     ACTIVE = select!("AND iccid = $3 AND state = 'active'");
     BY_ORDER = select!("AND order_id = $3");
     OF_SIM = select!("AND iccid = $3 ORDER BY renewal_id DESC LIMIT $4");
@@ -145,18 +146,33 @@ impl Tx {
         one_row(changed, "the auto-renewal")
     }
 
-    /// Notes when an agreement in force is to renew next, whether it renewed already, and what did not come.
+    /// Notes when an agreement in force is to renew next, whether it renewed already, and what did not come, provided
+    /// that nobody noted anything else since it was read.
     pub async fn schedule_renewal(
         &mut self,
         mode: Mode,
         partner: PartnerId,
-        renewal: &Renewal,
+        (before, after): (&Renewal, &Renewal),
     ) -> Result<()> {
-        let (mode, partner) = (mode.as_str(), partner.to_string());
-        let next_at = renewal.next_at.map(Timestamp::as_micros);
-        let (id, renewed) = (renewal.id.to_string(), renewal.renewed);
-        let misses = i64::from(renewal.misses);
-        let changed = execute!(self, SCHEDULE, mode, partner, id, next_at, renewed, misses)?;
+        let noted = |renewal: &Renewal| {
+            let next_at = renewal.next_at.map(Timestamp::as_micros);
+            (next_at, renewal.renewed, i64::from(renewal.misses))
+        };
+        let (next_at, renewed, misses) = noted(after);
+        let (next_before, renewed_before, misses_before) = noted(before);
+        let changed = execute!(
+            self,
+            SCHEDULE,
+            mode.as_str(),
+            partner.to_string(),
+            after.id.to_string(),
+            next_at,
+            renewed,
+            misses,
+            next_before,
+            renewed_before,
+            misses_before,
+        )?;
         one_row(changed, "the auto-renewal")
     }
 

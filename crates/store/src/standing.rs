@@ -20,11 +20,11 @@ statements! {
         FROM orders o WHERE o.mode = $1 AND o.order_id > $2 ORDER BY o.order_id LIMIT $3";
     ADD_JOB = "INSERT INTO jobs (mode, partner_id, job_id, kind, subject, trace, state, run_at, fence,
         failures, last_error, first_run_at, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6, 'ready', $7, 0, 0, '', NULL, $8) ON CONFLICT DO NOTHING";
+        VALUES ($1, $2, $3, $4, $5, $6, 'ready', $7, $8, 0, '', NULL, $8) ON CONFLICT DO NOTHING";
     /// The same, and a job that was given up runs again.
     ADD_OR_REVIVE = "INSERT INTO jobs (mode, partner_id, job_id, kind, subject, trace, state, run_at, fence,
         failures, last_error, first_run_at, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6, 'ready', $7, 0, 0, '', NULL, $8)
+        VALUES ($1, $2, $3, $4, $5, $6, 'ready', $7, $8, 0, '', NULL, $8)
         ON CONFLICT (mode, partner_id, job_id) DO UPDATE SET state = 'ready', run_at = excluded.run_at,
         leased = FALSE, fence = jobs.fence + 1, failures = 0, first_run_at = NULL WHERE jobs.state = 'dead'";
     /// A job that was put off beyond $2 and is older than $1 is not being run: leases are shorter.

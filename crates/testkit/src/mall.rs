@@ -200,7 +200,7 @@ impl TestMall {
     /// Waits until no job is due or runs.
     pub async fn settle(&self) {
         let mut calm = 0;
-        for _ in 0..2_000 {
+        for _ in 0..20_000 {
             calm = if self.mall().is_idle().await.unwrap() { calm + 1 } else { 0 };
             // A job that ended between two looks may have written another.
             if calm == 2 {
@@ -209,20 +209,20 @@ impl TestMall {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let due = self.store().next_job_at().await;
-        panic!("jobs are still due after 20 seconds: {due:?}, it is {:?}", self.now());
+        panic!("jobs are still due after 200 seconds: {due:?}, it is {:?}", self.now());
     }
 
     /// Waits until nothing is pushed and nothing is due that could be.
     pub async fn settle_pushes(&self) {
         let mut calm = 0;
-        for _ in 0..2_000 {
+        for _ in 0..20_000 {
             calm = if self.mall().is_push_idle().await.unwrap() { calm + 1 } else { 0 };
             if calm == 2 {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("pushes are still due after 20 seconds, it is {:?}", self.now());
+        panic!("pushes are still due after 200 seconds, it is {:?}", self.now());
     }
 
     /// Moves the clock, and waits until what fell due is done and told.

@@ -26,7 +26,7 @@ use crate::mall::{TEST_SEALING_KEY, TestMall};
 use crate::partner::TestPartner;
 
 /// How often it is looked whether enough came, and the pause between two looks.
-const LOOKS_MAX: u32 = 2_000;
+const LOOKS_MAX: u32 = 20_000;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// A request as it came.
@@ -173,6 +173,11 @@ impl Receiver {
         self.played.received.lock().unwrap().clone()
     }
 
+    /// How much came so far.
+    pub fn count(&self) -> usize {
+        self.played.received.lock().unwrap().len()
+    }
+
     /// What came to a path.
     pub fn received_at(&self, path: &str) -> Vec<Received> {
         let mut received = self.received();
@@ -190,16 +195,36 @@ impl Receiver {
         self.events().into_iter().map(|event| event.event_type).collect()
     }
 
-    /// Waits until so many came.
+    /// Waits until so many came, and gives all that came.
     pub async fn wait_for(&self, many: usize) -> Vec<Received> {
+        self.wait_until(many).await;
+        self.received()
+    }
+
+    /// Waits until so many came.
+    pub async fn wait_until(&self, many: usize) {
         for _ in 0..LOOKS_MAX {
-            let received = self.received();
-            if received.len() >= many {
-                return received;
+            if self.count() >= many {
+                return;
             }
             tokio::time::sleep(PAUSE).await;
         }
-        panic!("{} of {many} pushes came", self.received().len());
+        panic!("{} of {many} pushes came", self.count());
+    }
+
+    /// Stops it: when it is done nobody listens at its port, and no connection to it is left that could be used again.
+    pub async fn stop(mut self) {
+        self.serving.abort();
+        // It ends as cancelled, and with it goes its listener.
+        let _ = (&mut self.serving).await;
+        // Each connection has a share, and is asked to end as nobody listens any more.
+        for _ in 0..LOOKS_MAX {
+            if Arc::strong_count(&self.played) == 1 {
+                return;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        panic!("connections to a receiver that was stopped do not end");
     }
 }
 

@@ -119,7 +119,7 @@ impl PlayedStripe {
 
     /// Waits until all events that are due were taken.
     pub async fn told(&self) {
-        for _ in 0..2_000 {
+        for _ in 0..20_000 {
             if self.double.waiting() == 0 {
                 return;
             }

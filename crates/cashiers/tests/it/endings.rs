@@ -3,7 +3,7 @@
 use cashiers::stripe::{CallError, NewPaymentIntent, PaymentIntent, Stripe};
 use domain::Span;
 
-use crate::peer::{Ending, Peer, SECRET, client, key};
+use crate::peer::{Ending, Peer, SECRET, client, held_address, key};
 
 fn payment() -> NewPaymentIntent {
     NewPaymentIntent {
@@ -34,10 +34,7 @@ async fn refusal(status: u16, body: &str) -> CallError {
 
 #[tokio::test]
 async fn nothing_was_done_where_there_was_no_connection() {
-    // A port that was free a moment ago.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    let (_held, address) = held_address();
     let error = create(&client(address, Span::seconds(60))).await.unwrap_err();
     assert!(matches!(&error, CallError::Unavailable { .. }), "{error}");
     assert!(!error.to_string().contains(&address.to_string()), "{error}");

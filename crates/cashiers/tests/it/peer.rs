@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use cashiers::stripe::{IdempotencyKey, Secret, Settings, Stripe};
 use domain::{Mode, Span};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// The key that no error may show.
 pub const SECRET: &str = "sk_test_v3ryS3cret";
@@ -82,6 +82,14 @@ impl Peer {
     pub fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
+}
+
+/// An address at which nobody listens, and nobody else can.
+pub fn held_address() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
 }
 
 /// A client of whoever is there, or nobody.

@@ -95,6 +95,8 @@ impl Mall {
             let mut tx = self.store.begin().await?;
             let partner = partner_of(&mut tx, mode, code).await?;
             let whose = (mode, partner.id);
+            // A SIM that comes into a group of its carrier does so before or after.
+            tx.hold_sim(mode, partner.id, iccid).await?;
             let before = tx.sim_record(whose, iccid).await?;
             let (carrier, now) = (wanted.carrier.clone(), self.ctx.now());
             let new = Sim { id, iccid: iccid.clone(), carrier: carrier.clone(), state };

@@ -206,6 +206,11 @@ impl Mall {
                 return Ok(shown(&before));
             }
             if !tx.retire_token(id, self.ctx.now()).await? {
+                let now = tx.token(id).await?.ok_or_else(unknown)?;
+                if now.retired_at.is_some() {
+                    // Somebody else did at the same moment.
+                    return Ok(shown(&now));
+                }
                 let detail = "the last owner's token cannot be retired: make another one first";
                 return Err(Problem::conflict("LAST_OWNER", detail).into());
             }

@@ -127,12 +127,14 @@ impl Mall {
                 let taken = taken.ok_or(Refusal::about(Code::OrderConflict, "payId"))?;
                 return Ok(Payable { order, payment, partner: (**partner).clone(), taken });
             }
+            tx.add_cashier_customer((mode, partner.id, &order.iccid), now).await?;
+            let is_new = tx.add_cashier_payment(mode, partner.id, order.id, now).await?;
+            // After that: of two who begin at once one waits there for the other.
             if tx.cashier_subscription(mode, partner.id, order.id).await?.is_some() {
                 // An auto-renewal is being agreed, whose first invoice pays it.
                 return Err(Refusal::about(Code::OrderConflict, "payId").into());
             }
-            tx.add_cashier_customer((mode, partner.id, &order.iccid), now).await?;
-            if tx.add_cashier_payment(mode, partner.id, order.id, now).await? {
+            if is_new {
                 let job = (JobKind::FollowPayment, order.id.to_string());
                 self.write_job(&mut tx, &order, job, now + FIRST_PAUSE).await?;
             }

@@ -185,9 +185,10 @@ impl Mall {
         let Some(mut renewal) = renewal.filter(|one| one.state == RenewalState::Active) else {
             return Ok(());
         };
+        let before = renewal.clone();
         let what = (invoice.id.clone(), format!("the charge was declined: {word}"));
         if self.renewal_failed(tx, whose, &mut renewal, what).await? {
-            tx.schedule_renewal(whose.0, whose.1, &renewal).await?;
+            tx.schedule_renewal(whose.0, whose.1, (&before, &renewal)).await?;
         }
         Ok(())
     }

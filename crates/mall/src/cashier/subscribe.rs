@@ -7,7 +7,7 @@ use cashiers::stripe::{
 use domain::order::{Order, OrderSource, OrderState};
 use domain::package::{PackageType, PlanLength};
 use domain::payment::{Channel, PaymentEvent, PaymentState};
-use store::{CashierKey, CashierPrice, CashierSubscription, JobKind, Offer};
+use store::{CashierKey, CashierPrice, CashierSubscription, JobKind, Offer, StoreError};
 use wire::Code;
 use wire::payment::{
     StripeSubAuth, StripeSubAuthAnswer, StripeSubDirectly, StripeSubDirectlyAnswer,
@@ -133,7 +133,10 @@ impl Mall {
                     return Err(Refusal::about(Code::OrderConflict, "payId").into());
                 }
                 tx.add_cashier_customer((mode, partner.id, &order.iccid), now).await?;
-                tx.add_cashier_payment(mode, partner.id, order.id, now).await?;
+                if !tx.add_cashier_payment(mode, partner.id, order.id, now).await? {
+                    // Somebody began it at the same moment.
+                    return Err(StoreError::Changed("the order's payment").into());
+                }
                 tx.add_cashier_subscription(mode, partner.id, order.id, now).await?;
             }
             let missing = || Error::Internal(format!("{} lost its subscription", order.id));
@@ -347,29 +350,45 @@ impl Mall {
         }
     }
 
-    /// Gives a subscription a fresh key, and lets another card be chosen.
-    /// A card was not charged; the partner is told where it was declined.
-    async fn refuse_card(&self, renewing: &mut Renewing, refused: &CallError) -> Result<()> {
-        if let CallError::Declined { code, decline_code, .. } = refused {
-            let word = decline_code.as_deref().or(code.as_deref()).unwrap_or_default();
-            let order = &renewing.payable.order;
-            self.retry(|| async {
-                let mut tx = self.store.begin().await?;
+    /// A card was not charged: another may be chosen, and the partner is told where it was declined. Of two who tried
+    /// the same at once one writes that down.
+    async fn refuse_card(&self, renewing: &Renewing, refused: &CallError) -> Result<()> {
+        let order = &renewing.payable.order;
+        let declined = match refused {
+            CallError::Declined { code, decline_code, .. } => {
+                Some(decline_code.as_deref().or(code.as_deref()).unwrap_or_default())
+            }
+            _ => None,
+        };
+        self.retry(|| async {
+            let mut tx = self.store.begin().await?;
+            let found = tx.cashier_subscription(order.mode, order.partner_id, order.id).await?;
+            if found.is_none_or(|found| found.key != renewing.subscription.key) {
+                return Ok(());
+            }
+            let mut renewed = self.with_fresh_key(renewing, true);
+            tx.update_cashier_subscription(order.mode, &mut renewed).await?;
+            if let Some(word) = declined {
                 self.tell_not_paid(&mut tx, order, word).await?;
-                Ok(tx.commit().await?)
-            })
-            .await?;
-        }
-        self.renew_subscription_key(renewing, true).await
+            }
+            Ok(tx.commit().await?)
+        })
+        .await
     }
 
-    async fn renew_subscription_key(&self, renewing: &mut Renewing, free: bool) -> Result<()> {
+    /// A subscription under a fresh key, for which another card may be chosen if `free`.
+    fn with_fresh_key(&self, renewing: &Renewing, free: bool) -> CashierSubscription {
         let mut renewed = renewing.subscription.clone();
         renewed.key =
             CashierKey { no: renewed.key.no + 1, at: self.now(renewing.payable.order.mode) };
         if free {
             renewed.method_id.clear();
         }
+        renewed
+    }
+
+    async fn renew_subscription_key(&self, renewing: &mut Renewing, free: bool) -> Result<()> {
+        let mut renewed = self.with_fresh_key(renewing, free);
         let mut tx = self.store.begin().await?;
         tx.update_cashier_subscription(renewing.payable.order.mode, &mut renewed).await?;
         tx.commit().await?;

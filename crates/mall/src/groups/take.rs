@@ -62,6 +62,12 @@ impl Taking<'_> {
             return Ok(Vec::new());
         };
         let iccids: Vec<Iccid> = items.iter().map(|item| item.iccid.clone()).collect();
+        if self.operation.kind == OperationKind::AddSims {
+            // Whoever gives one of them another carrier does so before or after it comes in.
+            let key = |iccid: &Iccid| (self.group.mode, self.group.partner_id, iccid.clone());
+            let keys: Vec<_> = iccids.iter().map(key).collect();
+            tx.hold_sims(&keys.iter().collect::<Vec<_>>()).await?;
+        }
         let known = Known::read(tx, self.group, &iccids.iter().collect::<Vec<_>>()).await?;
         let mut ready = Vec::new();
         for item in items {

@@ -156,7 +156,7 @@ pub(crate) async fn effects(
     let mode = import.mode;
     match rows.first() {
         None => Ok(Vec::new()),
-        Some((_, Line::Sim(_))) => sims(tx, import, rows).await,
+        Some((_, Line::Sim(_))) => sims(tx, import, rows, judge.is_none()).await,
         Some((_, Line::Package(_))) => packages(tx, mode, rows).await,
         Some((_, Line::Plan(_))) => plans(tx, mode, rows).await,
         Some((_, Line::Price(_))) => {
@@ -175,7 +175,12 @@ fn mixed() -> Effect {
     Effect::Impossible("", "a row of another kind".to_owned())
 }
 
-async fn sims(tx: &mut Tx, import: &Import, rows: &[Numbered]) -> Result<Vec<Effect>> {
+async fn sims(
+    tx: &mut Tx,
+    import: &Import,
+    rows: &[Numbered],
+    is_applied: bool,
+) -> Result<Vec<Effect>> {
     let owner = import.partner_id.ok_or_else(|| Error::Internal("SIMs of nobody".to_owned()))?;
     let iccid = |row: &'_ Numbered| match &row.1 {
         Line::Sim(sim) => Some(sim.iccid.clone()),
@@ -194,6 +199,10 @@ async fn sims(tx: &mut Tx, import: &Import, rows: &[Numbered]) -> Result<Vec<Eff
             continue;
         };
         let found = standing.get(iccid.as_str());
+        if is_applied && found.is_some_and(|sim| sim.carrier != *carrier) {
+            // One that comes into a group of its carrier does so before or after.
+            tx.hold_sim(import.mode, owner, iccid).await?;
+        }
         let why_not = match found {
             None if checks_luhn && !iccid.luhn_holds() => {
                 Some(("iccid", "its check digit is wrong, and this partner has it checked"))

@@ -156,11 +156,11 @@ impl Mall {
         let (mode, partner, now) = (order.mode, order.partner_id, self.now(order.mode));
         let in_force = tx.active_renewal(mode, partner, &order.iccid).await?;
         match (renewed_by(tx, order).await?, in_force) {
-            (Some(renewed), Some(mut in_force)) if renewed.id == in_force.id => {
+            (Some(renewed), Some(in_force)) if renewed.id == in_force.id => {
                 let event = self.event(mode, RenewalEventKind::Succeeded, order.id.to_string());
                 self.renewal_event(tx, (mode, partner), &in_force, &event).await?;
-                (in_force.renewed, in_force.misses) = (true, 0);
-                return Ok(tx.schedule_renewal(mode, partner, &in_force).await?);
+                let after = Renewal { renewed: true, misses: 0, ..in_force.clone() };
+                return Ok(tx.schedule_renewal(mode, partner, (&in_force, &after)).await?);
             }
             (Some(_), _) => return Ok(()),
             (None, Some(in_force)) => {
@@ -197,11 +197,11 @@ impl Mall {
         next_at: Timestamp,
     ) -> Result<()> {
         let (mode, partner) = (*mode, *partner);
-        let Some(mut renewal) = tx.active_renewal(mode, partner, iccid).await? else {
+        let Some(renewal) = tx.active_renewal(mode, partner, iccid).await? else {
             return Ok(());
         };
-        renewal.next_at = Some(next_at);
-        tx.schedule_renewal(mode, partner, &renewal).await?;
+        let after = Renewal { next_at: Some(next_at), ..renewal.clone() };
+        tx.schedule_renewal(mode, partner, (&renewal, &after)).await?;
         let subscription = tx.cashier_subscription(mode, partner, renewal.order_id).await?;
         if subscription.is_some() {
             return Ok(());

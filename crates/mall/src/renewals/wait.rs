@@ -80,6 +80,7 @@ impl Mall {
                 tx.commit().await?;
                 return Ok(Next::Settled);
             };
+            let before = renewal.clone();
             let partner = tx.partner(whose.0, whose.1).await?;
             let missing = || Error::Internal(format!("{} has no partner", first.id));
             let zone = partner.ok_or_else(missing)?.zone;
@@ -107,7 +108,7 @@ impl Mall {
             }
             let waits = renewal.misses < MISSES_MAX;
             renewal.next_at = waits.then_some(due);
-            tx.schedule_renewal(whose.0, whose.1, &renewal).await?;
+            tx.schedule_renewal(whose.0, whose.1, (&before, &renewal)).await?;
             if waits {
                 tx.reschedule_job(job, self.real(job.mode, due + grace), 0, "").await?;
             } else {

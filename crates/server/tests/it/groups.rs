@@ -1,13 +1,17 @@
 //! Groups of SIMs at carriers where things go wrong, beside orders, and over time: what is told is what is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use domain::sim::SimState;
 use domain::{Clock as _, Mode, Role, Span};
+use mall::Mall;
 use sdk::{Client, OperationResult, PageAt};
 use serde_json::{Value, json};
 use testkit::{Engine, Network, Recipe, TestMall, TestPartner};
 use upstream::{Faults, Protocol};
+
+use crate::steps::settle_nodes;
 
 mod bundles;
 mod faults;
@@ -95,8 +99,13 @@ impl Band {
 
     /// Lets time pass until an operation has ended.
     async fn ended(&self, request_id: &str) -> OperationResult {
+        self.ended_on(&[self.mall.mall()], request_id).await
+    }
+
+    /// The same where several nodes work on it.
+    async fn ended_on(&self, nodes: &[&Arc<Mall>], request_id: &str) -> OperationResult {
         for _ in 0..STEPS_MAX {
-            self.mall.settle().await;
+            settle_nodes(nodes).await;
             let result = self.client.async_result(request_id, false, 1).await.unwrap();
             if result.finished_at.is_some() {
                 return self.result(request_id).await;

@@ -250,9 +250,10 @@ async fn a_job_that_is_missing_is_put_back(engine: Engine) {
     let sims = yard.sims("simulator", &["9003"]).await;
     let id = yard.add(&sims).await;
     yard.mall.settle().await;
+    // While nothing is due yet, so that no worker has it in hand.
+    yard.mall.database.execute("DELETE FROM jobs").await;
     // The next time that all is gone by.
     yard.mall.clock.advance(Span::minutes(400));
-    yard.mall.database.execute("DELETE FROM jobs").await;
     // The part of the operation, the group's turn, and its watch.
     assert_eq!(yard.mall.mall().reconcile().await.unwrap().jobs_added, 3);
     assert_eq!(yard.ended(&id).await.total, 1);

@@ -371,11 +371,14 @@ async fn a_stopped_node_finishes_what_it_runs(engine: Engine) {
     }
     // A node is stopped in the middle of its work.
     let node = mall.another_node(Recipe::default()).await;
-    for _ in 0..1_000 {
+    let mut looks = 0;
+    loop {
         let orders = client.orders_of_sim(&sims[0], 1).await.unwrap().orders;
         if orders.iter().any(|order| order.status == "PROVISIONED") {
             break;
         }
+        looks += 1;
+        assert!(looks < 10_000, "the node does not begin: {orders:?}");
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }
     node.stop().await;

@@ -33,6 +33,7 @@ mod published;
 mod pushes;
 mod pushes_api;
 mod pushes_mended;
+mod races;
 mod raw;
 mod reconciling;
 mod refunds;

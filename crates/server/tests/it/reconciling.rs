@@ -9,7 +9,7 @@ use sdk::Client;
 use store::{Job, JobKind, NewJob};
 use testkit::{Engine, Recipe, TestMall, TestPartner, http_client, on_both_engines};
 
-use crate::steps::{assert_owes, at_once, postings, set_credit};
+use crate::steps::{assert_owes, at_once, postings, set_credit, settle_nodes};
 
 on_both_engines!(
     an_order_that_lost_its_job_gets_another,
@@ -72,7 +72,7 @@ async fn an_order_that_lost_its_job_gets_another(engine: Engine) {
     assert_eq!(done, Reconciled { jobs_added: 1, ..Reconciled::default() });
     assert_eq!(status(&client).await, "PAID");
     let node = mall.another_node(Recipe::default()).await;
-    mall.settle().await;
+    settle_nodes(&[mall.mall(), &node.mall]).await;
     assert_eq!(status(&client).await, "PROVISIONED");
     assert_owes(&mall, &partner, 800).await;
     assert_eq!(mall.mall().reconcile().await.unwrap(), Reconciled::default());
@@ -95,7 +95,7 @@ async fn an_unpaid_order_that_lost_its_job_closes(engine: Engine) {
     let done = mall.mall().reconcile().await.unwrap();
     assert_eq!(done, Reconciled { jobs_added: 1, ..Reconciled::default() });
     let node = mall.another_node(Recipe::default()).await;
-    mall.settle().await;
+    settle_nodes(&[mall.mall(), &node.mall]).await;
     assert_eq!(status(&client).await, "CLOSED");
     node.stop().await;
     mall.stop().await;
@@ -134,7 +134,7 @@ async fn a_job_that_was_put_off_for_days_is_not_waited_for(engine: Engine) {
     let done = mall.mall().reconcile().await.unwrap();
     assert_eq!(done, Reconciled { hastened: 1, ..Reconciled::default() });
     let node = mall.another_node(Recipe::default()).await;
-    mall.settle().await;
+    settle_nodes(&[mall.mall(), &node.mall]).await;
     assert_eq!(status(&client).await, "PROVISIONED");
     node.stop().await;
     mall.stop().await;
@@ -172,7 +172,7 @@ async fn the_latest_order_does_not_wait_behind_all_others(engine: Engine) {
     }
     let settings = Settings { workers: 2, ..Recipe::default().settings };
     let node = mall.another_node(Recipe { settings, ..Recipe::default() }).await;
-    mall.settle().await;
+    settle_nodes(&[mall.mall(), &node.mall]).await;
     let mut places = Vec::new();
     for number in ["N1", "N40"] {
         let mut tx = mall.store().read().await.unwrap();
@@ -239,7 +239,7 @@ async fn many_triggers_give_one_plan(engine: Engine) {
         })
         .await;
     }
-    mall.settle().await;
+    settle_nodes(&[mall.mall(), &node.mall]).await;
     // The places of the queue are taken one after another, each by another order.
     let mut tx = mall.store().read().await.unwrap();
     let mut places = BTreeSet::new();

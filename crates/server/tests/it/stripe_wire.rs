@@ -26,8 +26,8 @@ on_both_engines!(
     another_name_holds_up_no_offer,
 );
 
-/// How long a call may take in these stories.
-const CALL_MAX: Span = Span::millis(300);
+/// How long a call may take in these stories: longer than one that nothing befalls takes on a slow machine.
+const CALL_MAX: Span = Span::seconds(1);
 /// All that befalls a call. A slow one is answered in time.
 const FAULTS: [WireFault; 8] = [
     WireFault::Slow(Duration::from_millis(20)),
@@ -225,7 +225,8 @@ async fn arrives_late(engine: Engine, comes_again: bool) {
     if comes_again {
         // With another card, which is not charged any more.
         let other = run.attached("pm_card_mastercard").await;
-        assert_eq!(run.subscribe(&pay_id, &other).await.unwrap().status, "active");
+        let subscribe = async || run.subscribe(&pay_id, &other).await;
+        assert_eq!(run.until_done(&subscribe).await.status, "active");
     }
     for _ in 0..10 {
         mall.advance(Span::minutes(1)).await;
@@ -233,7 +234,8 @@ async fn arrives_late(engine: Engine, comes_again: bool) {
     mall.advance(Span::minutes(30)).await;
     assert_eq!(status(&run.client, &run.number).await, "PROVISIONED");
     run.check(&Expected { subscriptions: 1, ..Expected::default() }).await;
-    assert_eq!(run.subscribe(&pay_id, &card).await.unwrap().status, "active");
+    let again = async || run.subscribe(&pay_id, &card).await;
+    assert_eq!(run.until_done(&again).await.status, "active");
     assert_no_differences(&mall).await;
     mall.stop_as_it_is().await;
 }

@@ -16,7 +16,7 @@ use testkit::{
     Database, Engine, Receiver, TestEndpoint, add_push_endpoint, on_both_engines, write_push_events,
 };
 
-use super::crash::{LIVES, number};
+use super::crash::{LIVES, SABOTAGED_MIN, number};
 use super::install::{Installation, demo_client, demo_sim};
 use super::network::{PARTNER, paid_order};
 use super::process::{Server, run, simmall};
@@ -84,20 +84,22 @@ impl Partner {
     }
 }
 
+/// What got no answer, or else another order.
+fn next(book: &mut Vec<(PaidOrder, bool)>) -> PaidOrder {
+    if book.last().is_none_or(|(_, acknowledged)| *acknowledged) {
+        let made = book.len() + 1;
+        let mut order = paid_order(&demo_sim(1 + made % 8), &format!("P{made}"));
+        "SP201804280499".clone_into(&mut order.order.service_plan_code);
+        "PACKAGE20180428000007".clone_into(&mut order.order.package_code);
+        book.push((order, false));
+    }
+    book.last().unwrap().0.clone()
+}
+
 /// Orders as long as there are answers; what got none is ordered again in the next life.
 async fn order_on(client: Client, book: Arc<Mutex<Vec<(PaidOrder, bool)>>>) {
     loop {
-        let order = {
-            let mut book = book.lock().unwrap();
-            if book.last().is_none_or(|(_, acknowledged)| *acknowledged) {
-                let made = book.len() + 1;
-                let mut order = paid_order(&demo_sim(1 + made % 8), &format!("P{made}"));
-                "SP201804280499".clone_into(&mut order.order.service_plan_code);
-                "PACKAGE20180428000007".clone_into(&mut order.order.package_code);
-                book.push((order, false));
-            }
-            book.last().unwrap().0.clone()
-        };
+        let order = next(&mut book.lock().unwrap());
         if client.syn_order_info(&order).await.is_err() {
             return;
         }
@@ -120,11 +122,15 @@ async fn crash(engine: Engine, rounds: u64, sabotage: bool) -> Vec<String> {
     let database = Database::at(&installation.database_url());
     let partner = Partner::start(&store).await;
     let mut dice = StdRng::seed_from_u64(number("CRASH_SEED", 1));
-    let (book, mut events, mut left) = (Arc::<Mutex<_>>::default(), BTreeSet::new(), Vec::new());
+    let book = Arc::<Mutex<Vec<(PaidOrder, bool)>>>::default();
+    let (mut events, mut left) = (BTreeSet::new(), Vec::new());
     for _ in 0..rounds {
         events.extend(partner.top_up(&store).await);
+        let came = partner.server.count();
         let mut server = start(&installation, &partner, sabotage);
         let ordering = tokio::spawn(order_on(demo_client(&server.url), Arc::clone(&book)));
+        // It is to be killed while it pushes, however long a slow machine needs to begin with that.
+        partner.server.wait_until(came + 1).await;
         tokio::time::sleep(Duration::from_millis(dice.random_range(LIVES))).await;
         server.kill();
         ordering.await.unwrap();
@@ -134,10 +140,17 @@ async fn crash(engine: Engine, rounds: u64, sabotage: bool) -> Vec<String> {
         database.execute("UPDATE push_endpoints SET leased_until = 0").await;
     }
     let server = start(&installation, &partner, sabotage);
-    let last = book.lock().unwrap().pop();
-    if let Some((order, _)) = last {
-        demo_client(&server.url).syn_order_info(&order).await.unwrap();
-        book.lock().unwrap().push((order, true));
+    let client = demo_client(&server.url);
+    // What got no answer is ordered again; and for the bug to befall an order there must be many.
+    let enough = if sabotage { SABOTAGED_MIN } else { 1 };
+    let is_enough = || {
+        let book = book.lock().unwrap();
+        book.len() >= enough && book.last().is_some_and(|(_, acknowledged)| *acknowledged)
+    };
+    while !is_enough() {
+        let order = next(&mut book.lock().unwrap());
+        client.syn_order_info(&order).await.unwrap();
+        book.lock().unwrap().last_mut().unwrap().1 = true;
     }
     let mut wrong = Vec::new();
     let unprovisioned = super::crash::wait_for_jobs(&store).await;
@@ -155,7 +168,7 @@ async fn crash(engine: Engine, rounds: u64, sabotage: bool) -> Vec<String> {
     assert_eq!(server.stop().code, Some(0));
     wrong.extend(what_came(&partner, &left));
     let orders: Vec<PaidOrder> =
-        book.lock().unwrap().iter().map(|(order, _): &(PaidOrder, bool)| order.clone()).collect();
+        book.lock().unwrap().iter().map(|(order, _)| order.clone()).collect();
     wrong.extend(what_was_lost(&store, &partner, (&events, &orders)).await);
     store.close().await;
     let mut doctor = simmall(["doctor"]);

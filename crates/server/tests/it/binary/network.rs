@@ -27,7 +27,7 @@ pub(super) struct Network {
 
 impl Network {
     pub(super) fn start(speak: &str) -> Self {
-        Self::start_with(speak, "none", 1)
+        Self::start_with(speak, "none", 3)
     }
 
     /// One that holds half of each answer back for a while, which is waited for.
@@ -35,7 +35,7 @@ impl Network {
         let file = Directory::new();
         let faults = r#"{"faults": [{"kind": "slow-body", "per_mille": 1000, "seconds": 4}]}"#;
         std::fs::write(file.join("slow.json"), faults).unwrap();
-        Self::start_with(speak, &file.join("slow.json"), 6)
+        Self::start_with(speak, &file.join("slow.json"), 10)
     }
 
     pub(super) fn start_with(speak: &str, faults: &str, call_max_seconds: u8) -> Self {

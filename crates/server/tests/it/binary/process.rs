@@ -10,9 +10,9 @@ use std::time::Duration;
 
 /// The pause between two looks at a process.
 const PAUSE: Duration = Duration::from_millis(20);
-/// How often a process is looked at: for a minute at least. Looks are counted instead of time, so
+/// How often a process is looked at: for ten minutes at least. Looks are counted instead of time, so
 /// that a slow machine gets longer.
-const LOOKS_MAX: u32 = 3_000;
+const LOOKS_MAX: u32 = 30_000;
 
 /// The binary with arguments and without any variable of whoever runs the tests.
 pub(crate) fn simmall<const N: usize>(args: [&str; N]) -> Command {

@@ -169,6 +169,8 @@ async fn money_that_goes_back_is_told(engine: Engine) {
     let body = json!({"reason": "the end user asked for it"});
     operator.post(&format!("/test/orders/{id}/refund"), &body).await.done();
     mall.settle_payments().await;
+    // Subjects do not wait for each other.
+    mall.settle_pushes().await;
     // What the partner was paid for goes off its books.
     client.syn_order_info(&partner.paid_order(&partner.sims[1], "N2")).await.unwrap();
     mall.settle().await;

@@ -31,7 +31,7 @@ async fn a_sample_tells_what_came_of_it(engine: Engine) {
     receiver.answers(|_| Reply::Status(500));
     let failed = client.test_push_endpoint(id).await.unwrap();
     assert_eq!((failed.state.as_str(), failed.attempt.unwrap().status), ("failed", Some(500)));
-    drop(receiver);
+    receiver.stop().await;
     mall.clock.advance(Span::millis(1));
     let missed = client.test_push_endpoint(id).await.unwrap();
     let attempt = missed.attempt.unwrap();

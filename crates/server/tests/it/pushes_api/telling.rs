@@ -131,9 +131,9 @@ async fn what_failed_is_told_again(engine: Engine) {
     order(&mall, &shop, "N1").await;
     // One event is refused for good while others are taken, so that it fails alone.
     let poison = receiver.received()[0].event_id().to_owned();
-    client.resend_pushes(&id, Again::Event(&poison), "").await.unwrap();
     let refused = poison.clone();
     receiver.answers(move |push| Reply::Status(if push.event_id() == refused { 400 } else { 200 }));
+    client.resend_pushes(&id, Again::Event(&poison), "").await.unwrap();
     for number in 0..10 {
         mall.clock.advance(Span::minutes(11 * 60));
         mall.settle_pushes().await;

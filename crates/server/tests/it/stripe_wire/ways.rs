@@ -151,7 +151,7 @@ impl<'a> Run<'a> {
     }
 
     /// Asks until there is an answer.
-    async fn until_done<T, F>(&self, ask: impl Fn() -> F) -> T
+    pub(super) async fn until_done<T, F>(&self, ask: impl Fn() -> F) -> T
     where
         F: Future<Output = Result<T, Error>>,
     {
@@ -298,8 +298,22 @@ impl<'a> Run<'a> {
             self.mall.advance(PAUSE).await;
         }
         self.ends().await;
-        assert_eq!(self.subscribe(&pay_id, &card).await.unwrap().status, "active");
+        let again = async || self.subscribe(&pay_id, &card).await;
+        assert_eq!(self.until_done(&again).await.status, "active");
         Expected { subscriptions: 1, ..Expected::default() }
+    }
+
+    /// Waits until a payment's plan is there: a call that a slow machine did not answer in time is made again.
+    async fn until_provisioned(&self) {
+        self.mall.settle_payments().await;
+        for _ in 0..TRIES_MAX {
+            if status(&self.client, &self.number).await == "PROVISIONED" {
+                return;
+            }
+            self.mall.advance(PAUSE).await;
+            self.mall.settle_payments().await;
+        }
+        assert_eq!(status(&self.client, &self.number).await, "PROVISIONED");
     }
 
     async fn refunded(&self) -> Expected {
@@ -308,8 +322,7 @@ impl<'a> Run<'a> {
         let intent = self.authorised(&order).await;
         let card = "pm_card_pendingRefund";
         assert_eq!(self.mall.stripe().pay(&intent, card).await, "succeeded");
-        self.mall.settle_payments().await;
-        assert_eq!(status(&self.client, &self.number).await, "PROVISIONED");
+        self.until_provisioned().await;
         let token = self.mall.add_token(&self.partner.partner.code, Role::Operator).await;
         let id = self.client.order(&self.number).await.unwrap().order_id;
         self.begins();
@@ -352,7 +365,7 @@ impl<'a> Run<'a> {
 
     /// Waits until what was held has come of the kind.
     pub(super) async fn wait_for(&self, kind: &str) {
-        for _ in 0..1_000 {
+        for _ in 0..10_000 {
             if !self.all_of_sim(kind).await.is_empty() {
                 return;
             }
