@@ -4,6 +4,7 @@
 use cashiers::stripe::{
     CallError, Interval, NewPrice, NewSubscription, SetupIntent, Stripe, Subscription, minor_units,
 };
+use domain::Mode;
 use domain::order::{Order, OrderSource, OrderState};
 use domain::package::{PackageType, PlanLength};
 use domain::payment::{Channel, PaymentEvent, PaymentState};
@@ -363,10 +364,10 @@ impl Mall {
         self.retry(|| async {
             let mut tx = self.store.begin().await?;
             let found = tx.cashier_subscription(order.mode, order.partner_id, order.id).await?;
-            if found.is_none_or(|found| found.key != renewing.subscription.key) {
+            let Some(found) = found.filter(|found| found.key == renewing.subscription.key) else {
                 return Ok(());
-            }
-            let mut renewed = self.with_fresh_key(renewing, true);
+            };
+            let mut renewed = self.with_fresh_key(&found, order.mode, true);
             tx.update_cashier_subscription(order.mode, &mut renewed).await?;
             if let Some(word) = declined {
                 self.tell_not_paid(&mut tx, order, word).await?;
@@ -377,10 +378,14 @@ impl Mall {
     }
 
     /// A subscription under a fresh key, for which another card may be chosen if `free`.
-    fn with_fresh_key(&self, renewing: &Renewing, free: bool) -> CashierSubscription {
-        let mut renewed = renewing.subscription.clone();
-        renewed.key =
-            CashierKey { no: renewed.key.no + 1, at: self.now(renewing.payable.order.mode) };
+    fn with_fresh_key(
+        &self,
+        known: &CashierSubscription,
+        mode: Mode,
+        free: bool,
+    ) -> CashierSubscription {
+        let mut renewed = known.clone();
+        renewed.key = CashierKey { no: known.key.no + 1, at: self.now(mode) };
         if free {
             renewed.method_id.clear();
         }
@@ -388,9 +393,10 @@ impl Mall {
     }
 
     async fn renew_subscription_key(&self, renewing: &mut Renewing, free: bool) -> Result<()> {
-        let mut renewed = self.with_fresh_key(renewing, free);
+        let mode = renewing.payable.order.mode;
+        let mut renewed = self.with_fresh_key(&renewing.subscription, mode, free);
         let mut tx = self.store.begin().await?;
-        tx.update_cashier_subscription(renewing.payable.order.mode, &mut renewed).await?;
+        tx.update_cashier_subscription(mode, &mut renewed).await?;
         tx.commit().await?;
         renewing.subscription = renewed;
         Ok(())

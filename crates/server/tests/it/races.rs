@@ -12,7 +12,7 @@ use testkit::{Engine, Network, Recipe, TestMall, TestPartner, on_both_engines};
 use upstream::Protocol;
 
 use crate::payments::{balance, status, with_stripe};
-use crate::steps::{at_once, code, daily};
+use crate::steps::{at_once, code, daily, settle_nodes};
 
 on_both_engines!(
     refunds_that_end_at_once_end_the_order,
@@ -286,33 +286,30 @@ async fn a_file_that_many_bring_is_one_import(engine: Engine) {
 }
 
 async fn a_sim_changes_its_carrier_or_joins_a_group(engine: Engine) {
-    let networks = vec![Network::new("network", Protocol::CubeV4)];
-    let mall = TestMall::with(engine, Recipe { networks, ..Recipe::default() }).await;
+    let idle = Settings { workers: 0, ..Recipe::default().settings };
+    let networks = vec![Network::new("network", Protocol::Plain)];
+    let recipe = Recipe { settings: idle, networks, ..Recipe::default() };
+    let mall = TestMall::with(engine, recipe).await;
     let partner = mall.add_partner("SHOP", Mode::Test, |_| ()).await;
     mall.add_group(&partner, "FLEET-1", 100).await;
-    let (operator, client) = (mall.admin(Role::Operator).await, partner.client(&mall));
-    let sims = sims(&mall, &partner).await;
-    at_once(ORDERS, |number| {
-        let (operator, client, sim) = (operator.clone(), client.clone(), sims[number].clone());
-        async move {
-            let path = format!("/test/partners/SHOP/sims/{sim}");
-            let other = json!({"carrier": "network"});
-            let (added, moved) = tokio::join!(
-                client.add_group_sims("FLEET-1", std::slice::from_ref(&sim), ""),
-                operator.put(&path, &other),
-            );
-            added.unwrap();
-            assert!([200, 409].contains(&moved.status), "{}", moved.status);
-        }
-    })
-    .await;
-    mall.settle().await;
+    let client = partner.client(&mall);
+    let id = client.add_group_sims("FLEET-1", &partner.sims[..1], "").await.unwrap().request_id;
+    // Somebody is about to give it another carrier as a node asks whether it can come in.
+    let whose = (Mode::Test, partner.partner.id);
+    let iccid = partner.sims[0].parse().unwrap();
+    let mut tx = mall.store().begin().await.unwrap();
+    let mut sim = tx.sim(whose.0, whose.1, &iccid).await.unwrap().unwrap();
+    "network".clone_into(&mut sim.carrier);
+    tx.update_sim(whose, &sim).await.unwrap();
+    let node = mall.another_node(Recipe::default()).await;
+    // For as long as a node that did not wait would need.
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    tx.commit().await.unwrap();
+    settle_nodes(&[mall.mall(), &node.mall]).await;
+    let result = client.async_result(&id, false, 1).await.unwrap();
+    assert_eq!((result.status.as_str(), result.failed), ("FAILED", 1), "{result:?}");
     let members = client.group_sims("FLEET-1", PageAt::Number(1), 100).await.unwrap().sims;
-    let members: Vec<String> = members.into_iter().map(|sim| sim.sim_id).collect();
-    for sim in &sims {
-        let is_there = operator.get(&format!("/test/partners/SHOP/sims/{sim}")).await.done();
-        let stayed = is_there["carrier"] == "simulator";
-        assert_eq!(members.contains(sim), stayed, "{is_there}");
-    }
+    assert!(members.is_empty(), "{members:?}");
+    node.stop().await;
     mall.stop().await;
 }
