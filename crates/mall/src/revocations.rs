@@ -10,7 +10,7 @@ use crate::Mall;
 use crate::error::{Error, Result};
 use crate::provision::order_of;
 use crate::sim_words::names_order;
-use crate::turns::next_turn;
+use crate::turns::turn_after_change;
 use crate::worker::Next;
 
 /// How long a carrier takes to end a plan, as a rule.
@@ -47,10 +47,8 @@ impl Mall {
         advance(&mut queue, free_since, now, &partner.zone);
         let sim = (mode, partner_id, order.iccid.clone());
         self.write_changes(tx, &sim, &before, &queue).await?;
-        if let Some(ends_at) = next_turn(&queue, now) {
-            let job = (JobKind::TurnPlan, order.iccid.as_str().to_owned());
-            self.write_job(tx, order, job, ends_at).await?;
-        }
+        let turn = (JobKind::TurnPlan, order.iccid.as_str().to_owned());
+        self.write_job(tx, order, turn, turn_after_change(&queue, now)).await?;
         // An agreement is due when the last plan of the queue ends. Where none is left, its subscription knows when.
         if let Some((_, _, end)) = schedule(&queue, &partner.zone).last() {
             self.schedule_renewal(tx, &sim, *end).await?;

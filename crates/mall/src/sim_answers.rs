@@ -316,11 +316,11 @@ impl Mall {
             answered.as_mut().enable();
             let known = self.known_answer(key, T::QUESTION).await?;
             let now = self.ctx.now();
-            let Some(carrier) = self.carrier(key.0, carrier).map(Arc::clone) else {
+            let Some(served) = self.carrier(key.0, carrier).map(Arc::clone) else {
                 return Ok(last_told(&known, FAILED_PAUSE));
             };
             if let Some((answer, at)) = last::<T>(&known)
-                && is_fresh(at, now, T::age_max(&self.settings, &*carrier))
+                && is_fresh(at, now, T::age_max(&self.settings, &*served))
             {
                 return Ok(Told::Heard(Heard { answer, at, cached: true, stale: false }));
             }
@@ -335,13 +335,13 @@ impl Mall {
                 Some(after) => return Ok(last_told(&known, after.since(now))),
                 None => {}
             }
-            let until = now + self.turn_max(&*carrier);
+            let until = now + self.turn_max(&*served);
             let Some(turn) = self.take_turn(key, T::QUESTION, (&known, until)).await? else {
                 continue;
             };
             // A task of its own: who wants to know may go away, and others wait for it.
-            let (mall, asked) = (Arc::clone(self), key.clone());
-            let ask = async move { mall.ask_in_turn::<T>(&asked, carrier, turn).await };
+            let (mall, asked, code) = (Arc::clone(self), key.clone(), carrier.to_owned());
+            let ask = async move { mall.ask_in_turn::<T>(&asked, (&code, served), turn).await };
             let answer = tokio::spawn(ask.in_current_span()).await;
             let answer = answer.map_err(|error| Error::Internal(error.to_string()))??;
             return Ok(answer.map_or_else(
@@ -394,12 +394,10 @@ impl Mall {
     async fn ask_in_turn<T: Answer>(
         &self,
         key: &SimKey,
-        carrier: Arc<dyn Carrier>,
+        (code, carrier): (&str, Arc<dyn Carrier>),
         turn: i64,
     ) -> Result<Option<(T, Timestamp)>> {
-        let code = self.store.read().await?.sim(key.0, key.1, &key.2).await?;
-        let code = code.map(|sim| sim.carrier).unwrap_or_default();
-        let answer = self.question::<T>(&*carrier, (&code, &key.2)).await;
+        let answer = self.question::<T>(&*carrier, (code, &key.2)).await;
         let now = self.ctx.now();
         let answer = match answer {
             Ok(answer) => answer,
@@ -423,7 +421,7 @@ impl Mall {
             .retry(|| async {
                 let mut tx = self.store.begin().await?;
                 let written = tx.write_answer(key, (T::QUESTION, turn), (&text, now)).await?;
-                let about = (key, code.as_str(), &*carrier);
+                let about = (key, code, &*carrier);
                 let changed = written && answer.take_over(self, &mut tx, about).await?;
                 tx.commit().await?;
                 Ok(changed)

@@ -20,7 +20,7 @@ use crate::Mall;
 use crate::error::{Error, Result};
 use crate::sim_answers::{SimWord, StateSaid, failed_pause, is_fresh, written};
 use crate::sim_words::certain_words;
-use crate::turns::next_turn;
+use crate::turns::turn_after_change;
 use crate::worker::Next;
 
 /// How often the sweep goes on.
@@ -213,11 +213,9 @@ impl Mall {
         zone: &Zone,
     ) -> Result<()> {
         self.write_changes(tx, key, before, queue).await?;
-        if let Some(run_at) = next_turn(queue, self.now(key.0)) {
-            let run_at = self.real(key.0, run_at);
-            let turn = NewJob { kind: JobKind::TurnPlan, ..look_job(key, run_at) };
-            tx.insert_job(&turn, self.ctx.now()).await?;
-        }
+        let run_at = self.real(key.0, turn_after_change(queue, self.now(key.0)));
+        let turn = NewJob { kind: JobKind::TurnPlan, ..look_job(key, run_at) };
+        tx.insert_job(&turn, self.ctx.now()).await?;
         // The agreement of the SIM is due anew: when the last plan of its queue ends.
         match schedule(queue, zone).last() {
             Some((_, _, end)) => self.schedule_renewal(tx, key, *end).await,

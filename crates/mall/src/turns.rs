@@ -13,6 +13,8 @@ use crate::worker::Next;
 
 /// How long before a plan ends its partner is told that it does.
 const NOTICE: Span = Span::days(1);
+/// How soon a queue is looked at in which nothing runs any more.
+const LOOK_AGAIN: Span = Span::minutes(1);
 /// A plan that runs for less ends without notice.
 const NOTICED_MIN: Span = Span::days(2);
 
@@ -41,6 +43,12 @@ fn notice_at(plan: &QueuedPlan) -> Option<Timestamp> {
 pub(crate) fn next_turn(queue: &[QueuedPlan], now: Timestamp) -> Option<Timestamp> {
     let notice = queue.iter().find_map(notice_at).map(|at| at.max(now));
     notice.or_else(|| end_of_use(queue))
+}
+
+/// The same of a queue whose plan in use may have been ended before its time: soon, even if nothing is left. A plan that is
+/// put on the SIM at this moment reckons with the old end, and waits for somebody to look.
+pub(crate) fn turn_after_change(queue: &[QueuedPlan], now: Timestamp) -> Timestamp {
+    next_turn(queue, now).unwrap_or(now + LOOK_AGAIN)
 }
 
 /// Whether its partner was told when a plan ends.

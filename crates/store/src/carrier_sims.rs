@@ -28,6 +28,9 @@ statements! {
         ask_after, turn, heed_at) VALUES ($1, $2, $3, 'state', '', NULL, FALSE, $4, 0, $4)
         ON CONFLICT (mode, partner_id, iccid, question) DO UPDATE SET heed_at = $5
         WHERE carrier_sims.heed_at IS NOT DISTINCT FROM $6";
+    /// Whoever asks at this moment has lost its turn.
+    FORGET = "UPDATE carrier_sims SET answer = '', answered_at = NULL, asking = FALSE, ask_after = 0,
+        turn = turn + 1 WHERE mode = $1 AND partner_id = $2 AND iccid = $3";
     /// Orders of a SIM that a carrier works on. Their jobs ask how far it is and send nothing: it is safe to
     /// let one run that somebody has at this moment, who then can write nothing.
     ACCEPTED = "SELECT a.order_id FROM orders o JOIN attempts a ON a.mode = o.mode
@@ -182,6 +185,12 @@ impl Tx {
         let (mode, partner, sim) = (mode.as_str(), partner.to_string(), iccid.as_str());
         let (question, after) = (question.as_str(), ask_after.as_micros());
         execute!(self, FAIL, mode, partner, sim, question, turn, after)?;
+        Ok(())
+    }
+
+    /// Forgets what was heard of a SIM that gets another carrier, and what is being asked.
+    pub async fn forget_answers(&mut self, (mode, partner, iccid): &SimKey) -> Result<()> {
+        execute!(self, FORGET, mode.as_str(), partner.to_string(), iccid.as_str())?;
         Ok(())
     }
 

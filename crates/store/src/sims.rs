@@ -130,7 +130,7 @@ impl Tx {
         Ok(())
     }
 
-    /// The same for many SIMs, in one order, so that of two who hold many none waits for the other. Nothing on SQLite,
+    /// The same for many SIMs, in one order, so that two who hold many do not wait for each other. Nothing on SQLite,
     /// where whoever writes is alone.
     pub async fn hold_sims(&mut self, keys: &[&SimKey]) -> Result<()> {
         if self.engine() == Engine::Sqlite {

@@ -123,6 +123,9 @@ impl Mall {
                         let detail = "the SIM is in a group of its carrier, or on its way";
                         return Err(Problem::conflict("SIM_IN_USE", detail).into());
                     }
+                    if moves {
+                        tx.forget_answers(&(mode, partner.id, iccid.clone())).await?;
+                    }
                     let sim = Sim { id: before.sim.id, ..new };
                     tx.update_sim(whose, &sim).await?;
                     SimRecord { sim, created_at: before.created_at }

@@ -368,6 +368,8 @@ impl Mall {
                 return Ok(());
             };
             let mut renewed = self.with_fresh_key(&found, order.mode, true);
+            // Its price stays, whichever card is charged.
+            renewing.subscription.product_id.clone_into(&mut renewed.product_id);
             tx.update_cashier_subscription(order.mode, &mut renewed).await?;
             if let Some(word) = declined {
                 self.tell_not_paid(&mut tx, order, word).await?;

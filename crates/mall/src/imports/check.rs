@@ -200,8 +200,10 @@ async fn sims(
         };
         let found = standing.get(iccid.as_str());
         if is_applied && found.is_some_and(|sim| sim.carrier != *carrier) {
-            // One that comes into a group of its carrier does so before or after.
+            // One that comes into a group of its carrier does so before or after; and if it keeps its carrier after
+            // all, that is asked once more.
             tx.hold_sim(import.mode, owner, iccid).await?;
+            tx.forget_answers(&(import.mode, owner, iccid.clone())).await?;
         }
         let why_not = match found {
             None if checks_luhn && !iccid.luhn_holds() => {

@@ -7,7 +7,7 @@ use domain::{Mode, Role, Span};
 use mall::Settings;
 use sdk::{AddEndpoint, PageAt};
 use serde_json::json;
-use store::{Job, JobKind, NewJob, StoreError};
+use store::{Job, JobKind, NewJob, Question, StoreError, Tx};
 use testkit::{Engine, Network, Recipe, TestMall, TestPartner, on_both_engines};
 use upstream::Protocol;
 
@@ -26,6 +26,8 @@ on_both_engines!(
     a_listener_that_came_back_stays,
     a_file_that_many_bring_is_one_import,
     a_sim_changes_its_carrier_or_joins_a_group,
+    what_a_carrier_said_is_forgotten_with_it,
+    a_plan_behind_one_that_is_taken_back_has_its_turn,
 );
 
 /// How many orders meet their race at once.
@@ -312,4 +314,60 @@ async fn a_sim_changes_its_carrier_or_joins_a_group(engine: Engine) {
     assert!(members.is_empty(), "{members:?}");
     node.stop().await;
     mall.stop().await;
+}
+
+async fn what_a_carrier_said_is_forgotten_with_it(engine: Engine) {
+    let networks = vec![Network::new("network", Protocol::CubeV4)];
+    let mall = TestMall::with(engine, Recipe { networks, ..Recipe::default() }).await;
+    let partner = mall.add_partner("P100", Mode::Test, |_| ()).await;
+    let (operator, client) = (mall.admin(Role::Operator).await, partner.client(&mall));
+    let (sim, iccid) = (&partner.sims[0], partner.sims[0].parse().unwrap());
+    let key = (Mode::Test, partner.partner.id, iccid);
+    assert!(!client.sim(sim).await.unwrap().cached);
+    assert!(client.sim(sim).await.unwrap().cached);
+    // Somebody asks as it gets another carrier: that answer comes too late.
+    mall.clock.advance(Span::minutes(2));
+    let mut tx = mall.store().begin().await.unwrap();
+    let known = tx.carrier_sim(&key, Question::State).await.unwrap();
+    let until = mall.now() + Span::minutes(1);
+    let turn = tx.take_turn(&key, Question::State, (&known, until)).await.unwrap().unwrap();
+    tx.commit().await.unwrap();
+    let path = format!("/test/partners/P100/sims/{sim}");
+    operator.put(&path, &json!({"carrier": "network"})).await.done();
+    let mut tx = mall.store().begin().await.unwrap();
+    let late = (Question::State, turn);
+    assert!(!tx.write_answer(&key, late, ("{}", mall.now())).await.unwrap());
+    let known = tx.carrier_sim(&key, Question::State).await.unwrap();
+    assert_eq!((known.answer, known.asking), (None, false));
+    drop(tx);
+    mall.stop().await;
+}
+
+async fn a_plan_behind_one_that_is_taken_back_has_its_turn(engine: Engine) {
+    let (mall, partner, client) = with_stripe(engine).await;
+    let order = partner.order(&partner.sims[0], "N1");
+    client.single_order(&order).await.unwrap();
+    let auth = client.stripe_single_auth(&order.pay_id, ("10.00", "EUR"), "").await.unwrap();
+    mall.stripe().pay(&auth.payment_intent_id, "pm_card_visa").await;
+    mall.settle_payments().await;
+    let path = format!("/test/orders/{}/refund", client.order("N1").await.unwrap().order_id);
+    let body = json!({"amount": null, "reason": "the end user asked for it"});
+    mall.admin(Role::Operator).await.post(&path, &body).await.done();
+    mall.settle_payments().await;
+    assert_eq!(status(&client, "N1").await, "REFUNDED");
+    // Nothing is left on the SIM. Whatever was put on it at that moment is looked for.
+    let iccid = partner.sims[0].as_str();
+    let soon = mall.now() + Span::minutes(1);
+    let turns = standing(mall.store().read().await.unwrap(), &partner).await;
+    assert_eq!(turns, [("turn_plan".to_owned(), iccid.to_owned())]);
+    assert_eq!(mall.store().next_job_at().await.unwrap(), Some(soon));
+    mall.advance(Span::minutes(1)).await;
+    assert_eq!(standing(mall.store().read().await.unwrap(), &partner).await, []);
+    mall.stop().await;
+}
+
+/// The kinds and subjects of a partner's jobs.
+async fn standing(mut tx: Tx, partner: &TestPartner) -> Vec<(String, String)> {
+    let jobs = tx.standing_jobs(Mode::Test, partner.partner.id).await.unwrap();
+    jobs.into_iter().map(|(kind, subject, ..)| (kind, subject)).collect()
 }
